@@ -1,0 +1,156 @@
+// Programs: one collective algorithm as data, parametric in rank, size, count and so on. Python writes them
+// (distos_coll/program), this side decodes, validates and runs them. docs/decisions/0001 is the specification; the
+// numbers below are the single list of opcodes, parameters and arrays, and Python reads it from the binding.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/types.h"
+
+namespace distos_coll::program {
+
+// A node of the expression pool. Operands a, b, c are indices of earlier nodes, except for the leaves.
+enum class ExprOp : int64_t {
+  kConst = 0,  // a: the value
+  kParam,      // a: Param
+  kVar,        // a: loop variable
+  kAdd,
+  kSub,
+  kMul,
+  kDiv,     // floor; a zero divisor is an execution error
+  kMod,     // floor, so the result has the divisor's sign
+  kMin,
+  kMax,
+  kXor,
+  kAnd,
+  kShl,
+  kShr,
+  kEq,      // 1 or 0
+  kLt,      // 1 or 0
+  kSelect,  // a ? b : c; all three are evaluated
+  kIndex,   // a: Array (immediate), b: index; outside the array gives -1
+};
+inline constexpr int64_t kExprOpCount = 18;
+
+enum class Param : int64_t {
+  kRank = 0,
+  kSize,
+  kCount,         // elements; its meaning per collective is in docs/decisions/0001
+  kRoot,
+  kSegment,       // elements of a pipeline segment, from the plan
+  kSlot,          // elements that fit in one window slot
+  kDomains,       // number of domains
+  kDomain,        // this rank's domain
+  kLocalRank,     // index in the domain
+  kLocalSize,
+  kMinLocalSize,  // size of the smallest domain
+  kElementBytes,
+};
+inline constexpr int64_t kParamCount = 12;
+
+enum class Array : int64_t {
+  kOrder = 0,      // [position] -> rank, the ring's order
+  kPosition,       // [rank] -> position
+  kDomainOf,       // [rank]
+  kLocalIndex,     // [rank]
+  kDomainStart,    // [domain] -> index into kDomainMembers; one more entry than domains
+  kDomainMembers,  // ranks, domain by domain
+  kTreeParent,     // [tree * size + rank] -> rank or -1, two trees
+  kTreeChild0,
+  kTreeChild1,
+  kSendCounts,     // per call, elements, [rank]
+  kSendOffsets,
+  kRecvCounts,
+  kRecvOffsets,
+};
+inline constexpr int64_t kArrayCount = 13;
+inline constexpr int64_t kFirstCallArray = 9;  // the arrays from here on are arguments of a call, not of a plan
+
+enum class Buffer : int64_t { kInput = 0, kOutput, kScratch };
+inline constexpr int64_t kBufferCount = 3;
+
+// Operands are expression ids unless marked (buf) = Buffer or (imm) = immediate. Offsets and lengths are in elements.
+// A transfer whose peer is negative, or whose length is zero or less, does nothing.
+enum class Opcode : int64_t {
+  kEnd = 0,     // closes kLoop, kIf, kGroup
+  kLoop,        // var(imm), start, stop
+  kIf,          // cond
+  kGroup,       // the transfers up to kEnd progress concurrently; all must finish
+  kSend,        // peer, buf, off, len
+  kRecv,        // peer, buf, off, len
+  kRecvReduce,  // peer, dst buf, dst off, src buf, src off, len: dst = src op incoming
+  kCopy,        // dst buf, dst off, src buf, src off, len
+  kFinalize,    // buf, off, len: the division of an average; nothing for other ops
+  kSignal,      // event(imm): adds one
+  kAwait,       // event(imm), value: blocks this lane until the event reached value
+  kRound,       // opens the next window round: blocks until this rank's slot of the round may be overwritten
+  kPut,         // slot off, buf, off, len: copies into this rank's slot of the open round
+  kExpose,      // buf: lets the domain's members read this buffer directly during the round
+  kCommit,      // publishes slot and exposure: this rank has arrived in the round
+  kPull,        // member, slot off, buf, off, len: waits for that member's arrival, copies out of its slot
+  kPullReduce,  // slot off, dst buf, dst off, src buf, src off, len, finalize(imm): waits for all members,
+                // dst = reduction in member order, own contribution from src, the others' from their slots
+  kRead,        // member, remote off, buf, off, len: as kPull, out of the exposed buffer
+  kReadReduce,  // remote off, dst buf, dst off, src buf, src off, len, finalize(imm): as kPullReduce
+  kAwaitAll,    // waits until every member of the domain has arrived in the current round
+};
+inline constexpr int64_t kOpcodeCount = 20;
+inline constexpr int kMaxOperands = 7;
+
+struct Expr {
+  ExprOp op;
+  int64_t a = 0, b = 0, c = 0;
+};
+
+struct Instruction {
+  Opcode op;
+  int64_t arg[kMaxOperands] = {};
+  // Filled by the decoder: for kLoop, kIf and kGroup the index of the matching kEnd, and for that kEnd the opener.
+  int64_t match = 0;
+};
+
+// What a program needs from the communicator. The planner leaves out candidates whose needs are not met.
+enum Need : int64_t {
+  kNeedOneDomain = 1 << 0,   // all ranks in one domain
+  kNeedSingleCopy = 1 << 1,  // every pair of a domain can read the other's private memory
+};
+
+struct Program {
+  std::string name;  // "ring", "hier", ...
+  Collective collective;
+  int64_t needs = 0;
+  int64_t n_vars = 0;
+  int64_t n_events = 0;
+  int64_t scratch = -1;  // expression: elements of scratch, or -1
+  std::vector<Expr> exprs;
+  std::vector<std::vector<Instruction>> lanes;
+  // Filled by the decoder: for each expression the lowest instruction-independent level at which it may be cached.
+  // -1: constant during a call; otherwise the loop variable that it depends on most deeply.
+  std::vector<int64_t> depends_on_var;
+};
+
+// One row of the choice table: the first row of the collective whose max_bytes is not exceeded wins.
+struct Choice {
+  Collective collective;
+  int64_t max_bytes;      // inclusive; the last row of a collective has INT64_MAX
+  int64_t program;        // index into PlanTable::programs
+  int64_t segment_bytes;  // kSegment is this divided by the element size, at least one
+};
+
+struct PlanTable {
+  uint64_t fingerprint = 0;
+  std::vector<Program> programs;
+  std::vector<std::vector<int64_t>> arrays;  // indexed by Array, up to kFirstCallArray
+  std::vector<Choice> choices;               // sorted by (collective, max_bytes)
+};
+
+inline constexpr uint64_t kPlanMagic = 0x314e414c50434400ULL;  // bytes 00 'D' 'C' 'P' 'L' 'A' 'N' '1'
+inline constexpr int64_t kPlanVersion = 1;
+
+// Decodes and validates everything that can be checked without running: bounds of every index, nesting, operand kinds,
+// ordering of expressions, sorted choices. Throws Error(kInvalid) with the word offset. `size` is the communicator's.
+PlanTable decode_plan(const void* data, size_t bytes, int64_t size);
+
+}  // namespace distos_coll::program
