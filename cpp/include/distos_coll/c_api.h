@@ -86,6 +86,9 @@ typedef struct dc_call {
   void* on_done_ctx;
 } dc_call;
 
+/* Settings for the runtime, as "name=value" lines (core/settings.h). Takes effect if called before the first
+ * dc_runtime_default(); afterwards the same text is accepted and a different one is DC_INVALID. */
+DC_API int dc_runtime_configure(const char* settings_text);
 /* The process-wide runtime, created at first use. Fails in a forked child with a sentence that says so. */
 DC_API dc_runtime* dc_runtime_default(void);
 
@@ -97,6 +100,9 @@ DC_API int dc_comm_topology(const dc_comm*, int32_t* domain_of, int32_t* link_bi
 DC_API int dc_comm_install_plan(dc_comm*, const void* data, size_t bytes);
 DC_API int dc_comm_ready(dc_comm*, const dc_store*);
 
+/* *out is stored before on_done can be called, and no on_done is called when this returns an error. With DC_BLOCKING
+ * `out` may be null: the outcome of the operation is then the return value and dc_last_error(), and no work object is
+ * made. A work outlives its communicator, and may be released inside on_done. */
 DC_API int dc_comm_enqueue(dc_comm*, const dc_call*, dc_work** out);
 
 /* Point to point. bytes is exact for a send, the capacity for a receive. source DC_ANY_SOURCE matches any rank. */
