@@ -1,0 +1,57 @@
+# One binary per cpp/tests/<name>_test.cc, over the whole core (internal symbols too). GoogleTest comes from the
+# sources that the ros-gtest-vendor package installs beside the interpreter, else from the system.
+find_package(Python 3.10 COMPONENTS Interpreter)
+set(gtest_sources "")
+if(Python_Interpreter_FOUND)
+  execute_process(COMMAND ${Python_EXECUTABLE} -c "import sys; print(sys.prefix)"
+                  OUTPUT_VARIABLE python_prefix OUTPUT_STRIP_TRAILING_WHITESPACE)
+  if(EXISTS ${python_prefix}/src/gtest_vendor/src/gtest-all.cc)
+    set(gtest_sources ${python_prefix}/src/gtest_vendor)
+  endif()
+endif()
+
+if(gtest_sources)
+  add_library(gtest_main STATIC EXCLUDE_FROM_ALL ${gtest_sources}/src/gtest-all.cc ${gtest_sources}/src/gtest_main.cc)
+  target_include_directories(gtest_main SYSTEM PUBLIC ${gtest_sources}/include PRIVATE ${gtest_sources})
+  target_link_libraries(gtest_main PUBLIC Threads::Threads)
+  set(gtest_target gtest_main)
+else()
+  find_package(GTest)
+  if(NOT GTest_FOUND)
+    message(WARNING "No GoogleTest: the C++ tests are left out. Install one of: "
+            "pip install ros-gtest-vendor (Python 3.11), or Debian's libgtest-dev.")
+    return()
+  endif()
+  set(gtest_target GTest::gtest_main)
+endif()
+
+file(GLOB test_sources CONFIGURE_DEPENDS cpp/tests/*_test.cc)
+file(GLOB support_sources CONFIGURE_DEPENDS cpp/tests/*.cc)
+if(test_sources)
+  list(REMOVE_ITEM support_sources ${test_sources})
+endif()
+
+add_library(core_for_tests STATIC EXCLUDE_FROM_ALL $<TARGET_OBJECTS:core> ${support_sources})
+target_include_directories(core_for_tests PUBLIC cpp cpp/include)
+target_link_libraries(core_for_tests PUBLIC Threads::Threads ${gtest_target} PRIVATE distos_coll_warnings)
+
+add_custom_target(cpp_tests)
+foreach(source IN LISTS test_sources)
+  get_filename_component(name ${source} NAME_WE)
+  add_executable(${name} EXCLUDE_FROM_ALL ${source})
+  add_dependencies(cpp_tests ${name})
+  target_link_libraries(${name} PRIVATE core_for_tests distos_coll_warnings)
+  if(TARGET programs)
+    add_dependencies(${name} programs)
+    target_compile_definitions(${name} PRIVATE DISTOS_COLL_TEST_PROGRAMS="${programs_file}")
+  endif()
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 300)
+  if(DISTOS_COLL_SANITIZE STREQUAL "thread")
+    set_tests_properties(${name} PROPERTIES ENVIRONMENT
+      "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1")
+  elseif(DISTOS_COLL_SANITIZE STREQUAL "address")
+    set_tests_properties(${name} PROPERTIES ENVIRONMENT
+      "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1;UBSAN_OPTIONS=print_stacktrace=1")
+  endif()
+endforeach()
