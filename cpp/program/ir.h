@@ -19,8 +19,8 @@ enum class ExprOp : int64_t {
   kAdd,
   kSub,
   kMul,
-  kDiv,     // floor; a zero divisor is an execution error
-  kMod,     // floor, so the result has the divisor's sign
+  kDiv,     // floor; a zero divisor gives 0 (verification refuses it)
+  kMod,     // floor, so the result has the divisor's sign; a zero divisor gives 0
   kMin,
   kMax,
   kXor,
@@ -99,6 +99,14 @@ enum class Opcode : int64_t {
 inline constexpr int64_t kOpcodeCount = 20;
 inline constexpr int kMaxOperands = 7;
 
+// Bounds that the decoder enforces, so that a run needs fixed memory only.
+inline constexpr int64_t kMaxLanes = 16;
+inline constexpr int64_t kMaxNesting = 8;
+inline constexpr int64_t kMaxGroup = 16;  // transfers in one group
+inline constexpr int64_t kMaxExprs = 4096;
+inline constexpr int64_t kMaxVars = 64;
+inline constexpr int64_t kMaxEvents = 64;
+
 struct Expr {
   ExprOp op;
   int64_t a = 0, b = 0, c = 0;
@@ -126,9 +134,12 @@ struct Program {
   int64_t scratch = -1;  // expression: elements of scratch, or -1
   std::vector<Expr> exprs;
   std::vector<std::vector<Instruction>> lanes;
-  // Filled by the decoder: for each expression the lowest instruction-independent level at which it may be cached.
-  // -1: constant during a call; otherwise the loop variable that it depends on most deeply.
-  std::vector<int64_t> depends_on_var;
+
+  // Filled by the decoder. For each loop variable, the expressions to evaluate again when it changes, in order.
+  std::vector<std::vector<int32_t>> dependents;
+  bool uses_streams = false;  // any send or receive
+  bool uses_window = false;
+  bool reduces_per_hop = false;  // any kRecvReduce: halves would be rounded at every hop
 };
 
 // One row of the choice table: the first row of the collective whose max_bytes is not exceeded wins.

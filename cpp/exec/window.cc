@@ -1,0 +1,117 @@
+#include "exec/window.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace distos_coll::exec {
+namespace {
+
+constexpr size_t kSlotsOffset = 4096;
+
+std::byte* map_shared(int fd, size_t bytes) {
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (memory == MAP_FAILED) throw_errno(strf("cannot map %zu bytes of shared memory", bytes), errno);
+  // A forked DataLoader worker must not keep this memory alive after its parent.
+  madvise(memory, bytes, MADV_DONTFORK);
+  return static_cast<std::byte*>(memory);
+}
+
+}  // namespace
+
+Window::Window(int local_rank, std::vector<std::shared_ptr<Neighbour>> neighbours, size_t slot_bytes)
+    : local_rank_(local_rank),
+      slot_bytes_(slot_bytes),
+      members_(neighbours.size()),
+      seen_(neighbours.size(), 0) {
+  for (size_t i = 0; i < neighbours.size(); ++i) members_[i].neighbour = std::move(neighbours[i]);
+  fd_ = Fd(memfd_create("distos_coll window", MFD_CLOEXEC));
+  if (!fd_.valid()) throw_errno("cannot create shared memory (memfd_create)", errno);
+  if (ftruncate(fd_.get(), static_cast<off_t>(map_bytes())) != 0) {
+    throw_errno(strf("cannot reserve %zu bytes of shared memory; lower DISTOS_COLL_SLOT_BYTES", map_bytes()), errno);
+  }
+  members_[static_cast<size_t>(local_rank)].base = map_shared(fd_.get(), map_bytes());
+}
+
+Window::~Window() {
+  if (in_forked_child()) return;  // MADV_DONTFORK: the child has no such mappings
+  for (const Member& member : members_) {
+    if (member.base != nullptr) munmap(member.base, map_bytes());
+  }
+}
+
+size_t Window::map_bytes() const { return kSlotsOffset + 2 * slot_bytes_; }
+
+void Window::attach(int member, Fd fd) {
+  struct stat status {};
+  if (fstat(fd.get(), &status) != 0 || static_cast<size_t>(status.st_size) < map_bytes()) {
+    throw Error(Code::kMismatch, strf("member %d's window is %lld bytes, expected %zu: DISTOS_COLL_SLOT_BYTES must be the "
+                                      "same on all ranks",
+                                      member, static_cast<long long>(status.st_size), map_bytes()));
+  }
+  members_[static_cast<size_t>(member)].base = map_shared(fd.get(), map_bytes());
+}
+
+std::byte* Window::slot(int member) const {
+  return members_[static_cast<size_t>(member)].base + kSlotsOffset + (round_ & 1) * slot_bytes_;
+}
+
+void Window::open(Signature signature) {
+  ++round_;
+  Arrival& own = line(local_rank_);
+  own.signature[round_ & 1] = signature.word();
+  own.exposed[round_ & 1] = 0;
+}
+
+void Window::put(size_t offset, const void* data, size_t bytes) {
+  std::memcpy(slot(local_rank_) + offset, data, bytes);
+  if (offset < kInlineBytes) {
+    std::memcpy(line(local_rank_).inline_data[round_ & 1] + offset, data, std::min(bytes, kInlineBytes - offset));
+  }
+}
+
+void Window::expose(const void* buffer) {
+  line(local_rank_).exposed[round_ & 1] = reinterpret_cast<uint64_t>(buffer);
+}
+
+void Window::commit() {
+  line(local_rank_).round.store(round_, std::memory_order_release);
+  seen_[static_cast<size_t>(local_rank_)] = round_;
+  for (const Member& member : members_) {
+    if (member.neighbour) member.neighbour->ring();
+  }
+}
+
+bool Window::load_arrival(int member) {
+  seen_[static_cast<size_t>(member)] = line(member).round.load(std::memory_order_acquire);
+  return seen_[static_cast<size_t>(member)] >= round_;
+}
+
+bool Window::all_arrived() {
+  for (int member = 0; member < size(); ++member) {
+    if (!arrived(member)) return false;
+  }
+  return true;
+}
+
+Signature Window::signature_of(int member) const { return Signature(line(member).signature[round_ & 1]); }
+
+const std::byte* Window::data(int member, size_t offset, size_t bytes) const {
+  if (offset + bytes <= kInlineBytes) return line(member).inline_data[round_ & 1] + offset;
+  return slot(member) + offset;
+}
+
+Code Window::read(int member, size_t offset, void* dst, size_t bytes) const {
+  const auto address = line(member).exposed[round_ & 1] + offset;
+  if (member == local_rank_) {
+    std::memmove(dst, reinterpret_cast<const void*>(address), bytes);
+    return Code::kOk;
+  }
+  return members_[static_cast<size_t>(member)].neighbour->read_memory(address, dst, bytes);
+}
+
+}  // namespace distos_coll::exec

@@ -1,0 +1,91 @@
+// The memory that the ranks of a domain map of each other, and the rounds in which they use it (docs/decisions/0001).
+//
+// One rank's window: a header whose line carries its arrival, then two slots used in turn. Round k writes slot k % 2;
+// a rank opens round k + 1 only after everyone has arrived in round k, hence finished reading round k - 1, which used the same slot.
+// The first bytes of a slot are mirrored in the arrival line, so that a small payload costs no second cache miss.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/fd.h"
+#include "core/signature.h"
+#include "core/types.h"
+
+namespace distos_coll::exec {
+
+// What a window needs of the process behind another member.
+class Neighbour {
+ public:
+  virtual ~Neighbour() = default;
+  virtual void ring() = 0;  // wakes it if it sleeps
+  // Copies out of its private memory; kPeerDied if it is gone.
+  virtual Code read_memory(uint64_t address, void* dst, size_t bytes) = 0;
+};
+
+inline constexpr size_t kInlineBytes = 40;
+
+// One writer (the owner), any number of readers. Fills one line pair exactly.
+struct alignas(kLineBytes) Arrival {
+  std::atomic<uint64_t> round;
+  uint64_t signature[2];
+  uint64_t exposed[2];  // address of the exposed buffer in the owner's memory, 0: none
+  std::byte inline_data[2][kInlineBytes];
+};
+static_assert(sizeof(Arrival) == kLineBytes);
+
+class Window {
+ public:
+  // `neighbours` in member order; the entry of this rank itself is null.
+  Window(int local_rank, std::vector<std::shared_ptr<Neighbour>> neighbours, size_t slot_bytes);
+  ~Window();
+  Window(const Window&) = delete;
+  Window& operator=(const Window&) = delete;
+
+  // The descriptor of this rank's memory, to pass to the other members; valid until close_fd().
+  int fd() const { return fd_.get(); }
+  void close_fd() { fd_.reset(); }
+  // Maps a member's memory. Throws Error if it is too small for slots of slot_bytes.
+  void attach(int member, Fd fd);
+
+  size_t slot_bytes() const { return slot_bytes_; }
+  int size() const { return static_cast<int>(members_.size()); }
+
+  // All members have arrived in the current round, so the next one may be opened.
+  bool can_open() { return all_arrived(); }
+  void open(Signature signature);
+  void put(size_t offset, const void* data, size_t bytes);
+  void expose(const void* buffer);
+  void commit();
+
+  bool arrived(int member) { return seen_[static_cast<size_t>(member)] >= round_ || load_arrival(member); }
+  bool all_arrived();
+  // What the member called in the current round; only after it arrived.
+  Signature signature_of(int member) const;
+
+  // A member's slot bytes of the current round; only after it arrived.
+  const std::byte* data(int member, size_t offset, size_t bytes) const;
+  // Copies from a member's exposed buffer. kPeerDied if the process is gone.
+  Code read(int member, size_t offset, void* dst, size_t bytes) const;
+
+ private:
+  struct Member {
+    std::byte* base = nullptr;
+    std::shared_ptr<Neighbour> neighbour;
+  };
+  bool load_arrival(int member);
+  Arrival& line(int member) const { return *reinterpret_cast<Arrival*>(members_[static_cast<size_t>(member)].base); }
+  std::byte* slot(int member) const;
+  size_t map_bytes() const;
+
+  int local_rank_;
+  size_t slot_bytes_;
+  Fd fd_;
+  std::vector<Member> members_;
+  std::vector<uint64_t> seen_;  // the last round each member was seen in
+  uint64_t round_ = 0;
+};
+
+}  // namespace distos_coll::exec
