@@ -9,7 +9,10 @@
 #include <memory>
 
 #include "core/fd.h"
+#include "core/mapping.h"
 #include "core/types.h"
+
+struct pollfd;
 
 namespace distos_coll {
 
@@ -27,9 +30,9 @@ class Doorbell {
   // A peer's, from the descriptors it passed. Takes ownership; the memfd is closed once mapped.
   static Doorbell attach(Fd memory, Fd event);
 
-  Doorbell(Doorbell&&) noexcept;
-  Doorbell& operator=(Doorbell&&) noexcept;
-  ~Doorbell();
+  Doorbell(Doorbell&&) noexcept = default;
+  Doorbell& operator=(Doorbell&&) noexcept = default;
+  ~Doorbell() = default;
 
   int memory_fd() const { return memory_.get(); }  // own only, to pass on
   int event_fd() const { return event_.get(); }
@@ -37,21 +40,34 @@ class Doorbell {
   // Wakes every sleeper. Call after the store that they wait for.
   void ring() {
     std::atomic_thread_fence(std::memory_order_seq_cst);
-    if (page_->sleepers.load(std::memory_order_relaxed) | page_->pollers.load(std::memory_order_relaxed)) wake();
+    if (page_->sleepers.load(std::memory_order_relaxed) |
+        page_->pollers.load(std::memory_order_relaxed)) {
+      wake();
+    }
   }
+  // As ring(), and leaves a trace in sequence() even if nobody sleeps yet, for rare events that a thread about to
+  // sleep has no other way to notice.
+  void ring_and_mark() { wake(); }
+  uint32_t sequence() const { return page_->sequence.load(std::memory_order_acquire); }
 
   // Sleeps until the next ring, a readable or (if listed so) writable descriptor, or timeout_us. `ready` is called once
   // after this thread is registered as a sleeper: if it returns true the call returns at once, so no wake-up is lost.
-  // n_fds may be 0, then a plain futex is used.
+  // n_fds may be 0, then a plain futex is used. Of several threads that pass descriptors one polls, the others wait for
+  // it on the futex and are woken whenever it wakes; so all must pass the same set. May return early.
   void sleep(int64_t timeout_us, struct pollfd* fds, int n_fds, const std::function<bool()>& ready);
 
  private:
   Doorbell() = default;
   void wake();
+  void wake_sleepers();
+  void wait_on_futex(int64_t timeout_us, bool follower, const std::function<bool()>& ready);
+  void wait_in_poll(int64_t timeout_us, struct pollfd* fds, int n_fds, const std::function<bool()>& ready);
 
   DoorbellPage* page_ = nullptr;
+  Mapping mapping_;
   Fd memory_;
   Fd event_;
+  std::unique_ptr<std::atomic<bool>> polling_;  // own only: a thread is in poll()
 };
 
 }  // namespace distos_coll

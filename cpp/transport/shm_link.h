@@ -1,0 +1,61 @@
+// Shared memory between two processes of a host: one memfd per pair, a ring per direction.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "core/doorbell.h"
+#include "core/mapping.h"
+#include "transport/link.h"
+#include "transport/shm_ring.h"
+
+namespace distos_coll {
+
+// The memory of a pair. Whoever opens the connection creates it and writes `nonce[0]`, the other attaches and writes
+// `nonce[1]`; reading each other's nonce proves that both map the same pages.
+struct PairPage {
+  std::atomic<uint64_t> nonce[2];
+  RingControl ring[2];  // ring[i]: written by side i
+};
+inline constexpr size_t kPairPageBytes = 4096;
+static_assert(sizeof(PairPage) <= kPairPageBytes);
+
+// Rounds to a power of two within the limits of a ring.
+size_t usable_ring_bytes(size_t wanted);
+constexpr size_t pair_bytes(size_t ring_bytes) { return kPairPageBytes + 2 * ring_bytes; }
+
+class ShmLink final : public Link {
+ public:
+  // side: 0 for the creator of the memory, 1 for the other. The peer's doorbell must outlive the link.
+  ShmLink(Mapping pair, size_t ring_bytes, int side, Doorbell* peer);
+
+  Code try_send(const FrameHeader& header, const void* payload) override;
+  int poll(FrameSink& sink, int budget) override;
+  bool broken() const override { return broken_.load(std::memory_order_acquire); }
+  std::string why() const override;
+  int poll_fd() const override { return -1; }
+  bool wants_write() const override { return false; }
+  const char* transport() const override { return "shm"; }
+
+  bool has_frames() const { return !broken() && reader_.has_frames(); }
+  // Delivers everything that has been published, waiting for a poller in progress; for a peer that is gone.
+  int drain(FrameSink& sink);
+  // From here on try_send returns kPeerDied. What the peer published stays readable.
+  void close_sending() { closed_.store(true, std::memory_order_release); }
+
+ private:
+  int read(FrameSink& sink, int budget);
+
+  Mapping pair_;
+  Doorbell* peer_;
+  std::mutex send_mutex_;
+  RingWriter writer_;  // guarded by send_mutex_
+  std::mutex poll_mutex_;
+  RingReader reader_;  // reading guarded by poll_mutex_
+  std::atomic<bool> broken_{false};
+  std::atomic<bool> closed_{false};
+};
+
+}  // namespace distos_coll

@@ -1,0 +1,194 @@
+#include "transport/tcp_link.h"
+
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "transport/frame.h"
+
+namespace distos_coll {
+namespace {
+
+// Several frames per system call, and small enough to stay in the cache between the kernel's copy and ours.
+constexpr size_t kReceiveBytes = 256 * 1024;
+constexpr size_t kMaxFrame = sizeof(FrameHeader) + kMaxFramePayload;
+static_assert(kReceiveBytes >= 2 * kMaxFrame);
+
+bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
+
+}  // namespace
+
+TcpLink::TcpLink(Fd socket, std::string peer, std::function<void()> on_staged)
+    : socket_(std::move(socket)),
+      peer_(std::move(peer)),
+      on_staged_(std::move(on_staged)),
+      staging_(kMaxFrame),
+      received_(kReceiveBytes) {
+  const int on = 1;
+  if (setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) throw_errno("TCP_NODELAY", errno);
+}
+
+Code TcpLink::try_send(const FrameHeader& header, const void* payload) {
+  if (header.bytes > kMaxFramePayload) return Code::kInternal;
+  if (closed_.load(std::memory_order_acquire) || broken() || in_forked_child()) return Code::kPeerDied;
+  const std::lock_guard lock(send_mutex_);
+  if (!flush_staging()) return broken() ? Code::kPeerDied : Code::kAgain;
+
+  iovec parts[2] = {{const_cast<FrameHeader*>(&header), sizeof header}, {const_cast<void*>(payload), header.bytes}};
+  msghdr message{};
+  message.msg_iov = parts;
+  message.msg_iovlen = header.bytes > 0 ? 2 : 1;
+  const ssize_t sent = sendmsg(socket_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent < 0) {
+    if (would_block(errno)) {
+      // Taken nevertheless: with bytes staged, wants_write() makes sleepers watch for room, which kAgain alone would not.
+      stage(reinterpret_cast<const std::byte*>(&header), sizeof header);
+      stage(static_cast<const std::byte*>(payload), header.bytes);
+      on_staged_();
+      return Code::kOk;
+    }
+    fail_errno("sending", errno);
+    return Code::kPeerDied;
+  }
+  const auto done = static_cast<size_t>(sent);
+  if (done == sizeof header + header.bytes) return Code::kOk;
+  const size_t of_header = std::min(done, sizeof header);
+  const size_t of_payload = done - of_header;
+  stage(reinterpret_cast<const std::byte*>(&header) + of_header, sizeof header - of_header);
+  stage(static_cast<const std::byte*>(payload) + of_payload, header.bytes - of_payload);
+  on_staged_();
+  return Code::kOk;
+}
+
+void TcpLink::stage(const std::byte* data, size_t bytes) {
+  if (bytes == 0) return;
+  const size_t used = staged_bytes_.load(std::memory_order_relaxed);
+  if (used == 0) staging_begin_ = 0;
+  std::memcpy(staging_.data() + staging_begin_ + used, data, bytes);
+  staged_bytes_.store(used + bytes, std::memory_order_release);
+}
+
+bool TcpLink::flush_staging() {
+  size_t left = staged_bytes_.load(std::memory_order_relaxed);
+  while (left > 0) {
+    const ssize_t sent =
+        send(socket_.get(), staging_.data() + staging_begin_, left, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0) {
+      if (!would_block(errno)) fail_errno("sending", errno);
+      return false;
+    }
+    staging_begin_ += static_cast<size_t>(sent);
+    left -= static_cast<size_t>(sent);
+    staged_bytes_.store(left, std::memory_order_release);
+  }
+  return true;
+}
+
+int TcpLink::poll(FrameSink& sink, int budget) {
+  if (broken() || in_forked_child()) return 0;
+  if (wants_write()) {
+    const std::unique_lock lock(send_mutex_, std::try_to_lock);
+    if (lock.owns_lock()) flush_staging();
+  }
+  const std::unique_lock lock(poll_mutex_, std::try_to_lock);
+  return lock.owns_lock() ? receive(sink, budget) : 0;
+}
+
+int TcpLink::drain(FrameSink& sink) {
+  const std::lock_guard lock(poll_mutex_);
+  return receive(sink, INT_MAX);
+}
+
+int TcpLink::receive(FrameSink& sink, int budget) {
+  int delivered = deliver(sink, budget);
+  bool more = true;
+  while (delivered < budget && !broken() && more) {
+    more = fill();
+    delivered += deliver(sink, budget - delivered);
+  }
+  return delivered;
+}
+
+int TcpLink::deliver(FrameSink& sink, int budget) {
+  int delivered = 0;
+  bool whole = false;
+  while (!broken() && end_ - begin_ >= sizeof(FrameHeader)) {
+    FrameHeader header;
+    std::memcpy(&header, received_.data() + begin_, sizeof header);
+    if (!valid_frame(header)) {
+      fail(describe_invalid_frame(header));
+      break;
+    }
+    whole = end_ - begin_ >= sizeof header + header.bytes;
+    if (!whole || delivered == budget) break;
+    sink.on_frame(header, received_.data() + begin_ + sizeof header);
+    begin_ += sizeof header + header.bytes;
+    ++delivered;
+    whole = false;
+  }
+  pending_.store(whole, std::memory_order_release);
+  return delivered;
+}
+
+bool TcpLink::fill() {
+  if (begin_ == end_) {
+    begin_ = end_ = 0;
+  } else if (received_.size() - begin_ < kMaxFrame) {
+    // The rest of the frame may not fit behind its start.
+    std::memmove(received_.data(), received_.data() + begin_, end_ - begin_);
+    end_ -= begin_;
+    begin_ = 0;
+  }
+  const size_t room = received_.size() - end_;
+  const ssize_t got = recv(socket_.get(), received_.data() + end_, room, MSG_DONTWAIT);
+  if (got > 0) {
+    end_ += static_cast<size_t>(got);
+    // A short read emptied the socket: asking again would only cost a system call.
+    return static_cast<size_t>(got) == room;
+  }
+  if (got == 0) {
+    fail(end_ == begin_ ? "the peer closed the connection" : "the peer closed the connection in the middle of a frame");
+  } else if (!would_block(errno)) {
+    fail_errno("receiving", errno);
+  }
+  return false;
+}
+
+bool TcpLink::flushed() {
+  if (broken()) return true;
+  {
+    const std::lock_guard lock(send_mutex_);
+    if (!flush_staging()) return broken();
+  }
+  int unsent = 0;
+  return ioctl(socket_.get(), SIOCOUTQ, &unsent) != 0 || unsent == 0;
+}
+
+void TcpLink::fail_errno(const char* what, int error) {
+  fail(std::string(what) + ": " + std::generic_category().message(error));
+}
+
+void TcpLink::fail(const std::string& why) {
+  {
+    const std::lock_guard lock(why_mutex_);
+    if (why_.empty()) why_ = "connection to " + peer_ + ": " + why;
+  }
+  broken_.store(true, std::memory_order_release);
+}
+
+std::string TcpLink::why() const {
+  const std::lock_guard lock(why_mutex_);
+  return why_;
+}
+
+}  // namespace distos_coll

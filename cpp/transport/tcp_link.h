@@ -1,0 +1,68 @@
+// A TCP connection as a link. The socket never blocks: what the kernel does not take of an accepted frame waits in a
+// staging buffer of at most one frame, so acceptance is all or nothing.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "core/fd.h"
+#include "transport/link.h"
+
+namespace distos_coll {
+
+class TcpLink final : public Link {
+ public:
+  // `socket` is connected and non-blocking. `peer` is for messages: "host b (10.0.0.2:4711)". `on_staged` is called
+  // (with the send lock held, so it must be short) when bytes start to wait, so that sleepers watch for writability.
+  TcpLink(Fd socket, std::string peer, std::function<void()> on_staged);
+
+  Code try_send(const FrameHeader& header, const void* payload) override;
+  int poll(FrameSink& sink, int budget) override;
+  bool broken() const override { return broken_.load(std::memory_order_acquire); }
+  std::string why() const override;
+  int poll_fd() const override { return socket_.get(); }
+  bool wants_write() const override { return staged_bytes_.load(std::memory_order_acquire) != 0; }
+  const char* transport() const override { return "tcp"; }
+
+  // Frames are waiting in our buffer beyond the budget of the last poll; the socket would not say so.
+  bool has_frames() const { return pending_.load(std::memory_order_acquire); }
+  // As poll without a budget, waiting for a poller in progress; for a peer that is gone.
+  int drain(FrameSink& sink);
+  void close_sending() { closed_.store(true, std::memory_order_release); }
+  // True once the peer's kernel has acknowledged everything that was accepted here: closing loses nothing then.
+  bool flushed();
+
+ private:
+  bool flush_staging();                                      // needs send_mutex_; true when empty
+  void stage(const std::byte* data, size_t bytes);           // needs send_mutex_
+  int receive(FrameSink& sink, int budget);                  // needs poll_mutex_
+  int deliver(FrameSink& sink, int budget);                  // needs poll_mutex_
+  bool fill();                                               // needs poll_mutex_; true if the socket may have more
+  void fail(const std::string& why);
+  void fail_errno(const char* what, int error);
+
+  Fd socket_;
+  const std::string peer_;
+  const std::function<void()> on_staged_;
+
+  std::mutex send_mutex_;
+  std::vector<std::byte> staging_;
+  size_t staging_begin_ = 0;
+  std::atomic<size_t> staged_bytes_{0};
+
+  std::mutex poll_mutex_;
+  std::vector<std::byte> received_;
+  size_t begin_ = 0, end_ = 0;  // the unread part of received_
+  std::atomic<bool> pending_{false};
+
+  std::atomic<bool> broken_{false};
+  std::atomic<bool> closed_{false};
+  mutable std::mutex why_mutex_;
+  std::string why_;
+};
+
+}  // namespace distos_coll
