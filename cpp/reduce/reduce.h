@@ -1,14 +1,19 @@
-// Reduction kernels: element-wise arithmetic on untyped memory, chosen once per process for the instruction set of the
-// machine (DISTOS_COLL_ISA forces one). They are the only code that knows what an element means.
+// Reduction kernels: element-wise arithmetic on untyped memory, chosen once per process for the
+// instruction set of the machine (DISTOS_COLL_ISA forces one). They are the only code that knows
+// what an element means.
 //
 // Contract shared by all of them
-//   * count is in elements; pointers need no alignment; dst may be exactly equal to any source, but must not overlap
+//   * count is in elements; pointers need no alignment; dst may be exactly equal to any source, but
+//   must not overlap
 //     one partially.
-//   * The result depends only on the values and their order, never on the kernel: every ISA gives the same bits, up to
+//   * The result depends only on the values and their order, never on the kernel: every ISA gives
+//   the same bits, up to
 //     the payload of NaNs.
-//   * Integers wrap. min and max propagate NaN and order -0 below +0. bool reads any non-zero byte as true and writes
+//   * Integers wrap. min and max propagate NaN and order -0 below +0. bool reads any non-zero byte
+//   as true and writes
 //     0 or 1: sum, max and bor are "or", product, min and band "and", bxor "xor".
-//   * float16 and bfloat16 are widened to float32, reduced over all inputs in order, and rounded once (to nearest even).
+//   * float16 and bfloat16 are widened to float32, reduced over all inputs in order, and rounded
+//   once (to nearest even).
 #pragma once
 
 #include <cstddef>
@@ -19,17 +24,21 @@
 
 namespace distos_coll::reduce {
 
-// dst[i] = srcs[0][i] op srcs[1][i] op ... , from left to right. divisor > 1 divides the result (average): before the
-// single rounding for floats; integers divide towards zero, as NCCL does. At least one source.
-using ReduceFn = void (*)(void* dst, const void* const* srcs, size_t n_srcs, size_t count, int64_t divisor);
+// dst[i] = srcs[0][i] op srcs[1][i] op ... , from left to right. divisor > 1 divides the result
+// (average): before the single rounding for floats; integers divide towards zero, as NCCL does. At
+// least one source.
+using ReduceFn = void (*)(void* dst, const void* const* srcs, size_t n_srcs, size_t count,
+                          int64_t divisor);
 
-// dst[i] = src[i] * factor, factor and product in the accumulation type (float32 for halves; integers use int64).
+// dst[i] = src[i] * factor, factor and product in the accumulation type (float32 for halves;
+// integers use int64).
 using ScaleFn = void (*)(void* dst, const void* src, size_t count, double factor);
 
 // dst[i] = src[i] / divisor, the finalizing step of an average whose sum was built hop by hop.
 using DivideFn = void (*)(void* dst, const void* src, size_t count, int64_t divisor);
 
-// Half to float32 and back (round to nearest even), for operations that ask for float32 on the wire.
+// Half to float32 and back (round to nearest even), for operations that ask for float32 on the
+// wire.
 using WidenFn = void (*)(float* dst, const void* src, size_t count);
 using NarrowFn = void (*)(void* dst, const float* src, size_t count);
 
@@ -43,8 +52,8 @@ struct Kernels {
   NarrowFn narrow[kDTypeCount];  // halves only
 };
 
-// The kernels in use. DISTOS_COLL_ISA is read at the first call; a name that this machine cannot run is reported by
-// isa_error() and the best one is used.
+// The kernels in use. DISTOS_COLL_ISA is read at the first call; a name that this machine cannot
+// run is reported by isa_error() and the best one is used.
 const Kernels& kernels();
 
 // Every implementation compiled in that this CPU can run, generic first. For tests.

@@ -1,0 +1,95 @@
+// What the loops know about an element type: how a batch of elements in memory (`Raw`, one vector)
+// becomes `kParts` vectors of accumulators, and back.
+#pragma once
+
+#include "reduce/half_codecs.h"
+#include "reduce/vectors.h"
+
+namespace distos_coll::reduce {
+
+// Accumulates in its own type.
+template <class Isa, class T>
+struct PlainElement {
+  using Lane = T;
+  using Raw = Vec<T, Isa::kBytes>;
+  using Acc = Raw;
+  static constexpr size_t kSize = sizeof(T);
+  static constexpr int kParts = 1;
+  static constexpr bool kCopyIsIdentity = true;
+
+  DISTOS_COLL_INLINE void decode(Raw raw, Acc* acc) { acc[0] = raw; }
+  DISTOS_COLL_INLINE Raw encode(const Acc* acc) { return acc[0]; }
+};
+
+// Any non-zero byte is true; after decoding, the bitwise operations are the logical ones.
+template <class Isa>
+struct BoolElement {
+  using Lane = uint8_t;
+  using Raw = Vec<uint8_t, Isa::kBytes>;
+  using Acc = Raw;
+  static constexpr size_t kSize = 1;
+  static constexpr int kParts = 1;
+  static constexpr bool kCopyIsIdentity = false;
+
+  DISTOS_COLL_INLINE void decode(Raw raw, Acc* acc) { acc[0] = (Raw)(raw != 0) & 1; }
+  DISTOS_COLL_INLINE Raw encode(const Acc* acc) { return acc[0]; }
+};
+
+// Halves, accumulated in float32: even elements in one part, odd ones in the other. Order within a
+// batch does not matter to a reduction, and this split costs two operations a batch where unpacking
+// in order costs shuffles.
+template <class Isa, class Codec, bool kNative = Codec::kNative>
+struct HalfElement {
+  using Lane = float;
+  using Raw = Vec<uint32_t, Isa::kBytes>;
+  using Acc = Vec<float, Isa::kBytes>;
+  static constexpr size_t kSize = 2;
+  static constexpr int kParts = 2;
+  static constexpr bool kCopyIsIdentity = true;
+
+  DISTOS_COLL_INLINE void decode(Raw raw, Acc* acc) {
+    acc[0] = Codec::widen_low(raw);
+    acc[1] = Codec::widen_high(raw);
+  }
+  DISTOS_COLL_INLINE Raw encode(const Acc* acc) {
+    return Codec::narrow(acc[0]) | (Codec::narrow(acc[1]) << 16);
+  }
+};
+
+// With a converter in hardware, which works in order and reads memory itself.
+template <class Isa, class Codec>
+struct HalfElement<Isa, Codec, true> {
+  using Lane = float;
+  using Raw = Vec<uint16_t, Isa::kBytes / 2>;
+  using Acc = Vec<float, Isa::kBytes>;
+  static constexpr size_t kSize = 2;
+  static constexpr int kParts = 1;
+  static constexpr bool kCopyIsIdentity = true;
+
+  DISTOS_COLL_INLINE void decode(Raw raw, Acc* acc) {
+    acc[0] = HalfInOrder<Isa, Codec>::widen(raw);
+  }
+  DISTOS_COLL_INLINE Raw encode(const Acc* acc) { return HalfInOrder<Isa, Codec>::narrow(acc[0]); }
+};
+
+template <class Isa, class Element>
+struct Batch {
+  using Raw = typename Element::Raw;
+  using Acc = typename Element::Acc;
+  static constexpr size_t kLanes = sizeof(Raw) / Element::kSize;
+
+  DISTOS_COLL_INLINE void load(const char* src, Acc* acc) {
+    Element::decode(Memory<Isa>::template load<Raw>(src), acc);
+  }
+  DISTOS_COLL_INLINE void store(char* dst, const Acc* acc) {
+    Memory<Isa>::template store<Raw>(dst, Element::encode(acc));
+  }
+  DISTOS_COLL_INLINE void load_partial(const char* src, size_t lanes, Acc* acc) {
+    Element::decode(Isa::template load_partial<Raw>(src, lanes * Element::kSize), acc);
+  }
+  DISTOS_COLL_INLINE void store_partial(char* dst, size_t lanes, const Acc* acc) {
+    Isa::template store_partial<Raw>(dst, Element::encode(acc), lanes * Element::kSize);
+  }
+};
+
+}  // namespace distos_coll::reduce
