@@ -1,0 +1,466 @@
+#include "comm/communicator.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace distos_coll {
+
+using program::Array;
+using program::Param;
+
+Communicator::Communicator(std::shared_ptr<Engine> engine, const CommunicatorOptions& options)
+    : engine_(std::move(engine)),
+      runtime_(engine_->runtime()),
+      options_(options),
+      timeout_ms_(options.timeout_ms),
+      losses_(static_cast<size_t>(options.size)),
+      early_windows_(static_cast<size_t>(options.size)) {}
+
+Communicator::~Communicator() {
+  if (in_forked_child()) return;
+  close();
+}
+
+// --- Plans ---------------------------------------------------------------------------------------------------------
+
+void Communicator::install_plan(const void* data, size_t bytes) {
+  program::PlanTable plan = program::decode_plan(data, bytes, options_.size);
+  int lanes = 1;
+  for (const auto& candidate : plan.programs) {
+    lanes = std::max(lanes, static_cast<int>(candidate.lanes.size()));
+    const bool unmet = (candidate.needs & program::kNeedOneDomain && n_domains_ > 1) ||
+                       (candidate.needs & program::kNeedSingleCopy && !members_[static_cast<size_t>(options_.rank)].single_copy);
+    if (unmet) {
+      throw Error(Code::kInvalid, strf("the plan's %s for %s needs what these ranks do not have (one domain, or single "
+                                       "copy); plan again from this group's topology",
+                                       candidate.name.c_str(), name_of(candidate.collective)));
+    }
+  }
+  plan_ = std::move(plan);
+  for (int a = 0; a < program::kFirstCallArray; ++a) environment_.arrays[a] = plan_.arrays[static_cast<size_t>(a)];
+  inbox_->reserve_lanes(lanes);
+}
+
+const program::Program& Communicator::choice(Collective collective, int64_t bytes, int64_t* segment_bytes) const {
+  const auto row = std::lower_bound(plan_.choices.begin(), plan_.choices.end(), std::pair(collective, bytes),
+                                    [](const program::Choice& candidate, const std::pair<Collective, int64_t>& wanted) {
+                                      return candidate.collective < wanted.first ||
+                                             (candidate.collective == wanted.first && candidate.max_bytes < wanted.second);
+                                    });
+  *segment_bytes = row->segment_bytes;
+  return plan_.programs[static_cast<size_t>(row->program)];
+}
+
+// --- Calls ---------------------------------------------------------------------------------------------------------
+
+int64_t Communicator::deadline_from_now(int64_t timeout_ms) const {
+  if (timeout_ms <= 0) timeout_ms = timeout_ms_.load(std::memory_order_relaxed);
+  return now_ns() + timeout_ms * 1'000'000;
+}
+
+Ref<Work> Communicator::enqueue(const CollectiveCall& call) {
+  if (!ready_) throw Error(Code::kInvalid, "the group is not set up yet: call ready() on every rank first");
+  Ref<Operation> operation(new Operation(call, options_.rank, options_.size));
+  operation->sequence = sequence_.fetch_add(1, std::memory_order_relaxed) + 1;
+  if (closed_.load(std::memory_order_acquire)) {
+    throw Error(Code::kInvalid, strf("%s: the group '%s' was closed", operation->describe().c_str(), options_.name.c_str()));
+  }
+  if (operation->local()) {
+    operation->set_algorithm("local");
+    operation->copy_locally();
+    operation->finish(Code::kOk, "");
+    return Ref<Work>(operation.detach());
+  }
+  operation->deadline_ns = deadline_from_now(call.options.timeout_ms);
+  return start_now_or_queue(std::move(operation), call.options.blocking);
+}
+
+Ref<Work> Communicator::start_now_or_queue(Ref<Operation> operation, bool blocking) {
+  if (blocking && run_inline(*operation)) return Ref<Work>(operation.detach());
+  {
+    const std::lock_guard lock(queue_mutex_);
+    queue_.push_back(operation);
+    queued_.fetch_add(1, std::memory_order_acq_rel);
+  }
+  engine_->activate(shared_from_this());
+  if (blocking) wait(*operation, 0);
+  return Ref<Work>(operation.detach());
+}
+
+bool Communicator::run_inline(Operation& operation) {
+  Completions finished;
+  {
+    std::unique_lock lock(run_mutex_, std::try_to_lock);
+    // Whatever was called before runs first.
+    if (!lock.owns_lock() || queued_.load(std::memory_order_acquire) > 0) return false;
+    operation.retain();
+    current_ = Ref<Operation>(&operation);
+    queued_.fetch_add(1, std::memory_order_acq_rel);
+    attend();
+    begin(operation);
+    Waiter waiter(runtime_);
+    Code code = Code::kAgain;
+    std::string why;
+    const auto attempt = [&] {
+      bool moved = false;
+      code = step_current(&moved, &why);
+      if (code == Code::kAgain && operation.uses_streams()) moved |= runtime_.poll_links() > 0;
+      moved |= progress_messages(&finished) > 0;
+      return moved || code != Code::kAgain;
+    };
+    while (true) {
+      const bool moved = attempt();
+      if (code != Code::kAgain) break;
+      if (moved) {
+        waiter.reset();
+        continue;
+      }
+      if (waiter.time_to_look()) {
+        if (engine_->pass(this) > 0) waiter.reset();
+        if (now_ns() >= operation.deadline_ns) {
+          code = Code::kTimeout;
+          why = timeout_text(operation);
+          break;
+        }
+      }
+      waiter.idle(operation.deadline_ns, attempt);
+      if (code != Code::kAgain) break;
+    }
+    finish_current(code, std::move(why), &finished);
+  }
+  complete(&finished);
+  leave();
+  return true;
+}
+
+bool Communicator::wait(Work& work, int64_t timeout_ms) {
+  if (work.done()) return true;
+  const int64_t deadline = timeout_ms > 0 ? now_ns() + timeout_ms * 1'000'000 : 0;
+  attend();
+  Waiter waiter(runtime_);
+  const auto attempt = [&] {
+    const int moved = progress() + runtime_.poll_links();
+    return moved > 0 || work.done();
+  };
+  bool in_time = true;
+  while (!work.done()) {
+    if (attempt()) {
+      waiter.reset();
+      continue;
+    }
+    if (waiter.time_to_look()) {
+      if (engine_->pass(this) > 0) waiter.reset();
+      if (deadline > 0 && now_ns() >= deadline) {
+        in_time = work.done();
+        break;
+      }
+    }
+    waiter.idle(deadline, attempt);
+  }
+  leave();
+  return in_time;
+}
+
+void Communicator::leave() {
+  if (attendants_.fetch_sub(1, std::memory_order_acq_rel) == 1 && busy()) engine_->activate(shared_from_this());
+}
+
+bool Communicator::busy() const {
+  return queued_.load(std::memory_order_acquire) > 0 || (matcher_ && matcher_->pending() > 0);
+}
+
+// --- Progress ------------------------------------------------------------------------------------------------------
+
+void Communicator::begin(Operation& operation) {
+  int64_t segment_bytes = 0;
+  const program::Program& chosen = choice(operation.collective(), operation.choice_bytes(), &segment_bytes);
+  // Inside one domain halves are rounded once, whatever the algorithm; between domains when the caller asks.
+  const bool widen = is_half(operation.dtype()) && chosen.reduces_per_hop && (n_domains_ == 1 || operation.wide());
+  exec::Call call;
+  operation.bind(chosen, environment_, segment_bytes, window_->slot_bytes(), widen, scratch_, &call);
+  run_->start(call);
+}
+
+Code Communicator::step_current(bool* moved, std::string* why) {
+  if (broken()) {
+    *why = broken_why();
+    const std::lock_guard lock(state_mutex_);
+    return broken_code_;
+  }
+  const Code code = run_->advance(moved);
+  if (code == Code::kOk) return code;
+  if (code == Code::kAgain) {
+    return !*moved && lost_.load(std::memory_order_acquire) > 0 ? check_losses(why) : code;
+  }
+  if (code == Code::kMismatch) {
+    *why = mismatch_text(*current_);
+  } else if (run_->failed_rank() >= 0) {
+    const std::lock_guard lock(state_mutex_);
+    const Loss& loss = losses_[static_cast<size_t>(run_->failed_rank())];
+    *why = strf("%s in %s: lost %s: %s", name_of(code), current_->describe().c_str(),
+                rank_name(run_->failed_rank()).c_str(),
+                loss.why.empty() ? peers_[static_cast<size_t>(run_->failed_rank())]->link().why().c_str() : loss.why.c_str());
+  } else {
+    *why = strf("%s: the program %s went out of bounds; please report this", current_->describe().c_str(),
+                current_->algorithm());
+  }
+  return code;
+}
+
+Code Communicator::check_losses(std::string* why) {
+  // What a rank published before it went is still being read; only when nothing has moved for a while is it missed.
+  constexpr int64_t kSettleNs = 50'000'000;
+  const int64_t now = now_ns();
+  const std::vector<int> waiting = run_->waiting_for();
+  const std::lock_guard lock(state_mutex_);
+  for (int rank = 0; rank < options_.size; ++rank) {
+    const Loss& loss = losses_[static_cast<size_t>(rank)];
+    if (loss.state == PeerState::kAlive) continue;
+    const bool needed = std::find(waiting.begin(), waiting.end(), rank) != waiting.end();
+    const bool dead = loss.state == PeerState::kDead;
+    const int64_t patience = needed ? kSettleNs : runtime_.settings().death_grace_ms * 1'000'000;
+    if ((!needed && !dead) || now - loss.at_ns < patience) continue;
+    *why = strf("%s %s while rank %d was in %s of group '%s': %s", rank_name(rank).c_str(), dead ? "died" : "left",
+                options_.rank, current_->describe().c_str(), options_.name.c_str(), loss.why.c_str());
+    return dead ? Code::kPeerDied : Code::kPeerLeft;
+  }
+  return Code::kAgain;
+}
+
+int Communicator::progress() {
+  Completions finished;
+  int moved = progress_messages(&finished);
+  if (queued_.load(std::memory_order_acquire) > 0) {
+    std::unique_lock lock(run_mutex_, std::try_to_lock);
+    if (lock.owns_lock()) moved += progress_locked(&finished);
+  }
+  complete(&finished);
+  return moved;
+}
+
+int Communicator::progress_locked(Completions* finished) {
+  int total = 0;
+  while (true) {
+    if (!current_) {
+      const std::lock_guard lock(queue_mutex_);
+      if (queue_.empty()) return total;
+      current_ = std::move(queue_.front());
+      queue_.pop_front();
+      begin(*current_);
+    }
+    bool moved = false;
+    std::string why;
+    Code code = step_current(&moved, &why);
+    total += moved ? 1 : 0;
+    if (code == Code::kAgain) {
+      if (moved || now_ns() < current_->deadline_ns) return total;
+      code = Code::kTimeout;
+      why = timeout_text(*current_);
+    }
+    ++total;
+    finish_current(code, std::move(why), finished);
+  }
+}
+
+void Communicator::finish_current(Code code, std::string why, Completions* finished) {
+  if (code == Code::kOk) {
+    current_->unbind();
+  } else {
+    run_->cancel();
+    break_down(code, why, true);
+  }
+  queued_.fetch_sub(1, std::memory_order_acq_rel);
+  finished->push_back({Ref<Work>(current_.detach()), code, std::move(why)});
+}
+
+int Communicator::progress_messages(Completions* finished) {
+  if (inbox_ == nullptr) return 0;
+  int moved = inbox_->flush_credit() ? 1 : 0;
+  if (matcher_->pending() == 0) return moved;
+  moved += matcher_->progress(finished) ? 1 : 0;
+  if (moved > 0) return moved;
+  const size_t before = finished->size();
+  if (broken()) {
+    matcher_->fail_all(broken_code_, broken_why(), finished);
+  } else {
+    const int64_t now = now_ns();
+    matcher_->fail_expired(now, finished);
+    if (lost_.load(std::memory_order_acquire) > 0) fail_messages_of_lost(now, finished);
+  }
+  return static_cast<int>(finished->size() - before);
+}
+
+void Communicator::fail_messages_of_lost(int64_t now, Completions* finished) {
+  for (int rank = 0; rank < options_.size; ++rank) {
+    Loss loss;
+    {
+      const std::lock_guard lock(state_mutex_);
+      loss = losses_[static_cast<size_t>(rank)];
+    }
+    if (loss.state == PeerState::kAlive || now - loss.at_ns < runtime_.settings().death_grace_ms * 1'000'000) continue;
+    const bool dead = loss.state == PeerState::kDead;
+    const Code code = dead ? Code::kPeerDied : Code::kPeerLeft;
+    const std::string why = strf("%s %s: %s", rank_name(rank).c_str(), dead ? "died" : "left", loss.why.c_str());
+    matcher_->fail_rank(rank, code, why, finished);
+    // A receive from any rank cannot know whom it waits for; a death ends it.
+    if (dead) matcher_->fail_rank(kAnySource, code, why, finished);
+  }
+}
+
+void Communicator::complete(Completions* finished) {
+  if (finished->empty()) return;
+  for (Completion& completion : *finished) completion.work->finish(completion.code, std::move(completion.error));
+  finished->clear();
+  runtime_.ring_self();
+}
+
+// --- Events --------------------------------------------------------------------------------------------------------
+
+void Communicator::on_frame(const FrameHeader& header, const std::byte* payload) {
+  bool valid = false;
+  switch (header.kind) {
+    case FrameKind::kStream:
+      valid = inbox_->on_stream(header, payload);
+      break;
+    case FrameKind::kCredit:
+      valid = inbox_->on_credit(header);
+      break;
+    case FrameKind::kEager:
+    case FrameKind::kEagerCredit:
+    case FrameKind::kRts:
+    case FrameKind::kCts:
+    case FrameKind::kData:
+      valid = matcher_->on_frame(header, payload);
+      break;
+  }
+  if (!valid) {
+    break_down(Code::kInternal, strf("rank %u sent a frame of kind %d that breaks the protocol; do all ranks run the same build?",
+                                     header.source, static_cast<int>(header.kind)),
+               true);
+  }
+}
+
+void Communicator::on_control(uint32_t source, ControlKind kind, const std::string& payload, Fd fd) {
+  if (source >= static_cast<uint32_t>(options_.size)) return;
+  if (kind == ControlKind::kAbort) {
+    int32_t code = static_cast<int32_t>(Code::kAborted);
+    if (payload.size() < sizeof(code)) return;
+    std::memcpy(&code, payload.data(), sizeof(code));
+    break_down(static_cast<Code>(code), payload.substr(sizeof(code)), false);
+    return;
+  }
+  {
+    const std::lock_guard lock(state_mutex_);
+    if (kind == ControlKind::kWindow) {
+      early_windows_[source] = std::move(fd);
+      window_arrived_.notify_all();
+      return;
+    }
+    Loss& loss = losses_[source];
+    if (loss.state != PeerState::kAlive) return;
+    loss = {PeerState::kLeft, "it closed the group", now_ns()};
+    lost_.fetch_add(1, std::memory_order_acq_rel);
+  }
+  engine_->notify();
+}
+
+void Communicator::on_peer_lost(const PeerUid& uid, PeerState state, const std::string& why) {
+  bool member = false;
+  {
+    const std::lock_guard lock(state_mutex_);
+    for (size_t rank = 0; rank < peers_.size(); ++rank) {
+      if (!peers_[rank] || peers_[rank]->card().uid != uid) continue;
+      member = true;
+      Loss& loss = losses_[rank];
+      if (loss.state == PeerState::kAlive) lost_.fetch_add(1, std::memory_order_acq_rel);
+      if (loss.state != PeerState::kDead) loss = {state, why, now_ns()};
+    }
+    window_arrived_.notify_all();
+  }
+  if (member) engine_->notify();
+}
+
+void Communicator::break_down(Code code, const std::string& why, bool tell_others) {
+  {
+    const std::lock_guard lock(state_mutex_);
+    if (broken_code_ != Code::kOk) return;
+    broken_code_ = code;
+    broken_why_ = why;
+    broken_.store(true, std::memory_order_release);
+    window_arrived_.notify_all();
+  }
+  if (tell_others) {
+    const auto number = static_cast<int32_t>(code);
+    std::string payload(reinterpret_cast<const char*>(&number), sizeof(number));
+    payload += why.substr(0, 4000);
+    for (const auto& peer : peers_) {
+      if (peer && peer->state() == PeerState::kAlive) {
+        peer->send_control(id_, static_cast<uint32_t>(options_.rank), ControlKind::kAbort, payload, -1);
+      }
+    }
+  }
+  engine_->notify();
+}
+
+void Communicator::abort(const std::string& reason) {
+  break_down(Code::kAborted, strf("rank %d aborted the group '%s': %s", options_.rank, options_.name.c_str(), reason.c_str()), true);
+  // Nobody may be progressing what is in flight.
+  if (busy()) engine_->activate(shared_from_this());
+}
+
+void Communicator::close() {
+  if (closed_.exchange(true, std::memory_order_acq_rel) || !registered_) return;
+  const int64_t deadline = deadline_from_now(0);
+  Waiter waiter(runtime_);
+  const auto attempt = [&] { return progress() + runtime_.poll_links() > 0; };
+  while (busy()) {
+    if (attempt()) {
+      waiter.reset();
+      continue;
+    }
+    if (waiter.time_to_look() && now_ns() >= deadline) {
+      break_down(Code::kTimeout, strf("the group '%s' was closed with operations in flight", options_.name.c_str()), true);
+    }
+    waiter.idle(deadline, attempt);
+  }
+  for (const auto& peer : peers_) {
+    if (peer && peer->state() == PeerState::kAlive) {
+      peer->send_control(id_, static_cast<uint32_t>(options_.rank), ControlKind::kClose, "", -1);
+    }
+  }
+  runtime_.unregister_comm(id_);
+}
+
+// --- Words ---------------------------------------------------------------------------------------------------------
+
+std::string Communicator::rank_name(int rank) const {
+  const auto& peer = peers_[static_cast<size_t>(rank)];
+  if (!peer) return strf("rank %d", rank);
+  return strf("rank %d (process %lld on %s)", rank, static_cast<long long>(peer->card().pid), peer->card().hostname.c_str());
+}
+
+std::string Communicator::broken_why() const {
+  const std::lock_guard lock(state_mutex_);
+  return broken_why_;
+}
+
+std::string Communicator::timeout_text(const Operation& operation) const {
+  std::vector<int> waiting = run_->waiting_for();
+  std::sort(waiting.begin(), waiting.end());
+  waiting.erase(std::unique(waiting.begin(), waiting.end()), waiting.end());
+  std::string names;
+  for (const int rank : waiting) names += (names.empty() ? "" : ", ") + rank_name(rank);
+  return strf("%s (%s) timed out on rank %d of group '%s': it waits for %s. Did every rank call it? Is a rank slower than the "
+              "timeout allows?",
+              operation.describe().c_str(), operation.algorithm(), options_.rank, options_.name.c_str(),
+              names.empty() ? "nobody in particular" : names.c_str());
+}
+
+std::string Communicator::mismatch_text(const Operation& operation) const {
+  return strf("ranks of group '%s' called different operations: rank %d is in %s, but %s is in %s. All ranks must call "
+              "the same collectives in the same order with the same sizes",
+              options_.name.c_str(), options_.rank, operation.describe().c_str(), rank_name(run_->failed_rank()).c_str(),
+              run_->failed_signature().describe().c_str());
+}
+
+}  // namespace distos_coll

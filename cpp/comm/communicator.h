@@ -1,0 +1,166 @@
+// A group of ranks that run collectives together. Set up in three steps (connect, install_plan, ready); afterwards operations
+// of one communicator run one after the other in the order of their calls, point-to-point messages beside them.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "comm/engine.h"
+#include "comm/inbox.h"
+#include "comm/matcher.h"
+#include "comm/operation.h"
+#include "comm/runtime.h"
+#include "comm/store.h"
+#include "comm/waiter.h"
+#include "exec/run.h"
+#include "exec/window.h"
+#include "program/ir.h"
+
+namespace distos_coll {
+
+struct CommunicatorOptions {
+  int rank = 0;
+  int size = 1;
+  int64_t timeout_ms = 1'800'000;
+  std::string name = "default";
+};
+
+// What each rank is to this one.
+struct MemberInfo {
+  int domain = 0;
+  bool mapped = false;
+  bool single_copy = false;
+};
+
+class Communicator final : public CommEvents, public std::enable_shared_from_this<Communicator> {
+ public:
+  // Collective. Links and domains; throws Error naming the ranks that did not come or could not be reached.
+  static std::shared_ptr<Communicator> connect(std::shared_ptr<Engine> engine, Store& store, const CommunicatorOptions& options);
+  ~Communicator() override;
+
+  int rank() const { return options_.rank; }
+  int size() const { return options_.size; }
+  const std::string& name() const { return options_.name; }
+  const std::vector<MemberInfo>& members() const { return members_; }
+
+  // Local. Throws Error(kInvalid) if the plan is malformed or does not fit this communicator.
+  void install_plan(const void* data, size_t bytes);
+  // Collective: compares plans; afterwards operations may be enqueued.
+  void ready(Store& store);
+  // The program that a collective of so many bytes takes.
+  const program::Program& choice(Collective collective, int64_t bytes, int64_t* segment_bytes) const;
+
+  // Throws Error for wrong arguments; failures later are the work's. A blocking call is finished on return.
+  Ref<Work> enqueue(const CollectiveCall& call);
+  Ref<Work> send(const void* data, size_t bytes, int dest, int64_t tag, const CallOptions& options);
+  Ref<Work> receive(void* data, size_t bytes, int source, int64_t tag, const CallOptions& options);
+  void monitored_barrier(int64_t timeout_ms, bool wait_all_ranks);
+
+  // Progresses until the work is done or timeout_ms (<= 0: until it is done). False: not done yet.
+  bool wait(Work& work, int64_t timeout_ms);
+
+  void set_timeout(int64_t timeout_ms) { timeout_ms_.store(timeout_ms, std::memory_order_relaxed); }
+  int64_t sequence() const { return sequence_.load(std::memory_order_relaxed); }
+
+  // Fails everything in flight here and on the other ranks.
+  void abort(const std::string& reason);
+  // Lets what is in flight finish (up to the timeout), says goodbye. Idempotent.
+  void close();
+
+  // One pass over this communicator's operations; any thread. Returns how much moved.
+  int progress();
+  // Operations not finished: while there are, somebody must call progress().
+  bool busy() const;
+  // Somebody who waits is progressing it.
+  bool attended() const { return attendants_.load(std::memory_order_acquire) > 0; }
+
+  // CommEvents
+  void on_frame(const FrameHeader& header, const std::byte* payload) override;
+  void on_control(uint32_t source, ControlKind kind, const std::string& payload, Fd fd) override;
+  void on_peer_lost(const PeerUid& uid, PeerState state, const std::string& why) override;
+
+ private:
+  friend class Setup;  // comm/setup.cc
+
+  // A member that ended or closed this group.
+  struct Loss {
+    PeerState state = PeerState::kAlive;
+    std::string why;
+    int64_t at_ns = 0;
+  };
+  using Completions = std::vector<Completion>;
+
+  Communicator(std::shared_ptr<Engine> engine, const CommunicatorOptions& options);
+
+  Ref<Work> start_now_or_queue(Ref<Operation> operation, bool blocking);
+  bool run_inline(Operation& operation);
+  // The following need run_mutex_.
+  Code step_current(bool* moved, std::string* why);
+  void begin(Operation& operation);
+  Code check_losses(std::string* why);
+  int progress_locked(Completions* finished);
+  void finish_current(Code code, std::string why, Completions* finished);
+
+  int progress_messages(Completions* finished);
+  void fail_messages_of_lost(int64_t now, Completions* finished);
+  void complete(Completions* finished);
+  void break_down(Code code, const std::string& why, bool tell_others);
+  bool broken() const { return broken_.load(std::memory_order_acquire); }
+  std::string broken_why() const;
+  std::string timeout_text(const Operation& operation) const;
+  std::string mismatch_text(const Operation& operation) const;
+  std::string rank_name(int rank) const;
+  int64_t deadline_from_now(int64_t timeout_ms) const;
+  void attend() { attendants_.fetch_add(1, std::memory_order_acq_rel); }
+  void leave();
+  Ref<Work> start_message(Ref<PointToPoint> operation, bool sends, const CallOptions& options);
+  void collect_absent(std::vector<Ref<Work>>& arrivals, int64_t deadline, bool all, std::vector<int>* absent);
+
+  const std::shared_ptr<Engine> engine_;
+  Runtime& runtime_;
+  const CommunicatorOptions options_;
+  std::atomic<int64_t> timeout_ms_;
+  uint64_t id_ = 0;
+
+  // Written during set-up only.
+  std::vector<std::shared_ptr<Peer>> peers_;  // by rank; own entry null
+  std::vector<MemberInfo> members_;
+  std::vector<int> domain_ranks_;  // member -> rank, this rank's domain
+  std::unique_ptr<exec::Window> window_;
+  std::unique_ptr<Inbox> inbox_;
+  std::unique_ptr<Matcher> matcher_;
+  std::unique_ptr<exec::Run> run_;
+  program::PlanTable plan_;
+  program::Environment environment_;  // what does not change between calls
+  int n_domains_ = 1;
+  bool registered_ = false;
+  bool ready_ = false;
+
+  std::mutex run_mutex_;  // current_, run_, scratch_
+  Ref<Operation> current_;
+  std::vector<std::byte> scratch_;
+
+  std::mutex queue_mutex_;
+  std::deque<Ref<Operation>> queue_;
+  std::atomic<int> queued_{0};  // in queue_ or current, asynchronous or not
+  std::atomic<int64_t> sequence_{0};
+  std::atomic<int> attendants_{0};
+  std::atomic<bool> closed_{false};
+
+  mutable std::mutex state_mutex_;  // below; held for moments
+  std::vector<Loss> losses_;        // by rank
+  std::atomic<int> lost_{0};        // how many entries are not alive
+  Code broken_code_ = Code::kOk;
+  std::string broken_why_;
+  std::atomic<bool> broken_{false};
+  std::vector<Fd> early_windows_;   // by rank, between on_control and set-up's attach
+  std::condition_variable window_arrived_;
+};
+
+}  // namespace distos_coll

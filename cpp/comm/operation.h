@@ -1,0 +1,88 @@
+// A collective operation from call to completion: its arguments, checked and brought to the form that programs use.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "comm/work.h"
+#include "core/signature.h"
+#include "exec/run.h"
+
+namespace distos_coll {
+
+struct CallOptions {
+  int64_t timeout_ms = 0;  // 0: the communicator's
+  bool blocking = false;
+  bool wide = false;  // halves travel as float32 between domains too
+  void (*on_done)(void*, int) = nullptr;
+  void* on_done_ctx = nullptr;
+};
+
+// Counts in elements, as docs/decisions/0001 defines them per collective.
+struct CollectiveCall {
+  Collective collective = Collective::kBarrier;
+  DType dtype = DType::kUint8;
+  ReduceOp op = ReduceOp::kSum;
+  int root = 0;
+  const void* input = nullptr;
+  void* output = nullptr;
+  int64_t count = 0;
+  const int64_t* send_counts = nullptr;
+  const int64_t* send_offsets = nullptr;
+  const int64_t* recv_counts = nullptr;
+  const int64_t* recv_offsets = nullptr;
+  CallOptions options;
+};
+
+class Operation final : public Work {
+ public:
+  // Throws Error(kInvalid) saying which argument is wrong.
+  Operation(const CollectiveCall& call, int rank, int size);
+
+  // True if there is nothing to exchange; then `copy_locally` is all there is to do.
+  bool local() const { return local_; }
+  void copy_locally() const;
+
+  // Binds the call to a program. `scratch` must hold program scratch; `widen` runs halves on a float32 copy.
+  void bind(const program::Program& program, const program::Environment& fixed, int64_t segment_bytes, size_t slot_bytes,
+            bool widen, std::vector<std::byte>& scratch, exec::Call* call);
+  // After a successful run: brings a float32 copy back.
+  void unbind() const;
+
+  // "all_reduce #12 of 4096 float32"
+  std::string describe() const;
+
+  Collective collective() const { return call_.collective; }
+  int64_t choice_bytes() const { return choice_bytes_; }
+  DType dtype() const { return call_.dtype; }
+  bool wide() const { return call_.options.wide; }
+  // Valid once bound.
+  bool uses_streams() const { return uses_streams_; }
+  void set_algorithm(const char* name) { algorithm_ = name; }
+
+  int64_t sequence = 0;
+
+ private:
+  void check(int rank, int size);
+  void take_vectors(int size);
+  void measure(int rank, int size);
+  bool is_v() const {
+    return call_.collective == Collective::kAllGatherV || call_.collective == Collective::kReduceScatterV ||
+           call_.collective == Collective::kAllToAllV;
+  }
+
+  CollectiveCall call_;  // count and vectors in units of dtype; bytes for what does not reduce
+  int rank_;
+  int size_;
+  std::vector<int64_t> vectors_;  // send counts, send offsets, recv counts, recv offsets
+  int64_t input_elements_ = 0;
+  int64_t output_elements_ = 0;
+  int64_t choice_bytes_ = 0;
+  bool local_ = false;
+  bool uses_streams_ = false;
+  std::unique_ptr<float[]> wide_;  // input, then output
+};
+
+}  // namespace distos_coll

@@ -1,0 +1,51 @@
+// How a thread waits when a pass moved nothing: spin briefly, yield, then sleep on the process's doorbell. Spinning
+// alone collapses when ranks share cores, sleeping alone costs a wake-up per step.
+#pragma once
+
+#include <sched.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "comm/runtime.h"
+
+namespace distos_coll {
+
+class Waiter {
+ public:
+  explicit Waiter(Runtime& runtime) : runtime_(runtime) {}
+
+  // Something moved: start again from spinning.
+  void reset() { idle_passes_ = 0; }
+
+  // True once in a while: the time to look at clocks and at other communicators.
+  bool time_to_look() const { return (idle_passes_ & 15) == 15; }
+
+  // `ready` makes one more pass and says whether to wake at once; called only before sleeping.
+  void idle(int64_t deadline_ns, const std::function<bool()>& ready) {
+    ++idle_passes_;
+    if ((idle_passes_ & 15) != 0) return;  // a pass takes tens of nanoseconds; a clock read as much
+    const int64_t now = now_ns();
+    if (idle_passes_ == 16) idle_since_ns_ = now;
+    const int64_t idle_us = (now - idle_since_ns_) / 1000;
+    if (idle_us < runtime_.settings().spin_us) return;
+    if (idle_us < runtime_.settings().spin_us + runtime_.settings().yield_us) {
+      sched_yield();
+      return;
+    }
+    const int64_t left_us = deadline_ns > 0 ? std::max<int64_t>((deadline_ns - now) / 1000, 0) : kLongestSleepUs;
+    runtime_.sleep(std::min(left_us + 1, kLongestSleepUs), ready);
+    // Stay close to sleep: look around a few times, then sleep again.
+    idle_passes_ = 16 * (idle_passes_ / 16);
+  }
+
+ private:
+  // A bound on what a lost wake-up could cost, and on how late deadlines and Ctrl-C are seen.
+  static constexpr int64_t kLongestSleepUs = 50'000;
+
+  Runtime& runtime_;
+  uint64_t idle_passes_ = 0;
+  int64_t idle_since_ns_ = 0;
+};
+
+}  // namespace distos_coll
