@@ -46,20 +46,6 @@ add_library(distos_coll_warnings INTERFACE)
 target_compile_options(distos_coll_warnings INTERFACE -Wall -Wextra -Wnon-virtual-dtor
                        $<$<BOOL:${DISTOS_COLL_WERROR}>:-Werror>)
 
-# A kernel for an instruction set lives in <name>_<isa>.cc and is the only file compiled for it, so that nothing the
-# compiler emits elsewhere can trap on an older machine.
-function(set_isa_flags)
-  set(avx2 "-mavx2;-mfma;-mf16c")
-  set(avx512 "-mavx2;-mfma;-mf16c;-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq")
-  foreach(source IN LISTS ARGN)
-    foreach(isa avx2 avx512)
-      if(source MATCHES "_${isa}\\.cc$" AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-        set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${${isa}}")
-      endif()
-    endforeach()
-  endforeach()
-endfunction()
-
 # What belongs in the package besides its Python sources; an editable install reads it from the source tree.
 if(DISTOS_COLL_INPLACE)
   set(package_dir ${CMAKE_SOURCE_DIR}/distos_coll)

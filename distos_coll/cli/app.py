@@ -1,0 +1,45 @@
+"""The command's frame: options of all sub-commands, and how an error ends."""
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from distos_coll._version import __version__
+from distos_coll.cli import demo
+from distos_coll.errors import DistosError
+
+app = typer.Typer(
+    name="distos-coll",
+    help="Collective communication that understands the network it runs on.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(demo.demo)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"distos-coll {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None: ...
+
+
+def main() -> None:
+    """Run the command line; what the package raises on purpose becomes one line and exit code 1."""
+    try:
+        app()
+    except DistosError as error:
+        Console(stderr=True).print(
+            f"distos-coll: {error}", style="red", markup=False, soft_wrap=True
+        )
+        sys.exit(1)

@@ -1,0 +1,98 @@
+import json
+import os
+import signal
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import typer.testing
+
+from distos_coll import __version__
+from distos_coll.cli import demo, demo_run
+from distos_coll.cli.app import app
+from distos_coll.cli.demo import Outcome
+from distos_coll.cli.demo_worker import Job, Result
+from distos_coll.errors import DistosError
+
+JOB = Job(("gloo", "gloo"), 0, 2, epochs=2, port=0, listen_fd=-1, timeout_s=120)
+
+
+def invoke(*arguments: str) -> typer.testing.Result:
+    return typer.testing.CliRunner().invoke(app, arguments)
+
+
+def outcome(ranks: int, *, correct: int = 300, losses: tuple[str, ...] = ("0x1p-1",)) -> Outcome:
+    theirs = [Result("gloo", ["0x1p-1"], 2000.0, 300, 4) for _ in range(ranks)]
+    ours = [replace(r, backend="distos", losses=list(losses), correct=correct) for r in theirs]
+    return Outcome(ours, theirs)
+
+
+def test_version() -> None:
+    result = invoke("--version")
+    assert (result.exit_code, result.stdout.strip()) == (0, f"distos-coll {__version__}")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--nonsense"], ["nonsense"], ["demo", "--ranks", "0"], ["demo", "--ranks", "x"]]
+)
+def test_usage_errors_end_with_2(arguments: list[str]) -> None:
+    assert invoke(*arguments).exit_code == 2
+
+
+def test_what_the_demo_complains_of() -> None:
+    assert outcome(2).complaint() == ""
+    assert "the losses differ" in outcome(2, losses=("0x1.8p-1",)).complaint()
+    assert outcome(4, losses=("0x1.8p-1",), correct=301).complaint() == ""
+    assert "302 samples are right, 300 with gloo" in outcome(4, correct=302).complaint()
+
+
+def test_demo_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ran(job: Job, on_steps: Any) -> list[list[Result]]:
+        on_steps(1)
+        both = outcome(job.size)
+        return [both.ours, both.theirs]
+
+    monkeypatch.setattr(demo, "run_ranks", ran)
+    result = invoke("demo", "--ranks", "3", "--json")
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert (said["ranks"], said["losses_equal"], said["speed_up"]) == (3, True, 1.0)
+    assert said["backends"]["distos"]["correct"] == 300
+
+
+def test_ranks_train_and_report() -> None:
+    steps: list[int] = []
+    first, second = demo_run.run_ranks(JOB, steps.append)
+    assert [rank.losses for rank in first] == [rank.losses for rank in second]
+    assert first[0].losses != first[1].losses
+    assert first[0].correct == first[1].correct > 180
+    assert steps == [22, 44, 66, 88]
+
+
+def test_a_rank_that_fails_ends_the_run_with_its_words() -> None:
+    with pytest.raises(DistosError, match=r"(?s)rank 0 ended with exit code 1:.*nonsense"):
+        demo_run.run_ranks(replace(JOB, backends=("nonsense",)), print)
+
+
+def test_a_killed_rank_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    start = demo_run._start
+
+    def start_and_note(job: Job) -> Any:
+        rank = start(job)
+        started.append(rank.process.pid)
+        return rank
+
+    def kill_once(steps: int) -> None:
+        if started:
+            os.kill(started.pop(), signal.SIGKILL)
+            started.clear()
+
+    monkeypatch.setattr(demo_run, "_start", start_and_note)
+    with pytest.raises(DistosError, match="rank 1 was killed by SIGKILL"):
+        demo_run.run_ranks(replace(JOB, epochs=1000), kill_once)
+
+
+def test_a_run_past_its_deadline_is_ended() -> None:
+    with pytest.raises(DistosError, match="did not end"):
+        demo_run.run_ranks(replace(JOB, epochs=100_000, timeout_s=1), print)
