@@ -58,13 +58,21 @@ int64_t Communicator::deadline_from_now(int64_t timeout_ms) const {
   return now_ns() + timeout_ms * 1'000'000;
 }
 
-Ref<Work> Communicator::enqueue(const CollectiveCall& call) {
+void Communicator::hand_out(Work& work, Work** early) {
+  work.communicator = weak_from_this();
+  if (early == nullptr) return;
+  work.retain();
+  *early = &work;
+}
+
+Ref<Work> Communicator::enqueue(const CollectiveCall& call, Work** early) {
   if (!ready_) throw Error(Code::kInvalid, "the group is not set up yet: call ready() on every rank first");
   Ref<Operation> operation(new Operation(call, options_.rank, options_.size));
   operation->sequence = sequence_.fetch_add(1, std::memory_order_relaxed) + 1;
   if (closed_.load(std::memory_order_acquire)) {
     throw Error(Code::kInvalid, strf("%s: the group '%s' was closed", operation->describe().c_str(), options_.name.c_str()));
   }
+  hand_out(*operation, early);
   if (operation->local()) {
     operation->set_algorithm("local");
     operation->copy_locally();

@@ -56,10 +56,12 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   // The program that a collective of so many bytes takes.
   const program::Program& choice(Collective collective, int64_t bytes, int64_t* segment_bytes) const;
 
-  // Throws Error for wrong arguments; failures later are the work's. A blocking call is finished on return.
-  Ref<Work> enqueue(const CollectiveCall& call);
-  Ref<Work> send(const void* data, size_t bytes, int dest, int64_t tag, const CallOptions& options);
-  Ref<Work> receive(void* data, size_t bytes, int source, int64_t tag, const CallOptions& options);
+  // Throws Error for wrong arguments, and then nothing has started; failures later are the work's. A blocking call is
+  // finished on return. If `early` is not null it gets a reference before anything can finish, so that a completion
+  // callback finds it there.
+  Ref<Work> enqueue(const CollectiveCall& call, Work** early = nullptr);
+  Ref<Work> send(const void* data, size_t bytes, int dest, int64_t tag, const CallOptions& options, Work** early = nullptr);
+  Ref<Work> receive(void* data, size_t bytes, int source, int64_t tag, const CallOptions& options, Work** early = nullptr);
   void monitored_barrier(int64_t timeout_ms, bool wait_all_ranks);
 
   // Progresses until the work is done or timeout_ms (<= 0: until it is done). False: not done yet.
@@ -119,7 +121,8 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   int64_t deadline_from_now(int64_t timeout_ms) const;
   void attend() { attendants_.fetch_add(1, std::memory_order_acq_rel); }
   void leave();
-  Ref<Work> start_message(Ref<PointToPoint> operation, bool sends, const CallOptions& options);
+  Ref<Work> start_message(Ref<PointToPoint> operation, bool sends, const CallOptions& options, Work** early);
+  void hand_out(Work& work, Work** early);
   void collect_absent(std::vector<Ref<Work>>& arrivals, int64_t deadline, bool all, std::vector<int>* absent);
 
   const std::shared_ptr<Engine> engine_;

@@ -15,7 +15,7 @@ using Verdict = std::array<char, 1024>;
 
 }  // namespace
 
-Ref<Work> Communicator::start_message(Ref<PointToPoint> operation, bool sends, const CallOptions& options) {
+Ref<Work> Communicator::start_message(Ref<PointToPoint> operation, bool sends, const CallOptions& options, Work** early) {
   if (!ready_) throw Error(Code::kInvalid, "the group is not set up yet: call ready() on every rank first");
   if (closed_.load(std::memory_order_acquire)) {
     throw Error(Code::kInvalid, strf("%s: the group '%s' was closed", sends ? "send" : "recv", options_.name.c_str()));
@@ -27,6 +27,7 @@ Ref<Work> Communicator::start_message(Ref<PointToPoint> operation, bool sends, c
   operation->set_callback(options.on_done, options.on_done_ctx);
   Ref<Work> work(operation.get());
   work->retain();
+  hand_out(*work, early);
   if (broken()) {
     Code code;
     {
@@ -51,7 +52,7 @@ Ref<Work> Communicator::start_message(Ref<PointToPoint> operation, bool sends, c
   return work;
 }
 
-Ref<Work> Communicator::send(const void* data, size_t bytes, int dest, int64_t tag, const CallOptions& options) {
+Ref<Work> Communicator::send(const void* data, size_t bytes, int dest, int64_t tag, const CallOptions& options, Work** early) {
   if (dest < 0 || dest >= size() || dest == rank()) {
     throw Error(Code::kInvalid, strf("send: destination %d is not another rank of the group of %d", dest, size()));
   }
@@ -60,10 +61,10 @@ Ref<Work> Communicator::send(const void* data, size_t bytes, int dest, int64_t t
   operation->bytes = bytes;
   operation->peer = dest;
   operation->tag = tag;
-  return start_message(std::move(operation), true, options);
+  return start_message(std::move(operation), true, options, early);
 }
 
-Ref<Work> Communicator::receive(void* data, size_t bytes, int source, int64_t tag, const CallOptions& options) {
+Ref<Work> Communicator::receive(void* data, size_t bytes, int source, int64_t tag, const CallOptions& options, Work** early) {
   if (source != kAnySource && (source < 0 || source >= size() || source == rank())) {
     throw Error(Code::kInvalid, strf("recv: source %d is not another rank of the group of %d", source, size()));
   }
@@ -72,7 +73,7 @@ Ref<Work> Communicator::receive(void* data, size_t bytes, int source, int64_t ta
   operation->bytes = bytes;
   operation->peer = source;
   operation->tag = tag;
-  return start_message(std::move(operation), false, options);
+  return start_message(std::move(operation), false, options, early);
 }
 
 void Communicator::collect_absent(std::vector<Ref<Work>>& arrivals, int64_t deadline, bool all, std::vector<int>* absent) {

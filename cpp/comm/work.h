@@ -4,12 +4,15 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 
 #include "core/status.h"
 
 namespace distos_coll {
+
+class Communicator;
 
 class Work {
  public:
@@ -44,6 +47,8 @@ class Work {
   }
 
   int64_t deadline_ns = 0;
+  // Who progresses it; gone once the group is closed, and then the work is done.
+  std::weak_ptr<Communicator> communicator;
 
  protected:
   Work() = default;

@@ -95,8 +95,9 @@ DC_API dc_runtime* dc_runtime_default(void);
 /* Set-up in three steps: connect (collective; links and domains), install_plan (local), ready (collective; compares
  * fingerprints, after it operations may run). Each throws nothing and names the absent or differing ranks on failure. */
 DC_API int dc_comm_connect(dc_runtime*, const dc_store*, const dc_comm_options*, dc_comm** out);
-/* domain_of: `size` entries out; link_bits: `size` entries out, bit 0 mapped (same domain), bit 1 single copy, bit 2 tcp. */
-DC_API int dc_comm_topology(const dc_comm*, int32_t* domain_of, int32_t* link_bits);
+/* The same on every rank, so that all plan alike. domain_of: `size` entries out; domain_bits: `size` entries out, about the domain
+ * of each rank: bit 0 it has several ranks, bit 1 every pair in it can read each other's memory (single copy). */
+DC_API int dc_comm_topology(const dc_comm*, int32_t* domain_of, int32_t* domain_bits);
 DC_API int dc_comm_install_plan(dc_comm*, const void* data, size_t bytes);
 DC_API int dc_comm_ready(dc_comm*, const dc_store*);
 
@@ -133,6 +134,11 @@ DC_API const char* dc_comm_choice(const dc_comm*, int32_t collective, int64_t by
 DC_API void dc_comm_abort(dc_comm*, const char* reason);
 /* Says goodbye, waits for operations in flight up to the communicator's timeout, frees. */
 DC_API void dc_comm_close(dc_comm*);
+
+/* Stops the default runtime: says goodbye to all peers. Called at exit by the doors; idempotent. */
+DC_API void dc_runtime_shutdown(void);
+/* Links, addresses tried and why some were rejected, one per line; valid until the next call in this thread. */
+DC_API const char* dc_runtime_describe(void);
 
 DC_API const char* dc_last_error(void);
 DC_API const char* dc_version(void);

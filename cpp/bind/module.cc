@@ -1,0 +1,205 @@
+// The core as Python sees it, without torch: runtimes, stores and communicators on raw addresses. Callers own the memory
+// and keep it alive; distos_coll/native.py gives it arrays. Every call that may wait releases the GIL.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "capi/default_runtime.h"
+#include "comm/communicator.h"
+#include "comm/store.h"
+#include "program/ir.h"
+#include "reduce/reduce.h"
+
+namespace py = pybind11;
+using py::arg;
+
+namespace distos_coll {
+namespace {
+
+using Vector = std::optional<std::vector<int64_t>>;
+using NoGil = py::call_guard<py::gil_scoped_release>;
+
+// A runtime with its engine. Ranks that are threads have one each.
+class PyRuntime {
+ public:
+  explicit PyRuntime(const std::string& settings_text)
+      : engine_(std::make_shared<Engine>(Runtime::create(Settings::parse(settings_text)))) {}
+  explicit PyRuntime(std::shared_ptr<Engine> engine) : engine_(std::move(engine)) {}
+
+  const std::shared_ptr<Engine>& engine() const { return engine_; }
+  std::string describe() const { return engine_->runtime().describe(); }
+  void shutdown() {
+    engine_->stop();
+    engine_->runtime().shutdown();
+  }
+
+ private:
+  std::shared_ptr<Engine> engine_;
+};
+
+class PyWork {
+ public:
+  PyWork(Ref<Work> work, std::shared_ptr<Communicator> communicator)
+      : work_(std::move(work)), communicator_(std::move(communicator)) {}
+
+  bool wait(int64_t timeout_ms) { return communicator_->wait(*work_, timeout_ms); }
+  bool test() {
+    if (!work_->done()) communicator_->progress();
+    return work_->done();
+  }
+  int code() const { return static_cast<int>(work_->code()); }
+  std::string error() const { return work_->error(); }
+  int source() const { return work_->source(); }
+  std::string algorithm() const { return work_->algorithm(); }
+
+ private:
+  Ref<Work> work_;
+  std::shared_ptr<Communicator> communicator_;
+};
+
+class PyCommunicator {
+ public:
+  PyCommunicator(const PyRuntime& runtime, const std::shared_ptr<MemoryStore>& store, int rank, int size, int64_t timeout_ms,
+                 const std::string& name)
+      : communicator_(Communicator::connect(runtime.engine(), *store, {rank, size, timeout_ms, name})) {}
+
+  std::vector<int> domain_of() const {
+    std::vector<int> out;
+    for (const MemberInfo& member : communicator_->members()) out.push_back(member.domain);
+    return out;
+  }
+  bool single_copy() const {
+    bool all = true;
+    for (const MemberInfo& member : communicator_->members()) all = all && member.single_copy;
+    return all;
+  }
+
+  PyWork enqueue(int collective, int dtype, int op, int root, uintptr_t input, uintptr_t output, int64_t count,
+                 const Vector& send_counts, const Vector& send_offsets, const Vector& recv_counts,
+                 const Vector& recv_offsets, int64_t timeout_ms, bool blocking, bool wide) {
+    const auto data = [&](const Vector& vector, const char* name) -> const int64_t* {
+      if (!vector) return nullptr;
+      if (vector->size() != static_cast<size_t>(communicator_->size())) {
+        throw Error(Code::kInvalid, strf("%s has %zu entries, the group has %d ranks", name, vector->size(), communicator_->size()));
+      }
+      return vector->data();
+    };
+    CollectiveCall call;
+    call.collective = static_cast<Collective>(collective);
+    call.dtype = static_cast<DType>(dtype);
+    call.op = static_cast<ReduceOp>(op);
+    call.root = root;
+    call.input = reinterpret_cast<const void*>(input);
+    call.output = reinterpret_cast<void*>(output);
+    call.count = count;
+    call.send_counts = data(send_counts, "send_counts");
+    call.send_offsets = data(send_offsets, "send_offsets");
+    call.recv_counts = data(recv_counts, "recv_counts");
+    call.recv_offsets = data(recv_offsets, "recv_offsets");
+    call.options.timeout_ms = timeout_ms;
+    call.options.blocking = blocking;
+    call.options.wide = wide;
+    return {communicator_->enqueue(call), communicator_};
+  }
+
+  PyWork send(uintptr_t data, size_t bytes, int dest, int64_t tag, int64_t timeout_ms, bool blocking) {
+    CallOptions options;
+    options.timeout_ms = timeout_ms;
+    options.blocking = blocking;
+    return {communicator_->send(reinterpret_cast<const void*>(data), bytes, dest, tag, options), communicator_};
+  }
+  PyWork receive(uintptr_t data, size_t bytes, int source, int64_t tag, int64_t timeout_ms, bool blocking) {
+    CallOptions options;
+    options.timeout_ms = timeout_ms;
+    options.blocking = blocking;
+    return {communicator_->receive(reinterpret_cast<void*>(data), bytes, source, tag, options), communicator_};
+  }
+
+  Communicator& operator*() const { return *communicator_; }
+
+ private:
+  std::shared_ptr<Communicator> communicator_;
+};
+
+void bind_communicator(py::module_& m) {
+  py::class_<PyWork>(m, "Work")
+      .def("wait", &PyWork::wait, arg("timeout_ms") = 0, NoGil())
+      .def("test", &PyWork::test, NoGil())
+      .def_property_readonly("code", &PyWork::code)
+      .def_property_readonly("error", &PyWork::error)
+      .def_property_readonly("source", &PyWork::source)
+      .def_property_readonly("algorithm", &PyWork::algorithm);
+
+  py::class_<PyCommunicator>(m, "Communicator")
+      .def(py::init<const PyRuntime&, const std::shared_ptr<MemoryStore>&, int, int, int64_t, const std::string&>(),
+           arg("runtime"), arg("store"), arg("rank"), arg("size"), arg("timeout_ms"), arg("name"), NoGil())
+      .def("domain_of", &PyCommunicator::domain_of)
+      .def("single_copy", &PyCommunicator::single_copy)
+      .def("install_plan", [](PyCommunicator& self, const py::bytes& plan) {
+        const std::string text = plan;
+        (*self).install_plan(text.data(), text.size());
+      }, arg("plan"))
+      .def("ready", [](PyCommunicator& self, const std::shared_ptr<MemoryStore>& store) { (*self).ready(*store); }, arg("store"), NoGil())
+      .def("choice", [](PyCommunicator& self, int collective, int64_t bytes) {
+        int64_t segment_bytes = 0;
+        return (*self).choice(static_cast<Collective>(collective), bytes, &segment_bytes).name;
+      }, arg("collective"), arg("bytes"))
+      .def("enqueue", &PyCommunicator::enqueue, arg("collective"), arg("dtype"), arg("op"), arg("root"), arg("input"), arg("output"),
+           arg("count"), arg("send_counts") = py::none(), arg("send_offsets") = py::none(), arg("recv_counts") = py::none(),
+           arg("recv_offsets") = py::none(), arg("timeout_ms") = 0, arg("blocking") = true, arg("wide") = false, NoGil())
+      .def("send", &PyCommunicator::send, arg("data"), arg("bytes"), arg("dest"), arg("tag") = 0, arg("timeout_ms") = 0,
+           arg("blocking") = true, NoGil())
+      .def("receive", &PyCommunicator::receive, arg("data"), arg("bytes"), arg("source"), arg("tag") = 0, arg("timeout_ms") = 0,
+           arg("blocking") = true, NoGil())
+      .def("monitored_barrier", [](PyCommunicator& self, int64_t timeout_ms, bool wait_all_ranks) {
+        (*self).monitored_barrier(timeout_ms, wait_all_ranks);
+      }, arg("timeout_ms") = 0, arg("wait_all_ranks") = false, NoGil())
+      .def("abort", [](PyCommunicator& self, const std::string& reason) { (*self).abort(reason); }, arg("reason"), NoGil())
+      .def("close", [](PyCommunicator& self) { (*self).close(); }, NoGil())
+      .def_property_readonly("rank", [](const PyCommunicator& self) { return (*self).rank(); })
+      .def_property_readonly("size", [](const PyCommunicator& self) { return (*self).size(); });
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_native, m) {
+  m.doc() = "Native core of distos_coll.";
+  m.attr("__version__") = DISTOS_COLL_VERSION;
+
+  // Python's own error class carries the code; distos_coll.native turns it into the tree of distos_coll.errors.
+  PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> error_class;
+  error_class.call_once_and_store_result([&] { return py::exception<Error>(m, "NativeError"); });
+  py::register_exception_translator([](std::exception_ptr pointer) {
+    try {
+      if (pointer) std::rethrow_exception(pointer);
+    } catch (const Error& error) {
+      py::object instance = error_class.get_stored()(error.what());
+      instance.attr("code") = static_cast<int>(error.code());
+      PyErr_SetObject(error_class.get_stored().ptr(), instance.ptr());
+    }
+  });
+
+  py::class_<MemoryStore, std::shared_ptr<MemoryStore>>(m, "MemoryStore").def(py::init<>());
+  py::class_<PyRuntime>(m, "Runtime")
+      .def(py::init<const std::string&>(), arg("settings_text") = "", NoGil())
+      .def_static("default", [](const std::string& settings_text) {
+        configure_default_runtime(settings_text);
+        return PyRuntime(default_engine());
+      }, arg("settings_text") = "", NoGil())
+      .def("describe", &PyRuntime::describe, NoGil())
+      .def("shutdown", &PyRuntime::shutdown, NoGil());
+  bind_communicator(m);
+
+  m.def("shutdown", &shutdown_default_runtime, NoGil());
+  m.def("isa", [] { return std::string(reduce::kernels().isa); });
+  m.def("check_plan", [](const py::bytes& plan, int64_t size) {
+    const std::string text = plan;
+    program::decode_plan(text.data(), text.size(), size);
+  }, arg("plan"), arg("size"), "Raises NativeError if the plan would be refused.");
+}
+
+}  // namespace distos_coll

@@ -1,0 +1,247 @@
+// The C ABI over the core: one translation of exceptions to codes, and nothing else.
+#include "distos_coll/c_api.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "capi/default_runtime.h"
+#include "comm/communicator.h"
+
+using distos_coll::CallOptions;
+using distos_coll::Code;
+using distos_coll::Collective;
+using distos_coll::CollectiveCall;
+using distos_coll::Communicator;
+using distos_coll::CommunicatorOptions;
+using distos_coll::DType;
+using distos_coll::Error;
+using distos_coll::MemberInfo;
+using distos_coll::ReduceOp;
+using distos_coll::Ref;
+using distos_coll::Store;
+using distos_coll::Work;
+
+struct dc_comm {
+  std::shared_ptr<Communicator> communicator;
+};
+
+namespace {
+
+thread_local std::string last_error;
+
+int failed(Code code, const std::string& why) {
+  last_error = why;
+  return -static_cast<int>(code);
+}
+
+template <typename Function>
+int guarded(Function function) {
+  try {
+    function();
+    return DC_OK;
+  } catch (const Error& error) {
+    return failed(error.code(), error.what());
+  } catch (const std::exception& error) {
+    return failed(Code::kSystem, error.what());
+  }
+}
+
+Work* as_work(dc_work* work) { return reinterpret_cast<Work*>(work); }
+const Work* as_work(const dc_work* work) { return reinterpret_cast<const Work*>(work); }
+
+class CallbackStore final : public Store {
+ public:
+  explicit CallbackStore(const dc_store* store) : store_(store) {}
+
+  void set(const std::string& key, const std::string& value) override {
+    const int code = store_->set(store_->ctx, key.c_str(), value.data(), value.size());
+    if (code != DC_OK) throw Error(Code::kSystem, "the store refused to keep '" + key + "': is the process that hosts it alive?");
+  }
+
+  std::optional<std::string> get(const std::string& key, int64_t timeout_ms) override {
+    std::string value;
+    const auto emit = [](void* to, const void* data, size_t bytes) {
+      static_cast<std::string*>(to)->assign(static_cast<const char*>(data), bytes);
+    };
+    const int code = store_->get(store_->ctx, key.c_str(), timeout_ms, emit, &value);
+    if (std::abs(code) == DC_TIMEOUT) return std::nullopt;
+    if (code != DC_OK) throw Error(Code::kSystem, "the store could not be asked for '" + key + "': is the process that hosts it alive?");
+    return value;
+  }
+
+ private:
+  const dc_store* store_;
+};
+
+void check_range(int value, int count, const char* what) {
+  if (value < 0 || value >= count) throw Error(Code::kInvalid, distos_coll::strf("%s %d does not exist", what, value));
+}
+
+CallOptions options_of(const dc_call* call) {
+  CallOptions options;
+  if (call == nullptr) return options;
+  options.timeout_ms = call->timeout_ms;
+  options.blocking = (call->flags & DC_BLOCKING) != 0;
+  options.wide = (call->flags & DC_WIDE) != 0;
+  options.on_done = call->on_done;
+  options.on_done_ctx = call->on_done_ctx;
+  return options;
+}
+
+CollectiveCall collective_of(const dc_call* call) {
+  check_range(call->collective, distos_coll::kCollectiveCount, "collective");
+  check_range(call->dtype, distos_coll::kDTypeCount, "dtype");
+  check_range(call->op, distos_coll::kReduceOpCount, "reduction");
+  CollectiveCall out;
+  out.collective = static_cast<Collective>(call->collective);
+  out.dtype = static_cast<DType>(call->dtype);
+  out.op = static_cast<ReduceOp>(call->op);
+  out.root = call->root;
+  out.input = call->input;
+  out.output = call->output;
+  out.count = call->count;
+  out.send_counts = call->send_counts;
+  out.send_offsets = call->send_offsets;
+  out.recv_counts = call->recv_counts;
+  out.recv_offsets = call->recv_offsets;
+  out.options = options_of(call);
+  return out;
+}
+
+// A blocking call without a work object reports its outcome as its own.
+int outcome(const Ref<Work>& work, dc_work** out) {
+  if (out != nullptr || work->code() == Code::kOk) return DC_OK;
+  return failed(work->code(), work->error());
+}
+
+template <typename Start>
+int start(const dc_call* call, dc_work** out, Start start_operation) {
+  if (out == nullptr && (call == nullptr || (call->flags & DC_BLOCKING) == 0)) {
+    return failed(Code::kInvalid, "only a blocking call may go without a work object");
+  }
+  Ref<Work> work;
+  const int code = guarded([&] { work = start_operation(reinterpret_cast<Work**>(out)); });
+  return code == DC_OK ? outcome(work, out) : code;
+}
+
+}  // namespace
+
+int dc_runtime_configure(const char* settings_text) {
+  return guarded([&] { distos_coll::configure_default_runtime(settings_text); });
+}
+
+dc_runtime* dc_runtime_default(void) {
+  dc_runtime* runtime = nullptr;
+  guarded([&] { runtime = reinterpret_cast<dc_runtime*>(&distos_coll::default_engine()); });
+  return runtime;
+}
+
+void dc_runtime_shutdown(void) { distos_coll::shutdown_default_runtime(); }
+
+const char* dc_runtime_describe(void) {
+  thread_local std::string text;
+  guarded([&] { text = distos_coll::default_engine()->runtime().describe(); });
+  return text.c_str();
+}
+
+int dc_comm_connect(dc_runtime* runtime, const dc_store* store, const dc_comm_options* options, dc_comm** out) {
+  return guarded([&] {
+    if (runtime == nullptr) throw Error(Code::kInvalid, "there is no runtime: " + last_error);
+    CommunicatorOptions wanted;
+    wanted.rank = options->rank;
+    wanted.size = options->size;
+    wanted.timeout_ms = options->timeout_ms;
+    if (options->name != nullptr) wanted.name = options->name;
+    CallbackStore callbacks(store);
+    auto& engine = *reinterpret_cast<std::shared_ptr<distos_coll::Engine>*>(runtime);
+    *out = new dc_comm{Communicator::connect(engine, callbacks, wanted)};
+  });
+}
+
+int dc_comm_topology(const dc_comm* comm, int32_t* domain_of, int32_t* domain_bits) {
+  const auto& members = comm->communicator->members();
+  for (size_t rank = 0; rank < members.size(); ++rank) {
+    domain_of[rank] = members[rank].domain;
+    domain_bits[rank] = (members[rank].mapped ? 1 : 0) | (members[rank].single_copy ? 2 : 0);
+  }
+  return DC_OK;
+}
+
+int dc_comm_install_plan(dc_comm* comm, const void* data, size_t bytes) {
+  return guarded([&] { comm->communicator->install_plan(data, bytes); });
+}
+
+int dc_comm_ready(dc_comm* comm, const dc_store* store) {
+  return guarded([&] {
+    CallbackStore callbacks(store);
+    comm->communicator->ready(callbacks);
+  });
+}
+
+int dc_comm_enqueue(dc_comm* comm, const dc_call* call, dc_work** out) {
+  return start(call, out, [&](Work** early) { return comm->communicator->enqueue(collective_of(call), early); });
+}
+
+int dc_comm_send(dc_comm* comm, const void* data, int64_t bytes, int32_t dest, int64_t tag, const dc_call* options, dc_work** out) {
+  if (bytes < 0) return failed(Code::kInvalid, "send: a message cannot have a negative size");
+  return start(options, out, [&](Work** early) {
+    return comm->communicator->send(data, static_cast<size_t>(bytes), dest, tag, options_of(options), early);
+  });
+}
+
+int dc_comm_recv(dc_comm* comm, void* data, int64_t bytes, int32_t source, int64_t tag, const dc_call* options, dc_work** out) {
+  if (bytes < 0) return failed(Code::kInvalid, "recv: a message cannot have a negative size");
+  return start(options, out, [&](Work** early) {
+    return comm->communicator->receive(data, static_cast<size_t>(bytes), source, tag, options_of(options), early);
+  });
+}
+
+int dc_comm_monitored_barrier(dc_comm* comm, int64_t timeout_ms, int wait_all_ranks) {
+  return guarded([&] { comm->communicator->monitored_barrier(timeout_ms, wait_all_ranks != 0); });
+}
+
+int dc_work_test(dc_work* work) {
+  if (as_work(work)->done()) return 1;
+  if (const auto communicator = as_work(work)->communicator.lock()) communicator->progress();
+  return as_work(work)->done() ? 1 : 0;
+}
+
+int dc_work_wait(dc_work* work, int64_t timeout_ms) {
+  if (!as_work(work)->done()) {
+    const auto communicator = as_work(work)->communicator.lock();
+    const bool in_time = !communicator || communicator->wait(*as_work(work), timeout_ms);
+    if (!in_time) return failed(Code::kTimeout, distos_coll::strf("not finished after %lld ms; it goes on", static_cast<long long>(timeout_ms)));
+  }
+  return as_work(work)->code() == Code::kOk ? DC_OK : failed(as_work(work)->code(), as_work(work)->error());
+}
+
+int dc_work_code(const dc_work* work) { return static_cast<int>(as_work(work)->code()); }
+const char* dc_work_error(const dc_work* work) { return as_work(work)->error().c_str(); }
+int32_t dc_work_source(const dc_work* work) { return as_work(work)->source(); }
+const char* dc_work_algorithm(const dc_work* work) { return as_work(work)->algorithm(); }
+void dc_work_release(dc_work* work) {
+  if (work != nullptr) as_work(work)->release();
+}
+
+void dc_comm_set_timeout(dc_comm* comm, int64_t timeout_ms) { comm->communicator->set_timeout(timeout_ms); }
+int64_t dc_comm_sequence(const dc_comm* comm) { return comm->communicator->sequence(); }
+
+const char* dc_comm_choice(const dc_comm* comm, int32_t collective, int64_t bytes) {
+  if (collective < 0 || collective >= distos_coll::kCollectiveCount) return "";
+  int64_t segment_bytes = 0;
+  return comm->communicator->choice(static_cast<Collective>(collective), bytes, &segment_bytes).name.c_str();
+}
+
+void dc_comm_abort(dc_comm* comm, const char* reason) { comm->communicator->abort(reason == nullptr ? "no reason given" : reason); }
+
+void dc_comm_close(dc_comm* comm) {
+  if (comm == nullptr) return;
+  guarded([&] { comm->communicator->close(); });
+  delete comm;
+}
+
+const char* dc_last_error(void) { return last_error.c_str(); }
+const char* dc_version(void) { return DISTOS_COLL_VERSION; }
