@@ -21,7 +21,8 @@ constexpr int kWordBits = 64;
 std::array<std::atomic<uint64_t>, kMaxFd / kWordBits> g_owned{};
 std::atomic<int> g_highest_word{-1};
 std::atomic<bool> g_forked_child{false};
-pthread_mutex_t g_fork_mutex = PTHREAD_MUTEX_INITIALIZER;
+// Recursive, because an Fd may be destroyed while its maker's guard is held.
+pthread_mutex_t g_fork_mutex = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 
 void own(int fd) {
   const int word = fd / kWordBits;

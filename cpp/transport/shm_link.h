@@ -8,7 +8,7 @@
 
 #include "core/doorbell.h"
 #include "core/mapping.h"
-#include "transport/link.h"
+#include "transport/managed_link.h"
 #include "transport/shm_ring.h"
 
 namespace distos_coll {
@@ -26,7 +26,7 @@ static_assert(sizeof(PairPage) <= kPairPageBytes);
 size_t usable_ring_bytes(size_t wanted);
 constexpr size_t pair_bytes(size_t ring_bytes) { return kPairPageBytes + 2 * ring_bytes; }
 
-class ShmLink final : public Link {
+class ShmLink final : public ManagedLink {
  public:
   // side: 0 for the creator of the memory, 1 for the other. The peer's doorbell must outlive the link.
   ShmLink(Mapping pair, size_t ring_bytes, int side, Doorbell* peer);
@@ -39,11 +39,10 @@ class ShmLink final : public Link {
   bool wants_write() const override { return false; }
   const char* transport() const override { return "shm"; }
 
-  bool has_frames() const { return !broken() && reader_.has_frames(); }
-  // Delivers everything that has been published, waiting for a poller in progress; for a peer that is gone.
-  int drain(FrameSink& sink);
-  // From here on try_send returns kPeerDied. What the peer published stays readable.
-  void close_sending() { closed_.store(true, std::memory_order_release); }
+  bool has_frames() const override { return !broken() && reader_.has_frames(); }
+  int drain(FrameSink& sink) override;
+  void close_sending() override { closed_.store(true, std::memory_order_release); }
+  bool flushed() override { return true; }  // the peer keeps the memory
 
  private:
   int read(FrameSink& sink, int budget);

@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "core/fd.h"
-#include "transport/link.h"
+#include "transport/managed_link.h"
 
 namespace distos_coll {
 
-class TcpLink final : public Link {
+class TcpLink final : public ManagedLink {
  public:
   // `socket` is connected and non-blocking. `peer` is for messages: "host b (10.0.0.2:4711)". `on_staged` is called
   // (with the send lock held, so it must be short) when bytes start to wait, so that sleepers watch for writability.
@@ -28,13 +28,12 @@ class TcpLink final : public Link {
   bool wants_write() const override { return staged_bytes_.load(std::memory_order_acquire) != 0; }
   const char* transport() const override { return "tcp"; }
 
-  // Frames are waiting in our buffer beyond the budget of the last poll; the socket would not say so.
-  bool has_frames() const { return pending_.load(std::memory_order_acquire); }
-  // As poll without a budget, waiting for a poller in progress; for a peer that is gone.
-  int drain(FrameSink& sink);
-  void close_sending() { closed_.store(true, std::memory_order_release); }
-  // True once the peer's kernel has acknowledged everything that was accepted here: closing loses nothing then.
-  bool flushed();
+  // In our buffer, beyond the budget of the last poll: the socket would not say so.
+  bool has_frames() const override { return pending_.load(std::memory_order_acquire); }
+  int drain(FrameSink& sink) override;
+  void close_sending() override { closed_.store(true, std::memory_order_release); }
+  // True once the peer's kernel has acknowledged everything.
+  bool flushed() override;
 
  private:
   bool flush_staging();                                      // needs send_mutex_; true when empty

@@ -1,0 +1,73 @@
+// One try to reach a process by one way, seen from the opening side.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "comm/handshake.h"
+#include "comm/mapped_proof.h"
+
+namespace distos_coll {
+
+class Attempt {
+ public:
+  enum class State {
+    kConnecting,      // control connection (the only one for Unix)
+    kWelcome,
+    kDataConnecting,  // TCP only
+    kDataWelcome,
+    kCommitted,       // our commit is on its way: the accepter may have made the peer, so there is no way back
+    kEstablished,     // take() it
+    kRetry,           // the listener's queue is full for the moment
+    kFailed,          // why() says how
+  };
+
+  // address: null for the Unix socket.
+  Attempt(HandshakeContext& context, const PeerCard& card, const PeerCard::Address* address);
+
+  // The descriptor to watch now, and for what. It changes between steps.
+  int fd() const;
+  uint32_t events() const;
+  State state() const { return state_; }
+  const std::string& why() const { return why_; }
+  std::string way() const;  // for people: "unix socket", "eth0 10.0.0.2:4711"
+
+  void start();
+  void step();
+  void fail(const std::string& why);
+  Established take();
+
+ private:
+  bool connecting() const { return state_ == State::kConnecting || state_ == State::kDataConnecting; }
+  void connect_unix();
+  void connect_tcp();
+  void on_connected();
+  void say_hello();
+  void on_message(Message message);
+  void on_welcome(const Handshake& welcome, Message& message);
+  void answer_unix(const Handshake& welcome, Message& message);
+  void commit(Handshake body);
+  Handshake base(Role role) const;
+  ControlChannel& channel() const { return *(data_ ? data_ : control_); }
+
+  HandshakeContext& context_;
+  const PeerCard& card_;
+  const std::optional<PeerCard::Address> address_;
+  const uint64_t nonce_;
+  State state_ = State::kConnecting;
+  std::string why_;
+  Fd connecting_;
+  std::unique_ptr<ControlChannel> control_, data_;
+  Fd data_socket_;
+
+  // Unix
+  std::optional<MappedProof> proof_;
+  std::unique_ptr<Doorbell> bell_;
+  int64_t pid_ = 0;
+  Fd pidfd_;
+  bool single_copy_ = false;
+};
+
+}  // namespace distos_coll

@@ -1,0 +1,20 @@
+// What the runtime, but no communicator, may ask of a link.
+#pragma once
+
+#include "transport/link.h"
+
+namespace distos_coll {
+
+class ManagedLink : public Link {
+ public:
+  // Frames wait on this side, so that a sleeper must not sleep. Cheap and lock-free.
+  virtual bool has_frames() const = 0;
+  // As poll() without a budget, waiting for a poller in progress; for a peer that is gone.
+  virtual int drain(FrameSink& sink) = 0;
+  // From here on try_send returns kPeerDied. What the peer sent stays readable.
+  virtual void close_sending() = 0;
+  // Closing now would lose nothing that try_send accepted.
+  virtual bool flushed() = 0;
+};
+
+}  // namespace distos_coll
