@@ -1,0 +1,54 @@
+"""Everything that the author of a plugin imports. Built-in algorithms import nothing else."""
+
+from distos_coll._vocabulary import Array, Buffer, Collective, DType, Need, Opcode, ReduceOp
+from distos_coll.errors import DistosError, InvalidArgument, PlanError, PluginError
+from distos_coll.plugins.costs import CostInput, LinkCost, log2_ceil, log2_floor, pieces
+from distos_coll.plugins.hookspecs import hookimpl, hookspec
+from distos_coll.plugins.spec import AlgorithmSpec
+from distos_coll.program.builder import (
+    IntLike,
+    ProgramBuilder,
+    Value,
+    ceil_div,
+    floor_log2,
+    maximum,
+    minimum,
+    select,
+)
+from distos_coll.program.ir import Program
+
+__all__ = [
+    # algorithms
+    "AlgorithmSpec",
+    "Collective",
+    "Need",
+    "hookimpl",
+    "hookspec",
+    # programs
+    "Program",
+    "ProgramBuilder",
+    "Value",
+    "IntLike",
+    "ceil_div",
+    "floor_log2",
+    "maximum",
+    "minimum",
+    "select",
+    # costs
+    "CostInput",
+    "LinkCost",
+    "log2_ceil",
+    "log2_floor",
+    "pieces",
+    # vocabulary
+    "Array",
+    "Buffer",
+    "DType",
+    "Opcode",
+    "ReduceOp",
+    # errors
+    "DistosError",
+    "InvalidArgument",
+    "PlanError",
+    "PluginError",
+]

@@ -1,0 +1,188 @@
+"""Selection: which candidates there are, and which is best at which size. Pure, and the same on every rank."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from distos_coll._vocabulary import Collective, Need
+from distos_coll.errors import PlanError
+from distos_coll.planner.algo import VARIABLE, AlgoFilter
+from distos_coll.planner.view import ClusterView
+from distos_coll.plugins.costs import CostInput
+from distos_coll.plugins.manager import Algorithm, Registry
+from distos_coll.program.encode import UNLIMITED
+
+# Sizes above are chosen as this one.
+LARGEST = 1 << 40
+# Cut-overs are multiples of 1/16 of an octave: the model is not more exact than that.
+_STEPS_PER_OCTAVE = 16
+# One row only: a barrier has no size, and nobody knows all sizes of an all_to_all_v.
+_TYPICAL_BYTES = {Collective.BARRIER: 0, Collective.ALL_TO_ALL_V: 1 << 20}
+_LARGEST_ELEMENT = 8
+
+
+@dataclass(frozen=True)
+class Candidate:
+    algorithm: Algorithm
+    segment_bytes: int
+    predict: Callable[[int], float] = field(compare=False)
+    """Microseconds for a size in bytes."""
+
+    @property
+    def key(self) -> str:
+        return self.algorithm.spec.key
+
+
+@dataclass(frozen=True)
+class Excluded:
+    algorithm: Algorithm
+    reason: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """Up to max_bytes (inclusive) this candidate is used."""
+
+    collective: Collective
+    max_bytes: int
+    candidate: Candidate
+
+
+class Costs:
+    """CostInputs of one view; they are asked for again and again."""
+
+    def __init__(self, view: ClusterView) -> None:
+        sizes = [len(ranks) for ranks in view.members]
+        self._base: dict[str, Any] = {
+            "size": view.size,
+            "domains": len(sizes),
+            "local": max(sizes),
+            "min_local": min(sizes),
+            "slot": view.slot_bytes,
+            "sharing": view.sharing,
+            "mapped": view.mapped,
+            "single_copy": view.single_copy_cost,
+            "tcp": view.tcp,
+            "reduce": view.reduce,
+        }
+        self._inputs: dict[tuple[int, int], CostInput] = {}
+
+    def at(self, size: int, segment: int) -> CostInput:
+        key = (size, segment)
+        if key not in self._inputs:
+            self._inputs[key] = CostInput(bytes=size, segment=segment, **self._base)
+        return self._inputs[key]
+
+
+def smallest_slot(size: int) -> int:
+    """Elements that a slot must hold for programs which use the window: two for each rank."""
+    return 2 * size
+
+
+def candidates(
+    view: ClusterView, collective: Collective, registry: Registry, algo: AlgoFilter
+) -> tuple[list[Candidate], list[Excluded]]:
+    """What may run, best defined order first, and why the others may not."""
+    allowed: list[Candidate] = []
+    excluded: list[Excluded] = []
+    costs = Costs(view)
+    algorithms = registry.of(collective)
+    names = algo.of(collective, {a.spec.name for a in algorithms})
+    for algorithm in algorithms:
+        spec = algorithm.spec
+        reason = _unmet(view, registry, algorithm)
+        if reason is None and names is not None and not names.allows(spec.name):
+            reason = f"left out by {VARIABLE}={names.text}"
+        if reason is not None:
+            excluded.append(Excluded(algorithm, reason))
+            continue
+        for segment in _segments(spec.segments, view.slot_bytes):
+            allowed.append(_candidate(algorithm, segment, costs))
+    if not allowed:
+        raise PlanError(_nothing_left(collective, names.text if names else "", excluded))
+    return allowed, excluded
+
+
+def _candidate(algorithm: Algorithm, segment: int, costs: Costs) -> Candidate:
+    cost = algorithm.spec.cost
+
+    def predict(size: int) -> float:
+        return cost(costs.at(size, segment))
+
+    return Candidate(algorithm, segment, predict)
+
+
+def _segments(wanted: Sequence[int], slot_bytes: int) -> list[int]:
+    """A segment never exceeds a slot; those that would are one candidate."""
+    return sorted({max(_LARGEST_ELEMENT, min(segment, slot_bytes)) for segment in wanted})
+
+
+def _unmet(view: ClusterView, registry: Registry, algorithm: Algorithm) -> str | None:
+    needs = algorithm.spec.needs
+    domains = len(view.members)
+    if Need.ONE_DOMAIN in needs and domains > 1:
+        return f"needs all ranks in one domain, and this group has {domains}"
+    if Need.SINGLE_COPY in needs and not view.all_single_copy:
+        return "needs single copy (process_vm_readv) between all ranks of a domain"
+    least = smallest_slot(max(len(ranks) for ranks in view.members)) * _LARGEST_ELEMENT
+    if view.slot_bytes < least and registry.program(algorithm).uses_window:
+        return f"needs window slots of at least {least} bytes, and they have {view.slot_bytes}"
+    return None
+
+
+def _nothing_left(collective: Collective, text: str, excluded: Sequence[Excluded]) -> str:
+    name = collective.name.lower()
+    if not excluded:
+        return f"no plugin defines an algorithm for {name}"
+    reasons = "; ".join(f"{e.algorithm.spec.key}: {e.reason}" for e in excluded)
+    cause = f"{VARIABLE}={text!r} leaves" if text else "there is"
+    return f"{cause} no algorithm for {name} in this group. {reasons}"
+
+
+def best(allowed: Sequence[Candidate], size: int) -> Candidate:
+    """The fastest; of equals the first in the order of `allowed`, which depends on names only."""
+    return min(allowed, key=lambda candidate: candidate.predict(size))
+
+
+def rows_of(collective: Collective, allowed: Sequence[Candidate]) -> list[Row]:
+    """The lower envelope of the candidates from 0 bytes to LARGEST."""
+    typical = _TYPICAL_BYTES.get(collective)
+    if typical is not None:
+        return [Row(collective, UNLIMITED, best(allowed, typical))]
+    if len(allowed) == 1:
+        return [Row(collective, UNLIMITED, allowed[0])]
+    rows: list[Row] = []
+    low, current = 0, best(allowed, 0)
+    high = 1
+    while high <= LARGEST:
+        if best(allowed, high) is current:
+            low, high = high, high * 2
+            continue
+        last, low = _cut(current, allowed, low, high)
+        rows.append(Row(collective, last, current))
+        current = best(allowed, low)
+    rows.append(Row(collective, UNLIMITED, current))
+    return _merge(rows)
+
+
+def _cut(current: Candidate, allowed: Sequence[Candidate], low: int, high: int) -> tuple[int, int]:
+    """Between low (where current is best) and high (where it is not): its last size, and one where it is not."""
+    step = max(1, high // 2 // _STEPS_PER_OCTAVE)
+    while high - low > step:
+        middle = low + max(step, (high - low) // 2 // step * step)
+        if best(allowed, middle) is current:
+            low = middle
+        else:
+            high = middle
+    return low, high
+
+
+def _merge(rows: Sequence[Row]) -> list[Row]:
+    merged: list[Row] = []
+    for row in rows:
+        if merged and merged[-1].candidate is row.candidate:
+            merged.pop()
+        merged.append(row)
+    return merged

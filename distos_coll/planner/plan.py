@@ -1,0 +1,115 @@
+"""plan(): from a view of the cluster to the table that the native core runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from distos_coll._vocabulary import Collective
+from distos_coll.errors import InvalidArgument
+from distos_coll.planner import algo as algo_module
+from distos_coll.planner.choose import Candidate, Excluded, Row, candidates, rows_of
+from distos_coll.planner.explain import Explanation, explain
+from distos_coll.planner.layout import arrays_of
+from distos_coll.planner.view import ClusterView
+from distos_coll.plugins.manager import Algorithm, Registry, default_registry
+from distos_coll.program.encode import Choice, PlanTable, encode_plan
+from distos_coll.program.ir import Program
+
+# Verification of a foreign program takes seconds above.
+VERIFY_UP_TO = 64
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every rank must compute alike. `encode()` is what the core takes."""
+
+    view: ClusterView
+    algo: str
+    rows: tuple[Row, ...]
+    allowed: dict[Collective, tuple[Candidate, ...]] = field(repr=False)
+    excluded: dict[Collective, tuple[Excluded, ...]] = field(repr=False)
+    programs: tuple[Program, ...] = field(repr=False)
+    _index: dict[tuple[Collective, str], int] = field(repr=False)
+
+    @cached_property
+    def _encoded(self) -> bytes:
+        choices = tuple(
+            Choice(
+                row.collective,
+                row.max_bytes,
+                self._index[row.collective, row.candidate.key],
+                row.candidate.segment_bytes,
+            )
+            for row in self.rows
+        )
+        table = PlanTable(self.programs, arrays_of(self.view), choices)
+        # The slot's size is not in the table, but programs of ranks that differ in it would not fit together.
+        return encode_plan(table, f"slot_bytes={self.view.slot_bytes}".encode())
+
+    def encode(self) -> bytes:
+        return self._encoded
+
+    @property
+    def fingerprint(self) -> int:
+        return int.from_bytes(self._encoded[16:24], "little")
+
+    def choice(self, collective: Collective | str, size: int) -> Row:
+        """The row that the core takes for `size` bytes (0001 says what counts)."""
+        wanted = _collective(collective)
+        if size < 0:
+            raise InvalidArgument(f"a size of {size} bytes is negative")
+        return next(r for r in self.rows if r.collective is wanted and size <= r.max_bytes)
+
+    def explain(self, collective: Collective | str, size: int) -> Explanation:
+        wanted = _collective(collective)
+        row = self.choice(wanted, size)
+        return explain(row, size, self.allowed[wanted], self.excluded[wanted])
+
+
+def plan(
+    view: ClusterView,
+    algo: str = "",
+    *,
+    registry: Registry | None = None,
+    collectives: Iterable[Collective] = tuple(Collective),
+) -> Plan:
+    """Pure: equal arguments give equal bytes.
+
+    InvalidArgument for a text in `algo` that cannot be understood, PlanError for one that leaves a collective without
+    an algorithm (it says why each was excluded), PluginError for a plugin's program that is not what its spec says.
+    """
+    known = registry or default_registry()
+    wanted = algo_module.parse(algo, known.names)
+    rows: list[Row] = []
+    allowed: dict[Collective, tuple[Candidate, ...]] = {}
+    excluded: dict[Collective, tuple[Excluded, ...]] = {}
+    for collective in sorted(collectives):
+        able, unable = candidates(view, collective, known, wanted)
+        allowed[collective], excluded[collective] = tuple(able), tuple(unable)
+        rows += rows_of(collective, able)
+    programs: list[Program] = []
+    index: dict[tuple[Collective, str], int] = {}
+    for row in rows:
+        key = (row.collective, row.candidate.key)
+        if key not in index:
+            index[key] = len(programs)
+            programs.append(_checked(row.candidate.algorithm, known, view))
+    return Plan(view, algo, tuple(rows), allowed, excluded, tuple(programs), index)
+
+
+def _checked(algorithm: Algorithm, registry: Registry, view: ClusterView) -> Program:
+    """Built-in programs are verified when the package is tested; others before they run."""
+    program = registry.program(algorithm)
+    if not algorithm.built_in and view.size <= VERIFY_UP_TO:
+        from distos_coll.program.verify import verify
+
+        verify(program, view.size, domain_of=view.domain_of)
+    return program
+
+
+def _collective(value: Collective | str) -> Collective:
+    return value if isinstance(value, Collective) else algo_module.collective_named(value)
+
+

@@ -1,0 +1,77 @@
+"""What the planner knows of a group: every rank must hold an equal view, because each plans for itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from distos_coll.errors import InvalidArgument
+from distos_coll.plugins.costs import LinkCost
+
+# Starting points on a present-day server; `distos-coll topo` and trials refine them.
+MAPPED = LinkCost(alpha_us=0.6, gbps=8.0)
+SINGLE_COPY = LinkCost(alpha_us=1.5, gbps=7.0)
+TCP = LinkCost(alpha_us=25.0, gbps=2.5)
+REDUCE = LinkCost(alpha_us=0.0, gbps=12.0)
+
+
+@dataclass(frozen=True)
+class ClusterView:
+    size: int
+    domain_of: tuple[int, ...]
+    """For each rank its domain: ranks that map each other's memory. Any labels; they are renumbered."""
+    single_copy: tuple[bool, ...] = ()
+    """For each domain, in the order of its smallest rank: all its pairs can read each other's memory."""
+    cores: tuple[int, ...] = ()
+    """For each domain the cores its ranks may use; empty: enough for all."""
+    slot_bytes: int = 1 << 20
+    mapped: LinkCost = field(default=MAPPED)
+    single_copy_cost: LinkCost = field(default=SINGLE_COPY)
+    tcp: LinkCost = field(default=TCP)
+    reduce: LinkCost = field(default=REDUCE)
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or len(self.domain_of) != self.size:
+            raise InvalidArgument(
+                f"a view of {self.size} ranks needs that many entries in domain_of, "
+                f"not {len(self.domain_of)}"
+            )
+        first_seen: dict[int, int] = {}
+        for label in self.domain_of:
+            first_seen.setdefault(label, len(first_seen))
+        object.__setattr__(self, "domain_of", tuple(first_seen[d] for d in self.domain_of))
+        for name, values in (("single_copy", self.single_copy), ("cores", self.cores)):
+            if values and len(values) != len(first_seen):
+                raise InvalidArgument(
+                    f"{name} has {len(values)} entries, but there are {len(first_seen)} domains"
+                )
+        if self.slot_bytes < 1:
+            raise InvalidArgument(f"slot_bytes is {self.slot_bytes}; it must be positive")
+
+    @staticmethod
+    def one_domain(size: int, *, single_copy: bool = False, slot_bytes: int = 1 << 20) -> ClusterView:
+        return ClusterView(size, (0,) * size, (single_copy,), slot_bytes=slot_bytes)
+
+    @cached_property
+    def members(self) -> tuple[tuple[int, ...], ...]:
+        """The ranks of each domain, ascending; domains in the order of their smallest rank."""
+        domains: list[list[int]] = [[] for _ in range(max(self.domain_of) + 1)]
+        for rank, domain in enumerate(self.domain_of):
+            domains[domain].append(rank)
+        return tuple(tuple(ranks) for ranks in domains)
+
+    @property
+    def all_single_copy(self) -> bool:
+        """A domain of one has no pair, so it does not matter what it can do."""
+        flags = self.single_copy or (False,) * len(self.members)
+        return all(
+            flag or len(ranks) == 1 for flag, ranks in zip(flags, self.members, strict=True)
+        )
+
+    @property
+    def sharing(self) -> float:
+        if not self.cores:
+            return 1.0
+        return max(
+            [1.0, *(len(r) / max(c, 1) for r, c in zip(self.members, self.cores, strict=True))]
+        )

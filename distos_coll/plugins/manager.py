@@ -1,0 +1,158 @@
+"""Finds plugins and asks them for what they add. Built-ins are registered by the same hook as anybody's."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from distos_coll._vocabulary import Collective
+from distos_coll.errors import DistosError, PluginError
+from distos_coll.plugins import hookspecs
+from distos_coll.plugins.spec import AlgorithmSpec
+
+if TYPE_CHECKING:
+    from distos_coll.program.ir import Program
+
+ENTRY_POINT_GROUP = hookspecs.PROJECT
+
+# One file an algorithm family. They are imported by name, so that this package depends on none of them.
+BUILT_IN = tuple(
+    f"distos_coll.schedules.{name}"
+    for name in (
+        "binomial",
+        "direct1",
+        "direct2",
+        "hier",
+        "pairwise",
+        "rhd",
+        "ring",
+        "single_copy",
+        "tree",
+    )
+)
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A spec and the plugin that it came from."""
+
+    spec: AlgorithmSpec
+    plugin: str
+    built_in: bool
+
+
+class Registry:
+    """All algorithms, in an order that depends on names only, and their programs, built once."""
+
+    def __init__(self, algorithms: Iterable[Algorithm]) -> None:
+        self.algorithms = tuple(
+            sorted(algorithms, key=lambda a: (a.spec.collective, a.spec.name, a.spec.variant))
+        )
+        self._programs: dict[tuple[Collective, str], Program] = {}
+        owner: dict[tuple[Collective, str], str] = {}
+        for algorithm in self.algorithms:
+            spec = algorithm.spec
+            other = owner.setdefault((spec.collective, spec.key), algorithm.plugin)
+            if other != algorithm.plugin or _count(self.algorithms, spec) > 1:
+                raise PluginError(
+                    f"plugins {other!r} and {algorithm.plugin!r} both define {spec.key!r} for "
+                    f"{spec.collective.name.lower()}; rename one or give it a variant"
+                )
+
+    def of(self, collective: Collective) -> tuple[Algorithm, ...]:
+        return tuple(a for a in self.algorithms if a.spec.collective is collective)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(sorted({a.spec.name for a in self.algorithms}))
+
+    def program(self, algorithm: Algorithm) -> Program:
+        spec = algorithm.spec
+        key = (spec.collective, spec.key)
+        if key not in self._programs:
+            self._programs[key] = _build(algorithm)
+        return self._programs[key]
+
+
+def _count(algorithms: Sequence[Algorithm], spec: AlgorithmSpec) -> int:
+    return sum(a.spec.collective is spec.collective and a.spec.key == spec.key for a in algorithms)
+
+
+def _build(algorithm: Algorithm) -> Program:
+    spec = algorithm.spec
+    where = f"plugin {algorithm.plugin!r}: {spec.key!r} for {spec.collective.name.lower()}"
+    try:
+        program = spec.build()
+    except Exception as error:
+        raise PluginError(f"{where} could not be built: {error}") from error
+    told = (spec.name, spec.collective, spec.needs)
+    if told != (program.name, program.collective, program.needs):
+        raise PluginError(
+            f"{where} builds a program with another name, collective or needs than its spec says"
+        )
+    return program
+
+
+def load(extra: Iterable[tuple[str, object]] = ()) -> Registry:
+    """Built-ins, installed plugins (entry-point group `distos_coll`) and `extra` (name, plugin) pairs."""
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    for name in BUILT_IN:
+        manager.register(importlib.import_module(name), name=name)
+    for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda p: (p.name, p.value)):
+        try:
+            _register(manager, point.name, point.load())
+        except PluginError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"plugin {point.name!r} ({point.value}) cannot be imported: "
+                f"{type(error).__name__}: {error}; repair or uninstall it"
+            ) from error
+    for name, plugin in extra:
+        _register(manager, name, plugin)
+    return Registry(_collect(manager))
+
+
+@cache
+def default_registry() -> Registry:
+    """Loaded once per process."""
+    return load()
+
+
+def _register(manager: pluggy.PluginManager, name: str, plugin: object) -> None:
+    try:
+        manager.register(plugin, name=name)
+        manager.check_pending()
+    except (ValueError, pluggy.PluginValidationError) as error:
+        raise PluginError(f"plugin {name!r} cannot be registered: {error}") from error
+
+
+def _collect(manager: pluggy.PluginManager) -> list[Algorithm]:
+    found: list[Algorithm] = []
+    implementations = manager.hook.distos_coll_algorithms.get_hookimpls()
+    for implementation in sorted(implementations, key=lambda i: i.plugin_name):
+        name = implementation.plugin_name
+        try:
+            specs: Any = implementation.function()
+        except DistosError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"plugin {name!r} failed in distos_coll_algorithms(): "
+                f"{type(error).__name__}: {error}; repair or uninstall it"
+            ) from error
+        if not isinstance(specs, (list, tuple)) or not all(
+            isinstance(spec, AlgorithmSpec) for spec in specs
+        ):
+            raise PluginError(
+                f"plugin {name!r}: distos_coll_algorithms() must return a list of AlgorithmSpec"
+            )
+        found += [Algorithm(spec, name, name in BUILT_IN) for spec in specs]
+    return found

@@ -1,0 +1,38 @@
+"""What a plugin hands over to add an algorithm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from distos_coll._vocabulary import Collective, Need
+
+if TYPE_CHECKING:
+    from distos_coll.plugins.costs import CostInput
+    from distos_coll.program.ir import Program
+
+
+@dataclass(frozen=True)
+class AlgorithmSpec:
+    """An algorithm for one collective, or one variant of it.
+
+    Several specs may share name and collective when their needs differ (`direct1` through the window, `direct1` with
+    single copy): people force an algorithm by name, the planner picks the variant.
+    """
+
+    name: str
+    collective: Collective
+    build: Callable[[], Program] = field(compare=False)
+    cost: Callable[[CostInput], float] = field(compare=False)
+    """Predicted microseconds. Pure; called some thousand times per plan."""
+    needs: Need = Need(0)
+    doc: str = ""
+    variant: str = ""
+    segments: tuple[int, ...] = (1 << 18,)
+    """Candidate values of kSegment in bytes; the planner tries each."""
+
+    @property
+    def key(self) -> str:
+        """Unique: "direct1", "direct1/single_copy"."""
+        return f"{self.name}/{self.variant}" if self.variant else self.name

@@ -1,0 +1,194 @@
+"""The single-copy variants of direct1 and direct2: buffers are exposed and read in place.
+
+An exposed buffer must not change under its readers, so all meet once more before anyone returns; and one-shot
+all_reduce has no such variant, because in place it would overwrite what others still read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from distos_coll.api import (
+    AlgorithmSpec,
+    Buffer,
+    Collective,
+    CostInput,
+    Need,
+    Program,
+    ProgramBuilder,
+    Value,
+    hookimpl,
+    select,
+)
+from distos_coll.schedules.direct1 import only, others
+from distos_coll.schedules.parts import Span, fair_chunk, share
+
+_C = Collective
+_NEEDS = Need.ONE_DOMAIN | Need.SINGLE_COPY
+
+
+def _start(name: str, collective: Collective) -> ProgramBuilder:
+    return ProgramBuilder(name, collective, _NEEDS)
+
+
+@contextmanager
+def _exposed(p: ProgramBuilder, buf: Buffer) -> Iterator[None]:
+    with p.round():
+        p.expose(buf)
+    yield
+
+
+def _meet(p: ProgramBuilder) -> Program:
+    with p.round():
+        pass
+    p.await_all()
+    return p.build()
+
+
+def all_reduce() -> Program:
+    p = _start("direct2", _C.ALL_REDUCE)
+    chunk = fair_chunk(p, p.count, p.size, p.count)
+    own, n = share(p.count, chunk, p.rank)
+    with _exposed(p, p.input):
+        p.read_reduce(own, (p.output, own), (p.input, own), n)
+    # Only its owner read share i of the inputs, and it has arrived here: in place, overwriting it is safe.
+    with _exposed(p, p.output):
+        for member in others(p):
+            off, theirs = share(p.count, chunk, member)
+            p.read(member, off, p.output, off, theirs)
+    return _meet(p)
+
+
+def reduce() -> Program:
+    p = _start("direct1", _C.REDUCE)
+    with _exposed(p, p.input):
+        n = only(p.rank.eq(p.root), p.count)
+        p.read_reduce(0, (p.output, 0), (p.input, 0), n)
+    return _meet(p)
+
+
+def broadcast() -> Program:
+    p = _start("direct1", _C.BROADCAST)
+    with _exposed(p, p.output):
+        p.read(p.root, 0, p.output, 0, select(p.rank.eq(p.root), 0, p.count))
+    return _meet(p)
+
+
+def _gather_all(p: ProgramBuilder, span: Callable[[Value], Span]) -> Program:
+    with _exposed(p, p.input):
+        off, n = span(p.rank)
+        p.copy((p.output, off), (p.input, 0), n)
+        for member in others(p):
+            off, n = span(member)
+            p.read(member, 0, p.output, off, n)
+    return _meet(p)
+
+
+def all_gather() -> Program:
+    p = _start("direct1", _C.ALL_GATHER)
+    return _gather_all(p, lambda rank: (rank * p.count, p.count))
+
+
+def all_gather_v() -> Program:
+    p = _start("direct1", _C.ALL_GATHER_V)
+    return _gather_all(p, lambda rank: (p.recv_offsets[rank], p.recv_counts[rank]))
+
+
+def reduce_scatter() -> Program:
+    p = _start("direct1", _C.REDUCE_SCATTER)
+    with _exposed(p, p.input):
+        own = p.rank * p.count
+        p.read_reduce(own, (p.output, 0), (p.input, own), p.count)
+    return _meet(p)
+
+
+def reduce_scatter_v() -> Program:
+    p = _start("direct1", _C.REDUCE_SCATTER_V)
+    with _exposed(p, p.input):
+        own = p.send_offsets[p.rank]
+        p.read_reduce(own, (p.output, 0), (p.input, own), p.send_counts[p.rank])
+    return _meet(p)
+
+
+def all_to_all() -> Program:
+    p = _start("direct1", _C.ALL_TO_ALL)
+    own = p.rank * p.count
+    with _exposed(p, p.input):
+        p.copy((p.output, own), (p.input, own), p.count)
+        for member in others(p):
+            p.read(member, own, p.output, member * p.count, p.count)
+    return _meet(p)
+
+
+def gather() -> Program:
+    p = _start("direct1", _C.GATHER)
+    with _exposed(p, p.input), p.when(p.rank.eq(p.root)):
+        p.copy((p.output, p.rank * p.count), (p.input, 0), p.count)
+        for member in others(p):
+            p.read(member, 0, p.output, member * p.count, p.count)
+    return _meet(p)
+
+
+def scatter() -> Program:
+    p = _start("direct1", _C.SCATTER)
+    at_root = p.rank.eq(p.root)
+    own = p.rank * p.count
+    with _exposed(p, p.input):
+        p.copy((p.output, 0), (p.input, own), only(at_root, p.count))
+        p.read(p.root, own, p.output, 0, select(at_root, 0, p.count))
+    return _meet(p)
+
+
+def _read_us(c: CostInput, read: float, reads: int) -> float:
+    meetings = 2 * c.sync_us()
+    return meetings + reads * c.single_copy.alpha_us * c.sharing + c.read_us(read)
+
+
+def _all_reduce_us(c: CostInput) -> float:
+    read = 2 * c.bytes * (c.size - 1) / c.size
+    return _read_us(c, read, 2 * (c.size - 1)) + c.sync_us() + c.reduce_us(c.bytes)
+
+
+def _reduce_us(c: CostInput) -> float:
+    return _read_us(c, c.bytes * (c.size - 1), c.size - 1) + c.reduce_us(c.bytes * c.size)
+
+
+def _one_us(c: CostInput) -> float:
+    return _read_us(c, c.bytes, 1)
+
+
+def _exchange_us(c: CostInput) -> float:
+    return _read_us(c, c.bytes, c.size - 1)
+
+
+def _reduce_scatter_us(c: CostInput) -> float:
+    return _read_us(c, c.bytes, c.size - 1) + c.reduce_us(c.bytes)
+
+
+@hookimpl
+def distos_coll_algorithms() -> list[AlgorithmSpec]:
+    table: list[tuple[str, Collective, Callable[[], Program], Callable[[CostInput], float]]] = [
+        ("direct2", _C.ALL_REDUCE, all_reduce, _all_reduce_us),
+        ("direct1", _C.REDUCE, reduce, _reduce_us),
+        ("direct1", _C.BROADCAST, broadcast, _one_us),
+        ("direct1", _C.ALL_GATHER, all_gather, _exchange_us),
+        ("direct1", _C.ALL_GATHER_V, all_gather_v, _exchange_us),
+        ("direct1", _C.REDUCE_SCATTER, reduce_scatter, _reduce_scatter_us),
+        ("direct1", _C.REDUCE_SCATTER_V, reduce_scatter_v, _reduce_scatter_us),
+        ("direct1", _C.ALL_TO_ALL, all_to_all, _exchange_us),
+        ("direct1", _C.GATHER, gather, _exchange_us),
+        ("direct1", _C.SCATTER, scatter, _one_us),
+    ]
+    return [
+        AlgorithmSpec(
+            name,
+            collective,
+            build,
+            cost,
+            needs=_NEEDS,
+            doc="reads the others' private buffers in place",
+            variant="single_copy",
+        )
+        for name, collective, build, cost in table
+    ]

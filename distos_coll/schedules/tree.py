@@ -1,0 +1,87 @@
+"""Double binary tree: each of two trees carries half of the data, up and then down, one segment after the other.
+
+A rank that is inner in one tree is (but for the ends) a leaf in the other, so that nobody's links carry more than
+twice the data, and the latency grows with log2(n). The trees are arrays of the plan (planner/layout.py).
+"""
+
+from __future__ import annotations
+
+from distos_coll.api import (
+    AlgorithmSpec,
+    Collective,
+    CostInput,
+    Program,
+    ProgramBuilder,
+    Value,
+    ceil_div,
+    hookimpl,
+    pieces,
+    select,
+)
+from distos_coll.schedules.parts import Span
+
+
+def all_reduce() -> Program:
+    p = ProgramBuilder("tree", Collective.ALL_REDUCE)
+    half = ceil_div(p.count, 2)
+    for tree, (base, total) in enumerate(((p.symbol(0), half), (half, p.count - half))):
+        _one_tree(p, tree, (base, total))
+    return p.build()
+
+
+def _one_tree(p: ProgramBuilder, tree: int, part: Span) -> None:
+    """Lane 2 * tree carries it up, lane 2 * tree + 1 down; at the root the one starts the other."""
+    base, total = part
+    me = tree * p.size + p.rank
+    parent, child0, child1 = p.tree_parent[me], p.tree_child0[me], p.tree_child1[me]
+    leaf, at_root = child0 < 0, parent < 0
+    segments = ceil_div(total, p.segment)
+    reduced = p.event()
+
+    def piece(k: Value) -> Span:
+        return base + k * p.segment, select(total - k * p.segment < p.segment, total - k * p.segment, p.segment)
+
+    with p.lane(2 * tree):
+        for k in p.loop(0, segments):
+            off, n = piece(k)
+            dst = (p.output, off)
+            p.copy(dst, (p.input, off), select(leaf * at_root, n, 0))
+            p.recv_reduce(child0, dst, (p.input, off), n)
+            p.recv_reduce(child1, dst, dst, n)
+            p.send(select(leaf, parent, -1), p.input, off, n)
+            p.send(select(leaf, -1, parent), p.output, off, n)
+            p.finalize(p.output, off, select(at_root, n, 0))
+            p.signal(reduced)
+    with p.lane(2 * tree + 1):
+        for k in p.loop(0, segments):
+            off, n = piece(k)
+            p.wait(reduced, select(at_root, k + 1, 0))
+            p.recv(parent, p.output, off, n)
+            with p.group():
+                p.send(child0, p.output, off, n)
+                p.send(child1, p.output, off, n)
+
+
+def _cost_us(c: CostInput) -> float:
+    if c.size == 1:
+        return c.copy_us(c.bytes)
+    half = c.bytes / 2
+    n = pieces(int(half), c.segment)
+    # An inner node of one tree is a leaf of the other: two and a half halves in, as many out.
+    body = (c.hop_us(half / n) - c.hop_us(0)) * 2.3 + c.reduce_us(4 * half / n)
+    depth = 2 * (c.size - 1).bit_length()
+    return 2 * c.tree_alpha_us() + (2 * n + depth) * body
+
+
+@hookimpl
+def distos_coll_algorithms() -> list[AlgorithmSpec]:
+    return [
+        AlgorithmSpec(
+            "tree",
+            Collective.ALL_REDUCE,
+            all_reduce,
+            _cost_us,
+            doc="two binary trees, half of the data each",
+            segments=(1 << 14, 1 << 16, 1 << 18),
+        )
+    ]
