@@ -76,13 +76,23 @@ template <class Isa, class Element>
 struct Batch {
   using Raw = typename Element::Raw;
   using Acc = typename Element::Acc;
-  static constexpr size_t kLanes = sizeof(Raw) / Element::kSize;
+  static constexpr size_t kBytes = sizeof(Raw);
+  static constexpr size_t kLanes = kBytes / Element::kSize;
 
+  template <size_t kBatches>
   DISTOS_COLL_INLINE void load(const char* src, Acc* acc) {
-    Element::decode(Memory<Isa>::template load<Raw>(src), acc);
+#pragma GCC unroll 4
+    for (size_t b = 0; b < kBatches; ++b) {
+      Element::decode(Memory<Isa>::template load<Raw>(src + b * kBytes), acc + b * Element::kParts);
+    }
   }
+  template <size_t kBatches>
   DISTOS_COLL_INLINE void store(char* dst, const Acc* acc) {
-    Memory<Isa>::template store<Raw>(dst, Element::encode(acc));
+#pragma GCC unroll 4
+    for (size_t b = 0; b < kBatches; ++b) {
+      Memory<Isa>::template store<Raw>(dst + b * kBytes,
+                                       Element::encode(acc + b * Element::kParts));
+    }
   }
   DISTOS_COLL_INLINE void load_partial(const char* src, size_t lanes, Acc* acc) {
     Element::decode(Isa::template load_partial<Raw>(src, lanes * Element::kSize), acc);

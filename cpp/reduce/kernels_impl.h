@@ -2,133 +2,64 @@
 // files only.
 #pragma once
 
+#include "reduce/conversions.h"
 #include "reduce/loops.h"
 #include "reduce/reduce.h"
 
 namespace distos_coll::reduce {
 
-// Integer division towards zero, in place or not. Through a float type in which it is exact: with
-// |a|, d < 2^m, the quotient is at least 2^-m (relatively) below the next integer, so a mantissa of
-// more than m bits cannot round up to it. Larger divisors give 0 either way.
-template <class Isa, class T>
-struct IntegerQuotient {
-  using Wide = std::conditional_t<(sizeof(T) < 4), float, double>;
-  static constexpr size_t kLanes = Isa::kBytes / sizeof(Wide);
-  using Packed = Vec<T, kLanes * sizeof(T)>;
-  using WideInts = Vec<std::conditional_t<(sizeof(T) < 4), int32_t, int64_t>, Isa::kBytes>;
-  using Floats = Vec<Wide, Isa::kBytes>;
-  using M = Memory<Isa>;
-
-  static void run(char* dst, const char* src, size_t count, int64_t divisor) {
-    size_t at = 0;
-    if constexpr (sizeof(T) < 8) {
-      const Floats by = Floats{} + static_cast<Wide>(divisor);
-      for (; count - at >= kLanes; at += kLanes) {
-        const auto in = M::template load<Packed>(src + at * sizeof(T));
-        M::store(dst + at * sizeof(T), quotient(in, by));
-      }
-    }
-    for (; at < count; ++at) {
-      const auto in = static_cast<int64_t>(M::template load<T>(src + at * sizeof(T)));
-      M::store(dst + at * sizeof(T), static_cast<T>(in / divisor));
-    }
-  }
-
-  DISTOS_COLL_INLINE Packed quotient(Packed in, Floats by) {
-    if constexpr (sizeof(T) < 4) {
-      const Floats floats = __builtin_convertvector(__builtin_convertvector(in, WideInts), Floats);
-      return __builtin_convertvector(__builtin_convertvector(floats / by, WideInts), Packed);
-    } else {
-      return __builtin_convertvector(__builtin_convertvector(in, Floats) / by, Packed);
-    }
-  }
-};
-
 template <class Isa, class Element>
 struct Entry {
   using Lane = typename Element::Lane;
-  using W = Walk<Isa, Element>;
+  using Acc = typename Element::Acc;
   using D = Divisor<Isa, Element>;
-  static constexpr bool kDividesInPlace =
-      !D::kUsed && Element::kCopyIsIdentity;  // the integers, but not bool
+  // The integers, but not bool, whose division means nothing.
+  static constexpr bool kInteger = !D::kUsed && Element::kCopyIsIdentity;
   static constexpr size_t kBlock = 4096 / Element::kSize;
 
   template <ReduceOp op>
   static void reduce(void* dst, const void* const* srcs, size_t n_srcs, size_t count,
                      int64_t divisor) {
-    if (n_srcs <= 1) {
-      if (n_srcs == 1) copy_or_divide(dst, srcs[0], count, divisor);
-      return;
-    }
-    if constexpr (kDividesInPlace) {
-      if (divisor > 1) {
-        char* out = static_cast<char*>(dst);
-        for (size_t at = 0; at < count; at += kBlock) {
-          const size_t n = count - at < kBlock ? count - at : kBlock;
-          reduce_range<op>(dst, srcs, n_srcs, at, at + n, 1);
-          char* block = out + at * Element::kSize;
-          IntegerQuotient<Isa, Lane>::run(block, block, n, divisor);
-        }
-        return;
+    using R = Reduction<Isa, Element, op>;
+    char* out = static_cast<char*>(dst);
+    if (n_srcs < 2) {
+      if (n_srcs == 1) divide(dst, srcs[0], count, divisor);
+    } else if (!kInteger || divisor <= 1) {
+      R::run(out, srcs, n_srcs, 0, count, divisor);
+    } else if constexpr (kInteger) {
+      for (size_t at = 0; at < count; at += kBlock) {
+        const size_t n = count - at < kBlock ? count - at : kBlock;
+        R::run(out, srcs, n_srcs, at, at + n, 1);
+        char* block = out + at * Element::kSize;
+        IntegerQuotient<Isa, Lane>::run(block, block, n, divisor);
       }
     }
-    reduce_range<op>(dst, srcs, n_srcs, 0, count, divisor);
   }
 
   static void divide(void* dst, const void* src, size_t count, int64_t divisor) {
-    copy_or_divide(dst, src, count, divisor);
+    char* out = static_cast<char*>(dst);
+    const char* in = static_cast<const char*>(src);
+    if (Element::kCopyIsIdentity && divisor <= 1) {
+      if (out != in && count > 0) __builtin_memcpy(out, in, count * Element::kSize);
+    } else if constexpr (kInteger) {
+      IntegerQuotient<Isa, Lane>::run(out, in, count, divisor);
+    } else {
+      Map<Isa, Element, false>::run(out, in, count, Acc{}, D::make(divisor));
+    }
   }
 
   static void scale(void* dst, const void* src, size_t count, double factor) {
-    using Acc = typename Element::Acc;
-    const Acc by = Acc{} + lane_of(factor);
-    W::run(MapBody<Isa, Element, true>{static_cast<char*>(dst), static_cast<const char*>(src), by,
-                                       D::make(1)},
-           0, count);
+    Map<Isa, Element, true>::run(static_cast<char*>(dst), static_cast<const char*>(src), count,
+                                 Acc{} + lane_of(factor), D::make(1));
   }
 
  private:
-  template <ReduceOp op>
-  static void reduce_range(void* dst, const void* const* srcs, size_t n_srcs, size_t begin,
-                           size_t end, int64_t divisor) {
-    switch (n_srcs) {
-      case 2:
-        return W::run(ReduceBody<Isa, Element, op, 2>::make(dst, srcs, n_srcs, divisor), begin,
-                      end);
-      case 3:
-        return W::run(ReduceBody<Isa, Element, op, 3>::make(dst, srcs, n_srcs, divisor), begin,
-                      end);
-      case 4:
-        return W::run(ReduceBody<Isa, Element, op, 4>::make(dst, srcs, n_srcs, divisor), begin,
-                      end);
-      default:
-        return W::run(ReduceBody<Isa, Element, op, 0>::make(dst, srcs, n_srcs, divisor), begin,
-                      end);
-    }
-  }
-
-  static void copy_or_divide(void* dst, const void* src, size_t count, int64_t divisor) {
-    if (Element::kCopyIsIdentity && divisor <= 1) {
-      if (dst != src && count > 0) __builtin_memcpy(dst, src, count * Element::kSize);
-      return;
-    }
-    if constexpr (kDividesInPlace) {
-      IntegerQuotient<Isa, Lane>::run(static_cast<char*>(dst), static_cast<const char*>(src), count,
-                                      divisor);
-    } else {
-      using Acc = typename Element::Acc;
-      W::run(MapBody<Isa, Element, false>{static_cast<char*>(dst), static_cast<const char*>(src),
-                                          Acc{}, D::make(divisor)},
-             0, count);
-    }
-  }
-
   // Integers take the factor's integral part, held to int64's range (a plain cast is undefined
   // beyond it).
   static Lane lane_of(double factor) {
     if constexpr (D::kUsed) {
       return static_cast<Lane>(factor);
-    } else if constexpr (!Element::kCopyIsIdentity) {
+    } else if constexpr (!kInteger) {
       return factor != 0 ? 1 : 0;
     } else {
       constexpr double kLimit = 9223372036854775808.0;
@@ -137,41 +68,6 @@ struct Entry {
       if (factor < -kLimit) return static_cast<Lane>(INT64_MIN);
       return static_cast<Lane>(static_cast<int64_t>(factor));
     }
-  }
-};
-
-template <class Isa, class Codec>
-struct HalfEntry {
-  using M = Memory<Isa>;
-  using Order = HalfInOrder<Isa, Codec>;
-  using Packed = typename Order::Packed;
-  using Float = typename Order::Float;
-  static constexpr size_t kLanes = Isa::kBytes / 4;
-
-  static void widen(float* dst, const void* src, size_t count) {
-    char* out = reinterpret_cast<char*>(dst);
-    const char* in = static_cast<const char*>(src);
-    size_t at = 0;
-    for (; count - at >= kLanes; at += kLanes) {
-      M::store(out + at * 4, Order::widen(M::template load<Packed>(in + at * 2)));
-    }
-    if (at == count) return;
-    const Float last =
-        Order::widen(Isa::template load_partial<Packed>(in + at * 2, (count - at) * 2));
-    Isa::template store_partial<Float>(out + at * 4, last, (count - at) * 4);
-  }
-
-  static void narrow(void* dst, const float* src, size_t count) {
-    char* out = static_cast<char*>(dst);
-    const char* in = reinterpret_cast<const char*>(src);
-    size_t at = 0;
-    for (; count - at >= kLanes; at += kLanes) {
-      M::store(out + at * 2, Order::narrow(M::template load<Float>(in + at * 4)));
-    }
-    if (at == count) return;
-    const Packed last =
-        Order::narrow(Isa::template load_partial<Float>(in + at * 4, (count - at) * 4));
-    Isa::template store_partial<Packed>(out + at * 2, last, (count - at) * 2);
   }
 };
 

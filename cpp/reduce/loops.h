@@ -7,22 +7,6 @@
 
 namespace distos_coll::reduce {
 
-// Runs a body over the elements [begin, end): `whole<n>(at)` does n batches, `partial(at, lanes)`
-// less than one.
-template <class Isa, class Element>
-struct Walk {
-  static constexpr size_t kLanes = Batch<Isa, Element>::kLanes;
-  static constexpr size_t kUnroll = 4 / Element::kParts;
-
-  template <class Body>
-  DISTOS_COLL_INLINE void run(const Body& body, size_t begin, size_t end) {
-    size_t at = begin;
-    for (; end - at >= kUnroll * kLanes; at += kUnroll * kLanes) body.template whole<kUnroll>(at);
-    for (; end - at >= kLanes; at += kLanes) body.template whole<1>(at);
-    if (at < end) body.partial(at, end - at);
-  }
-};
-
 // Float averages divide the accumulators, before they are rounded. Integers and bool do not come
 // here with a divisor.
 template <class Isa, class Element>
@@ -46,120 +30,148 @@ struct Divisor {
   }
 };
 
-// kSources > 0 fixes the number of sources, so that their addresses stay in registers; 0 takes
-// `n_srcs`. Many sources are read side by side too, rather than in passes over a block of
-// accumulators: it saves the accumulators' own traffic and needs no block that dst could overwrite.
-template <class Isa, class Element, ReduceOp op, size_t kSources>
-struct ReduceBody {
+// dst = srcs[0] op srcs[1] op ... over elements [begin, end).
+template <class Isa, class Element, ReduceOp op>
+struct Reduction {
   using B = Batch<Isa, Element>;
   using Acc = typename Element::Acc;
+  using D = Divisor<Isa, Element>;
   static constexpr size_t kParts = Element::kParts;
-  char* dst;
-  const void* const* srcs;
-  size_t n_srcs;
-  Divisor<Isa, Element> divisor;
-  const char* fixed[kSources > 0 ? kSources : 1];
+  static constexpr size_t kUnroll = 4 / kParts;
 
-  DISTOS_COLL_INLINE ReduceBody make(void* dst, const void* const* srcs, size_t n_srcs,
-                                     int64_t divisor) {
-    ReduceBody body{
-        static_cast<char*>(dst), srcs, n_srcs, Divisor<Isa, Element>::make(divisor), {}};
+  static void run(char* dst, const void* const* srcs, size_t n_srcs, size_t begin, size_t end,
+                  int64_t divisor) {
+    const D by = D::make(divisor);
+    size_t at = begin;
+    switch (n_srcs) {
+      case 2:
+        at = stream<2>(dst, srcs, n_srcs, begin, end, by);
+        break;
+      case 3:
+        at = stream<3>(dst, srcs, n_srcs, begin, end, by);
+        break;
+      case 4:
+        at = stream<4>(dst, srcs, n_srcs, begin, end, by);
+        break;
+      default:
+        at = stream<0>(dst, srcs, n_srcs, begin, end, by);
+    }
+    if (at < end) tail(dst, srcs, n_srcs, at, end, by);
+  }
+
+ private:
+  // The unrolled part; returns where it stopped. kSources > 0 fixes the number of sources, so that
+  // their addresses stay in registers; 0 takes n_srcs. Many sources are read side by side too,
+  // rather than in passes over a block of accumulators: it saves the accumulators' own traffic and
+  // needs no block that dst could overwrite.
+  template <size_t kSources>
+  DISTOS_COLL_INLINE size_t stream(char* dst, const void* const* srcs, size_t n_srcs, size_t begin,
+                                   size_t end, const D& by) {
+    constexpr size_t kStep = kUnroll * B::kLanes;
+    size_t at = begin;
+    if constexpr (kSources == 0) {
+      for (; end - at >= kStep; at += kStep) step<kUnroll, 0>(dst, srcs, n_srcs, at, by);
+    } else {
+      const void* fixed[kSources];
 #pragma GCC unroll 4
-    for (size_t s = 0; s < kSources; ++s) body.fixed[s] = static_cast<const char*>(srcs[s]);
-    return body;
+      for (size_t s = 0; s < kSources; ++s) fixed[s] = srcs[s];
+      for (; end - at >= kStep; at += kStep) step<kUnroll, kSources>(dst, fixed, n_srcs, at, by);
+    }
+    return at;
   }
 
-  [[gnu::always_inline]] inline const char* source(size_t s, size_t at) const {
-    const char* base = kSources > 0 ? fixed[s] : static_cast<const char*>(srcs[s]);
-    return base + at * Element::kSize;
+  // Less than one unrolled step. Not inlined, so that it exists once for all numbers of sources.
+  [[gnu::noinline]] static void tail(char* dst, const void* const* srcs, size_t n_srcs, size_t at,
+                                     size_t end, const D& by) {
+    for (; end - at >= B::kLanes; at += B::kLanes) step<1, 0>(dst, srcs, n_srcs, at, by);
+    if (at == end) return;
+    const size_t lanes = end - at;
+    Acc acc[kParts];
+    B::load_partial(source(srcs, 0, at), lanes, acc);
+    for (size_t s = 1; s < n_srcs; ++s) {
+      Acc in[kParts];
+      B::load_partial(source(srcs, s, at), lanes, in);
+      combine(acc, in);
+    }
+    by.template apply<kParts>(acc);
+    B::store_partial(dst + at * Element::kSize, lanes, acc);
   }
 
-  template <size_t kBatches>
-  [[gnu::always_inline]] inline void whole(size_t at) const {
-    constexpr size_t kBatchBytes = sizeof(typename Element::Raw);
+  template <size_t kBatches, size_t kSources>
+  DISTOS_COLL_INLINE void step(char* dst, const void* const* srcs, size_t n_srcs, size_t at,
+                               const D& by) {
     Acc acc[kBatches * kParts];
-    const char* first = source(0, at);
-#pragma GCC unroll 8
-    for (size_t b = 0; b < kBatches; ++b) B::load(first + b * kBatchBytes, acc + b * kParts);
+    B::template load<kBatches>(source(srcs, 0, at), acc);
     if constexpr (kSources > 0) {
 #pragma GCC unroll 4
-      for (size_t s = 1; s < kSources; ++s) take<kBatches>(source(s, at), acc);
+      for (size_t s = 1; s < kSources; ++s) take<kBatches>(source(srcs, s, at), acc);
     } else {
-      for (size_t s = 1; s < n_srcs; ++s) take<kBatches>(source(s, at), acc);
+      for (size_t s = 1; s < n_srcs; ++s) take<kBatches>(source(srcs, s, at), acc);
     }
-    divisor.template apply<kBatches * kParts>(acc);
-#pragma GCC unroll 8
-    for (size_t b = 0; b < kBatches; ++b)
-      B::store(dst + at * Element::kSize + b * kBatchBytes, acc + b * kParts);
+    by.template apply<kBatches * kParts>(acc);
+    B::template store<kBatches>(dst + at * Element::kSize, acc);
+  }
+
+  DISTOS_COLL_INLINE const char* source(const void* const* srcs, size_t s, size_t at) {
+    return static_cast<const char*>(srcs[s]) + at * Element::kSize;
   }
 
   template <size_t kBatches>
   DISTOS_COLL_INLINE void take(const char* src, Acc* acc) {
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (size_t b = 0; b < kBatches; ++b) {
       Acc in[kParts];
-      B::load(src + b * sizeof(typename Element::Raw), in);
+      B::template load<1>(src + b * B::kBytes, in);
       combine(acc + b * kParts, in);
     }
   }
 
-  [[gnu::always_inline]] inline void partial(size_t at, size_t lanes) const {
-    Acc acc[kParts];
-    B::load_partial(source(0, at), lanes, acc);
-    for (size_t s = 1; s < (kSources > 0 ? kSources : n_srcs); ++s) {
-      Acc in[kParts];
-      B::load_partial(source(s, at), lanes, in);
-      combine(acc, in);
-    }
-    divisor.template apply<kParts>(acc);
-    B::store_partial(dst + at * Element::kSize, lanes, acc);
-  }
-
   DISTOS_COLL_INLINE void combine(Acc* acc, const Acc* in) {
 #pragma GCC unroll 2
-    for (size_t p = 0; p < kParts; ++p)
+    for (size_t p = 0; p < kParts; ++p) {
       acc[p] = Ops<Isa, typename Element::Lane>::template apply<op>(acc[p], in[p]);
+    }
   }
 };
 
-// dst[i] = src[i] (scaled by `factor` or divided by `divisor`), through the accumulators.
+// dst[i] = src[i] * factor / divisor, through the accumulators. One of the two is neutral.
 template <class Isa, class Element, bool kScale>
-struct MapBody {
+struct Map {
   using B = Batch<Isa, Element>;
   using Acc = typename Element::Acc;
-  using O = Ops<Isa, typename Element::Lane>;
+  using D = Divisor<Isa, Element>;
   static constexpr size_t kParts = Element::kParts;
-  char* dst;
-  const char* src;
-  Acc factor;
-  Divisor<Isa, Element> divisor;
+  static constexpr size_t kUnroll = 4 / kParts;
 
-  template <size_t kBatches>
-  [[gnu::always_inline]] inline void whole(size_t at) const {
-    constexpr size_t kBatchBytes = sizeof(typename Element::Raw);
-    const size_t offset = at * Element::kSize;
-    Acc acc[kBatches * kParts];
-#pragma GCC unroll 8
-    for (size_t b = 0; b < kBatches; ++b) B::load(src + offset + b * kBatchBytes, acc + b * kParts);
-    map<kBatches * kParts>(acc);
-#pragma GCC unroll 8
-    for (size_t b = 0; b < kBatches; ++b)
-      B::store(dst + offset + b * kBatchBytes, acc + b * kParts);
+  static void run(char* dst, const char* src, size_t count, Acc factor, const D& by) {
+    constexpr size_t kStep = kUnroll * B::kLanes;
+    size_t at = 0;
+    for (; count - at >= kStep; at += kStep) step<kUnroll>(dst, src, at, factor, by);
+    for (; count - at >= B::kLanes; at += B::kLanes) step<1>(dst, src, at, factor, by);
+    if (at == count) return;
+    Acc acc[kParts];
+    B::load_partial(src + at * Element::kSize, count - at, acc);
+    apply<kParts>(acc, factor, by);
+    B::store_partial(dst + at * Element::kSize, count - at, acc);
   }
 
-  [[gnu::always_inline]] inline void partial(size_t at, size_t lanes) const {
-    Acc acc[kParts];
-    B::load_partial(src + at * Element::kSize, lanes, acc);
-    map<kParts>(acc);
-    B::store_partial(dst + at * Element::kSize, lanes, acc);
+ private:
+  template <size_t kBatches>
+  DISTOS_COLL_INLINE void step(char* dst, const char* src, size_t at, Acc factor, const D& by) {
+    Acc acc[kBatches * kParts];
+    B::template load<kBatches>(src + at * Element::kSize, acc);
+    apply<kBatches * kParts>(acc, factor, by);
+    B::template store<kBatches>(dst + at * Element::kSize, acc);
   }
 
   template <size_t kVectors>
-  [[gnu::always_inline]] inline void map(Acc* acc) const {
-    divisor.template apply<kVectors>(acc);
+  DISTOS_COLL_INLINE void apply(Acc* acc, Acc factor, const D& by) {
+    by.template apply<kVectors>(acc);
     if constexpr (kScale) {
-#pragma GCC unroll 8
-      for (size_t v = 0; v < kVectors; ++v) acc[v] = O::multiply(acc[v], factor);
+#pragma GCC unroll 4
+      for (size_t v = 0; v < kVectors; ++v) {
+        acc[v] = Ops<Isa, typename Element::Lane>::multiply(acc[v], factor);
+      }
     }
   }
 };

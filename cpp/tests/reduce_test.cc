@@ -483,7 +483,7 @@ TEST(IntegerDivisionTest, IsExact) {
   // Around the multiples, where a quotient in floating point would round up first.
   std::vector<int32_t> ints = {INT32_MIN, INT32_MIN + 1, INT32_MAX, INT32_MAX - 1, 0, 1, -1};
   for (const int64_t divisor : divisors) {
-    for (int64_t k = -3; k <= 3; ++k) {
+    for (int64_t k = -1; k <= 1; ++k) {
       for (int64_t off = -1; off <= 1; ++off) {
         ints.push_back(static_cast<int32_t>(INT32_MAX / divisor * divisor + k * divisor + off));
         ints.push_back(static_cast<int32_t>(k * divisor + off));
