@@ -3,8 +3,6 @@ set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
-set(CMAKE_CXX_VISIBILITY_PRESET hidden)
-set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 # The package is found by $ORIGIN wherever it is installed; no absolute path of the build machine is left in it.
 set(CMAKE_BUILD_WITH_INSTALL_RPATH ON)
@@ -37,9 +35,6 @@ elseif(DISTOS_COLL_SANITIZE STREQUAL "thread")
   add_compile_options(-Wno-tsan)
 elseif(DISTOS_COLL_SANITIZE)
   message(FATAL_ERROR "DISTOS_COLL_SANITIZE=${DISTOS_COLL_SANITIZE}: use address, thread or nothing")
-else()
-  # An unresolved symbol is an error at link time, not when a user loads the library.
-  add_link_options(LINKER:--no-undefined)
 endif()
 
 add_library(distos_coll_warnings INTERFACE)
