@@ -29,6 +29,7 @@ if(torch_sources AND DISTOS_COLL_TORCH)
     list(GET torch_facts 2 torch_cxx11_abi)
     message(STATUS "torch ${torch_version}: building the torch backend against it")
     Python_add_library(_c10d MODULE WITH_SOABI ${torch_sources})
+    set_target_properties(_c10d PROPERTIES CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
     target_include_directories(_c10d SYSTEM PRIVATE ${torch_root}/include
                                ${torch_root}/include/torch/csrc/api/include)
     target_compile_definitions(_c10d PRIVATE _GLIBCXX_USE_CXX11_ABI=${torch_cxx11_abi}

@@ -1,7 +1,8 @@
 """distos_coll: collective communication that understands the network it runs on.
 
-Importing it loads neither torch nor the native library. In a process that imported torch first, the backend is
-registered here; otherwise torch finds it by its `torch.backends` entry point.
+Importing it loads neither torch nor the native library. torch finds the backend by its
+`torch.backends` entry point; where TORCH_DEVICE_BACKEND_AUTOLOAD=0 switches that off,
+importing this package after torch registers it.
 """
 
 import sys
@@ -9,3 +10,8 @@ import sys
 from distos_coll._version import __version__
 
 __all__ = ["__version__"]
+
+if "torch.distributed" in sys.modules:
+    from distos_coll.torch import register
+
+    register()

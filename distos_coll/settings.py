@@ -87,18 +87,6 @@ def _parse_name(text: str) -> str:
     return text.strip()
 
 
-def _parse_algo(text: str) -> str:
-    """Check the grammar; the names themselves are known only where plugins are loaded."""
-    for clause in filter(None, text.replace(" ", "").split(";")):
-        collective, colon, names = clause.rpartition(":")
-        listed = names.removeprefix("^").split(",")
-        if (colon and not collective) or not all(
-            name.replace("_", "a").replace("-", "a").isalnum() for name in listed
-        ):
-            raise ValueError("expected names: ring,tree or ^ring or allreduce:ring;reduce:tree")
-    return text.replace(" ", "").lower()
-
-
 def _flag(default: bool, doc: str, **more: Any) -> Any:
     spec = Spec(parse_bool, "1 or 0", doc, **more)
     return field(default=default, metadata={"spec": spec})
@@ -132,7 +120,7 @@ class Settings:
 
     algo: str = _text(
         "",
-        _parse_algo,
+        _parse_name,
         "names",
         "Algorithms to choose from: `ring,tree`, all but some: `^ring`, by collective: "
         "`allreduce:ring;broadcast:tree`. Unset: the planner's choice.",

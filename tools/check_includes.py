@@ -19,7 +19,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "exec": {"core", "program", "reduce"},
     "comm": {"core", "program", "reduce", "transport", "exec"},
     "capi": {"include", "core", "program", "reduce", "transport", "exec", "comm"},
-    "bind": {"include", "core", "program", "reduce"},
+    "bind": {"include", "core", "program", "reduce", "comm", "capi"},
     "torch": {"include"},
     "fuzz": {"include", "core", "program", "transport", "comm"},
     "tests": {"include", "core", "program", "reduce", "transport", "exec", "comm", "capi"},

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from distos_coll._version import __version__
-from distos_coll.cli import demo
+from distos_coll.cli import demo, plan, plugins
 from distos_coll.errors import DistosError
 
 app = typer.Typer(
@@ -18,6 +18,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(demo.demo)
+app.add_typer(plan.app, name="plan")
+app.add_typer(plugins.app, name="plugins")
 
 
 def _print_version(asked: bool) -> None:

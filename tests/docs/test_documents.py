@@ -1,0 +1,86 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.testing
+
+from distos_coll import __version__
+from distos_coll.cli.app import app
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def code_of(text: str) -> list[str]:
+    """Return every line of code blocks and every inline code span."""
+    blocks = re.findall(r"```\w*\n(.*?)```", text, re.S)
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.S))
+    return [line.strip() for block in blocks for line in block.splitlines()] + spans
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_make_targets_exist(document: str) -> None:
+    targets = set(re.findall(r"^([a-z][a-z -]*):", read("Makefile"), re.M))
+    known = {name for line in targets for name in line.split()}
+    used = {m[1] for code in code_of(read(document)) if (m := re.match(r"make ([a-z-]+)", code))}
+    assert used <= known
+    if document == "README.md":
+        assert {"demo", "test"} <= used
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_files_that_are_named_exist(document: str) -> None:
+    paths = [
+        code.rstrip("/")
+        for code in code_of(read(document))
+        if re.fullmatch(r"[\w.]+(/[\w.]+)+/?|[\w.]+/", code) and not code.startswith("torch/")
+    ]
+    paths += re.findall(r"\]\(([\w./]+)\)", read(document))
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_commands_of_the_readme_exist() -> None:
+    runner = typer.testing.CliRunner()
+    commands = [
+        code.split() for code in code_of(read("README.md")) if code.startswith("distos-coll ")
+    ]
+    named = {tuple(w for w in words[1:] if re.fullmatch("[a-z]+", w)) for words in commands}
+    later = {("doctor",)}  # the table says that it is not there yet
+    assert named >= {("demo",), ("plan", "explain"), ("plugins", "list")}
+    for words in named - later:
+        result = runner.invoke(app, [*words, "--help"])
+        assert result.exit_code == 0, (words, result.output)
+
+
+def test_the_settings_page_is_fresh() -> None:
+    done = subprocess.run(
+        [sys.executable, "tools/settings_table.py"],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    message = "run: python tools/settings_table.py >docs/settings.md"
+    assert done.stdout == read("docs/settings.md"), message
+
+
+def test_the_changelog_has_the_version() -> None:
+    assert f"## [{__version__}]" in read("CHANGELOG.md")
+
+
+def test_the_example_of_the_readme_is_short_and_compiles() -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", read("README.md"), re.S)
+    compile(example, "README.md", "exec")
+    assert len([line for line in example.splitlines() if line.strip()]) <= 30
+
+
+def test_no_document_names_a_marker_that_pytest_does_not_know() -> None:
+    config = read("pyproject.toml")
+    assert all(f'"{name}:' in config for name in ("slow", "netns"))
