@@ -197,10 +197,4 @@ inline void reduce_element(DType dtype, ReduceOp op, const std::vector<const cha
   }
 }
 
-// Equal bits, or both NaN.
-inline bool same(DType dtype, const char* a, const char* b) {
-  if (std::memcmp(a, b, dtype_bytes(dtype)) == 0) return true;
-  return is_floating(dtype) && std::isnan(read_float(dtype, a)) && std::isnan(read_float(dtype, b));
-}
-
 }  // namespace distos_coll::oracle

@@ -3,14 +3,17 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <memory>
 #include <random>
 #include <string>
 
+#include "tests/reduce_fixtures.h"
 #include "tests/reduce_oracle.h"
 
 namespace distos_coll::reduce {
 namespace {
+
+using oracle::Buffer;
+using oracle::equal;
 
 constexpr ReduceOp kOps[] = {ReduceOp::kSum,  ReduceOp::kProduct, ReduceOp::kMin,
                              ReduceOp::kMax,  ReduceOp::kBand,    ReduceOp::kBor,
@@ -21,21 +24,6 @@ std::vector<DType> all_dtypes() {
   for (int d = 0; d < kDTypeCount; ++d) dtypes.push_back(static_cast<DType>(d));
   return dtypes;
 }
-
-// Exactly as long as asked for and aligned to nothing in particular, so that AddressSanitizer sees
-// every byte too far.
-class Buffer {
- public:
-  explicit Buffer(size_t bytes) : bytes_(bytes), data_(new char[bytes]) {}
-  char* tail(size_t bytes) { return data_.get() + bytes_ - bytes; }
-  char* data() { return data_.get(); }
-  const char* data() const { return data_.get(); }
-  size_t bytes() const { return bytes_; }
-
- private:
-  size_t bytes_;
-  std::unique_ptr<char[]> data_;
-};
 
 double special_float(DType dtype, std::mt19937_64& random) {
   const double inf = std::numeric_limits<double>::infinity();
@@ -73,33 +61,14 @@ void fill(DType dtype, std::mt19937_64& random, Buffer* buffer) {
     }
   }
 }
-
-std::string bytes_text(const char* data, size_t size) {
-  std::string text;
-  for (size_t i = size; i-- > 0;) {
-    char digits[3];
-    std::snprintf(digits, sizeof(digits), "%02x", static_cast<unsigned char>(data[i]));
-    text += digits;
-  }
-  return text;
-}
-
-::testing::AssertionResult equal(DType dtype, const char* got, const char* expected, size_t count) {
-  const size_t size = dtype_bytes(dtype);
-  for (size_t i = 0; i < count; ++i) {
-    if (!oracle::same(dtype, got + i * size, expected + i * size)) {
-      return ::testing::AssertionFailure()
-             << "element " << i << " of " << count << ": got 0x" << bytes_text(got + i * size, size)
-             << ", expected 0x" << bytes_text(expected + i * size, size);
-    }
-  }
-  return ::testing::AssertionSuccess();
-}
-
 // Sources of `count` elements and what their reduction is.
 struct Case {
   Case(DType dtype, ReduceOp op, size_t n_srcs, size_t count, int64_t divisor, uint64_t seed)
-      : dtype(dtype), op(op), divisor(divisor), expected(count * dtype_bytes(dtype)) {
+      : dtype(dtype),
+        op(op),
+        divisor(divisor),
+        expected(count * dtype_bytes(dtype)),
+        out(kGuard + count * dtype_bytes(dtype) + kGuard) {
     const size_t size = dtype_bytes(dtype);
     std::mt19937_64 random(seed);
     for (size_t s = 0; s < n_srcs; ++s) {
@@ -116,29 +85,29 @@ struct Case {
   // Reduces the last `count` elements, which end at the very end of their buffers.
   ::testing::AssertionResult check(const Kernels& kernels, size_t count) {
     const size_t size = dtype_bytes(dtype);
-    constexpr size_t kGuard = 17;
-    Buffer out(kGuard + count * size);
-    std::memset(out.data(), 0x5a, out.bytes());
+    char* dst = out.data() + kGuard;
+    std::memset(out.data(), kGuardByte, out.bytes());
     std::vector<const void*> pointers;
     for (Buffer& src : srcs) pointers.push_back(src.tail(count * size));
-    function(kernels)(out.tail(count * size), pointers.data(), pointers.size(), count, divisor);
+    function(kernels)(dst, pointers.data(), pointers.size(), count, divisor);
     for (size_t i = 0; i < kGuard; ++i) {
-      if (out.data()[i] != 0x5a) return ::testing::AssertionFailure() << "wrote in front of dst";
+      if (out.data()[i] != kGuardByte || dst[count * size + i] != kGuardByte) {
+        return ::testing::AssertionFailure() << "wrote beyond dst" << describe(kernels);
+      }
     }
-    return equal(dtype, out.tail(count * size), expected.tail(count * size), count)
-           << describe(kernels);
+    return equal(dtype, dst, expected.tail(count * size), count) << describe(kernels);
   }
 
   // The result replaces source `target`.
   ::testing::AssertionResult check_in_place(const Kernels& kernels, size_t target) {
     const size_t count = expected.bytes() / dtype_bytes(dtype);
-    Buffer out(expected.bytes());
-    std::memcpy(out.data(), srcs[target].data(), out.bytes());
+    char* dst = out.data() + kGuard;
+    std::memcpy(dst, srcs[target].data(), expected.bytes());
     std::vector<const void*> pointers;
     for (Buffer& src : srcs) pointers.push_back(src.data());
-    pointers[target] = out.data();
-    function(kernels)(out.data(), pointers.data(), pointers.size(), count, divisor);
-    return equal(dtype, out.data(), expected.data(), count)
+    pointers[target] = dst;
+    function(kernels)(dst, pointers.data(), pointers.size(), count, divisor);
+    return equal(dtype, dst, expected.data(), count)
            << describe(kernels) << " in place of " << target;
   }
 
@@ -151,11 +120,14 @@ struct Case {
            std::to_string(srcs.size()) + " sources, divisor " + std::to_string(divisor) + ")";
   }
 
+  static constexpr size_t kGuard = 67;  // odd, so that dst is aligned to nothing
+  static constexpr char kGuardByte = 0x5a;
   DType dtype;
   ReduceOp op;
   int64_t divisor;
   std::vector<Buffer> srcs;
   Buffer expected;
+  Buffer out;
 };
 
 class ReduceTest : public ::testing::TestWithParam<DType> {
@@ -315,187 +287,6 @@ TEST_P(ReduceTest, Scale) {
 
 INSTANTIATE_TEST_SUITE_P(DTypes, ReduceTest, ::testing::ValuesIn(all_dtypes()),
                          [](const auto& info) { return std::string(name_of(info.param)); });
-
-class HalfTest : public ::testing::TestWithParam<DType> {
- protected:
-  static double value(uint16_t code) { return oracle::half_value(GetParam(), code); }
-
-  // Exactly the oracle's floats; every count so that each length of the last partial vector is met.
-  static void expect_narrow(const std::vector<float>& values) {
-    std::vector<uint16_t> expected(values.size());
-    for (size_t i = 0; i < values.size(); ++i) {
-      expected[i] = oracle::half_code(GetParam(), static_cast<double>(values[i]));
-    }
-    for (const Kernels* kernels : available_kernels()) {
-      std::vector<uint16_t> got(values.size());
-      kernels->narrow[static_cast<int>(GetParam())](got.data(), values.data(), values.size());
-      ASSERT_TRUE(equal(GetParam(), reinterpret_cast<const char*>(got.data()),
-                        reinterpret_cast<const char*>(expected.data()), got.size()))
-          << kernels->isa;
-    }
-  }
-};
-
-std::vector<uint16_t> all_codes() {
-  std::vector<uint16_t> codes(65536);
-  for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<uint16_t>(i);
-  return codes;
-}
-
-TEST_P(HalfTest, WidensEveryValue) {
-  const std::vector<uint16_t> codes = all_codes();
-  for (const Kernels* kernels : available_kernels()) {
-    std::vector<float> wide(codes.size());
-    kernels->widen[static_cast<int>(GetParam())](wide.data(), codes.data(), codes.size());
-    for (const uint16_t code : codes) {
-      const auto expected = static_cast<float>(value(code));
-      ASSERT_TRUE(oracle::same(DType::kFloat32, reinterpret_cast<const char*>(&wide[code]),
-                               reinterpret_cast<const char*>(&expected)))
-          << kernels->isa << " code " << code << ": " << wide[code] << ", expected " << expected;
-    }
-  }
-}
-
-TEST_P(HalfTest, NarrowsEveryValueAndEveryTie) {
-  std::vector<float> values;
-  for (const uint16_t code : all_codes()) {
-    const auto at = static_cast<float>(value(code));
-    values.push_back(at);
-    // Halfway to the next code away from zero, and one float to either side of that. Where the next
-    // is infinity, the place it would have.
-    if (std::isnan(at) || std::isinf(at)) continue;
-    const double next = value(code + 1);
-    const double step = std::isinf(next) ? value(code) - value(code - 1) : next - value(code);
-    const auto tie = static_cast<float>(value(code) + step / 2);
-    values.push_back(tie);
-    values.push_back(std::nextafterf(tie, 0.0F));
-    values.push_back(
-        std::nextafterf(tie, std::copysign(std::numeric_limits<float>::infinity(), tie)));
-  }
-  expect_narrow(values);
-}
-
-TEST_P(HalfTest, NarrowsAnyFloat) {
-  std::mt19937_64 random(8);
-  std::vector<float> values;
-  for (int i = 0; i < 200000; ++i)
-    values.push_back(std::bit_cast<float>(static_cast<uint32_t>(random())));
-  expect_narrow(values);
-}
-
-TEST_P(HalfTest, NanStaysQuietNan) {
-  std::vector<float> nans;
-  for (uint32_t bit = 0; bit < 23; ++bit) {
-    nans.push_back(std::bit_cast<float>(0x7f800000U | (1U << bit)));
-    nans.push_back(std::bit_cast<float>(0xff800000U | (1U << bit)));
-  }
-  const uint16_t quiet = GetParam() == DType::kFloat16 ? 0x7e00 : 0x7fc0;
-  for (const Kernels* kernels : available_kernels()) {
-    std::vector<uint16_t> got(nans.size());
-    kernels->narrow[static_cast<int>(GetParam())](got.data(), nans.data(), nans.size());
-    for (const uint16_t code : got) EXPECT_EQ(code & quiet, quiet) << kernels->isa;
-  }
-}
-
-TEST_P(HalfTest, SmallCountsStayInBounds) {
-  const std::vector<uint16_t> codes = all_codes();
-  for (const Kernels* kernels : available_kernels()) {
-    for (size_t count = 0; count <= 100; ++count) {
-      Buffer in(count * 2);
-      std::memcpy(in.data(), codes.data() + 0x3c00, count * 2);
-      std::unique_ptr<float[]> wide(new float[count]);
-      kernels->widen[static_cast<int>(GetParam())](wide.get(), in.data(), count);
-      Buffer back(count * 2);
-      kernels->narrow[static_cast<int>(GetParam())](back.data(), wide.get(), count);
-      ASSERT_EQ(std::memcmp(in.data(), back.data(), count * 2), 0)
-          << kernels->isa << " count " << count;
-    }
-  }
-}
-
-// -0 is the neutral element of a sum, so this sends every value through the reduction's own
-// conversions.
-TEST_P(HalfTest, SumWithMinusZeroKeepsEveryValue) {
-  const std::vector<uint16_t> codes = all_codes();
-  const std::vector<uint16_t> minus_zero(codes.size(), 0x8000);
-  for (const Kernels* kernels : available_kernels()) {
-    std::vector<uint16_t> got(codes.size());
-    const void* srcs[] = {codes.data(), minus_zero.data()};
-    kernels->reduce[static_cast<int>(GetParam())][static_cast<int>(ReduceOp::kSum)](
-        got.data(), srcs, 2, got.size(), 1);
-    ASSERT_TRUE(equal(GetParam(), reinterpret_cast<const char*>(got.data()),
-                      reinterpret_cast<const char*>(codes.data()), got.size()))
-        << kernels->isa;
-  }
-}
-
-// Rounding at each of 64 additions would stay at 256 (bfloat16) or 2048 (float16).
-TEST_P(HalfTest, SumsRoundOnce) {
-  const double large = GetParam() == DType::kFloat16 ? 2048 : 256;
-  std::vector<uint16_t> codes(65);
-  for (size_t i = 0; i < codes.size(); ++i) {
-    codes[i] = oracle::half_code(GetParam(), i == 0 ? large : 1.0);
-  }
-  std::vector<const void*> srcs;
-  for (const uint16_t& code : codes) srcs.push_back(&code);
-  for (const Kernels* kernels : available_kernels()) {
-    uint16_t got = 0;
-    kernels->reduce[static_cast<int>(GetParam())][static_cast<int>(ReduceOp::kSum)](
-        &got, srcs.data(), srcs.size(), 1, 1);
-    EXPECT_EQ(value(got), large + 64) << kernels->isa;
-  }
-}
-
-INSTANTIATE_TEST_SUITE_P(Halves, HalfTest, ::testing::Values(DType::kFloat16, DType::kBfloat16),
-                         [](const auto& info) { return std::string(name_of(info.param)); });
-
-template <class T>
-void expect_quotients(DType dtype, const std::vector<T>& values,
-                      const std::vector<int64_t>& divisors) {
-  for (const int64_t divisor : divisors) {
-    for (const Kernels* kernels : available_kernels()) {
-      std::vector<T> got(values.size());
-      kernels->divide[static_cast<int>(dtype)](got.data(), values.data(), values.size(), divisor);
-      for (size_t i = 0; i < values.size(); ++i) {
-        ASSERT_EQ(got[i], static_cast<T>(int64_t{values[i]} / divisor))
-            << kernels->isa << " " << int64_t{values[i]} << " / " << divisor;
-      }
-    }
-  }
-}
-
-template <class T>
-std::vector<T> every_value() {
-  std::vector<T> values;
-  for (int64_t v = std::numeric_limits<T>::min(); v <= std::numeric_limits<T>::max(); ++v) {
-    values.push_back(static_cast<T>(v));
-  }
-  return values;
-}
-
-TEST(IntegerDivisionTest, IsExact) {
-  const std::vector<int64_t> divisors = {
-      2,   3,   5,     7,     9,     10,         127,          128,
-      255, 256, 32767, 32768, 65535, 2147483647, 2147483648LL, 1LL << 62};
-  expect_quotients(DType::kInt8, every_value<int8_t>(), divisors);
-  expect_quotients(DType::kUint8, every_value<uint8_t>(), divisors);
-  expect_quotients(DType::kInt16, every_value<int16_t>(), divisors);
-  // Around the multiples, where a quotient in floating point would round up first.
-  std::vector<int32_t> ints = {INT32_MIN, INT32_MIN + 1, INT32_MAX, INT32_MAX - 1, 0, 1, -1};
-  for (const int64_t divisor : divisors) {
-    for (int64_t k = -1; k <= 1; ++k) {
-      for (int64_t off = -1; off <= 1; ++off) {
-        ints.push_back(static_cast<int32_t>(INT32_MAX / divisor * divisor + k * divisor + off));
-        ints.push_back(static_cast<int32_t>(k * divisor + off));
-      }
-    }
-  }
-  expect_quotients(DType::kInt32, ints, divisors);
-  std::vector<int64_t> longs = {INT64_MIN, INT64_MIN + 1, INT64_MAX, INT64_MAX - 1, 0, 1, -1};
-  longs.insert(longs.end(), ints.begin(), ints.end());
-  expect_quotients(DType::kInt64, longs, divisors);
-}
-
 TEST(KernelsTest, SupportedPairs) {
   for (const DType dtype : all_dtypes()) {
     for (const ReduceOp op : kOps) {
