@@ -209,8 +209,8 @@ Code Communicator::step_current(bool* moved, std::string* why) {
                 rank_name(run_->failed_rank()).c_str(),
                 loss.why.empty() ? peers_[static_cast<size_t>(run_->failed_rank())]->link().why().c_str() : loss.why.c_str());
   } else {
-    *why = strf("%s: the program %s went out of bounds; please report this", current_->describe().c_str(),
-                current_->algorithm());
+    *why = strf("%s: the program %s went out of bounds (%s); please report this", current_->describe().c_str(),
+                current_->algorithm(), run_->failed_at().c_str());
   }
   return code;
 }

@@ -47,7 +47,10 @@ Code Run::advance(bool* progressed) {
       bool moved = false;
       while (lane.pc < lane.code->size()) {
         const Step result = step(static_cast<int>(i), lane, &moved);
-        if (result == Step::kFailed) return code_;
+        if (result == Step::kFailed) {
+          failed_lane_ = i;
+          return code_;
+        }
         if (result == Step::kBlocked) break;
         moved = true;
       }
@@ -64,6 +67,10 @@ Run::Step Run::fail(Code code, int rank) {
   code_ = code;
   failed_rank_ = rank;
   return Step::kFailed;
+}
+
+std::string Run::failed_at() const {
+  return strf("lane %zu, instruction %zu", failed_lane_, lanes_[failed_lane_].pc);
 }
 
 Run::Step Run::step(int lane_index, Lane& lane, bool* progressed) {

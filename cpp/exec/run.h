@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "exec/streams.h"
@@ -42,6 +43,8 @@ class Run {
   std::vector<int> waiting_for() const;
   // For a mismatch: who, and what it called.
   int failed_rank() const { return failed_rank_; }
+  // Where in the program, for reports: "lane 0, instruction 12".
+  std::string failed_at() const;
   Signature failed_signature() const { return failed_signature_; }
 
  private:
@@ -100,6 +103,7 @@ class Run {
   std::vector<const void*> sources_;    // scratch for k-input reductions
   Code code_ = Code::kOk;
   int failed_rank_ = -1;
+  size_t failed_lane_ = 0;
   Signature failed_signature_;
 };
 

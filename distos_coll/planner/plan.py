@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from distos_coll._vocabulary import Collective
@@ -11,11 +11,11 @@ from distos_coll.errors import InvalidArgument
 from distos_coll.planner import algo as algo_module
 from distos_coll.planner.choose import Candidate, Excluded, Row, candidates, rows_of
 from distos_coll.planner.explain import Explanation, explain
-from distos_coll.planner.layout import arrays_of
 from distos_coll.planner.view import ClusterView
 from distos_coll.plugins.manager import Algorithm, Registry, default_registry
 from distos_coll.program.encode import Choice, PlanTable, encode_plan
 from distos_coll.program.ir import Program
+from distos_coll.program.layout import arrays_of
 
 # Verification of a foreign program takes seconds above.
 VERIFY_UP_TO = 64
@@ -44,7 +44,7 @@ class Plan:
             )
             for row in self.rows
         )
-        table = PlanTable(self.programs, arrays_of(self.view), choices)
+        table = PlanTable(self.programs, arrays_of(self.view.domain_of), choices)
         # The slot's size is not in the table, but programs of ranks that differ in it would not fit together.
         return encode_plan(table, f"slot_bytes={self.view.slot_bytes}".encode())
 
@@ -61,6 +61,14 @@ class Plan:
         if size < 0:
             raise InvalidArgument(f"a size of {size} bytes is negative")
         return next(r for r in self.rows if r.collective is wanted and size <= r.max_bytes)
+
+    def with_segment_bytes(self, segment_bytes: int) -> Plan:
+        """The same choices with another segment, so that tests cross many segments with little data."""
+        rows = tuple(
+            replace(row, candidate=replace(row.candidate, segment_bytes=segment_bytes))
+            for row in self.rows
+        )
+        return replace(self, rows=rows)
 
     def explain(self, collective: Collective | str, size: int) -> Explanation:
         wanted = _collective(collective)

@@ -9,8 +9,11 @@ Span = tuple[Value, Value]
 
 
 def piece(total: Value, step: Value, k: Value) -> Span:
-    """Piece number k of at most `step` elements; empty for negative k and past the end."""
-    return k * step, select(k < 0, 0, minimum(total - k * step, step))
+    """Piece number k of at most `step` elements; empty for negative k and past the end.
+
+    Empty is exactly zero, because callers compute with it.
+    """
+    return k * step, select(k < 0, 0, maximum(minimum(total - k * step, step), 0))
 
 
 def share(total: Value, chunk: Value, i: IntLike) -> Span:
@@ -25,13 +28,13 @@ def fair_chunk(p: ProgramBuilder, total: Value, n: Value, limit: Value) -> Value
     Neighbouring shares have different writers, so they should not meet in a line. `limit` is the largest chunk that
     a caller can take; it must be `lined(p, limit)`'s result, then the chunk does not exceed it.
     """
-    line = minimum(_line(p), maximum(limit, 1))
+    line = minimum(_line(p), limit)
     return ceil_div(ceil_div(total, n), line) * line
 
 
 def lined(p: ProgramBuilder, chunk: Value) -> Value:
-    """The largest whole number of cache lines in `chunk` elements; `chunk` itself if that would be nothing."""
-    line = minimum(_line(p), maximum(chunk, 1))
+    """The largest whole number of cache lines in `chunk` elements (at least one); less than a line stays."""
+    line = minimum(_line(p), chunk)
     return chunk // line * line
 
 
