@@ -7,6 +7,7 @@ from functools import cached_property
 
 from distos_coll.errors import InvalidArgument
 from distos_coll.plugins.costs import LinkCost
+from distos_coll.program.layout import members_of, renumbered
 
 # Starting points on a present-day server; `distos-coll topo` and trials refine them.
 MAPPED = LinkCost(alpha_us=0.6, gbps=8.0)
@@ -36,14 +37,12 @@ class ClusterView:
                 f"a view of {self.size} ranks needs that many entries in domain_of, "
                 f"not {len(self.domain_of)}"
             )
-        first_seen: dict[int, int] = {}
-        for label in self.domain_of:
-            first_seen.setdefault(label, len(first_seen))
-        object.__setattr__(self, "domain_of", tuple(first_seen[d] for d in self.domain_of))
+        object.__setattr__(self, "domain_of", renumbered(self.domain_of))
+        domains = max(self.domain_of) + 1
         for name, values in (("single_copy", self.single_copy), ("cores", self.cores)):
-            if values and len(values) != len(first_seen):
+            if values and len(values) != domains:
                 raise InvalidArgument(
-                    f"{name} has {len(values)} entries, but there are {len(first_seen)} domains"
+                    f"{name} has {len(values)} entries, but there are {domains} domains"
                 )
         if self.slot_bytes < 1:
             raise InvalidArgument(f"slot_bytes is {self.slot_bytes}; it must be positive")
@@ -55,10 +54,7 @@ class ClusterView:
     @cached_property
     def members(self) -> tuple[tuple[int, ...], ...]:
         """The ranks of each domain, ascending; domains in the order of their smallest rank."""
-        domains: list[list[int]] = [[] for _ in range(max(self.domain_of) + 1)]
-        for rank, domain in enumerate(self.domain_of):
-            domains[domain].append(rank)
-        return tuple(tuple(ranks) for ranks in domains)
+        return members_of(self.domain_of)
 
     @property
     def all_single_copy(self) -> bool:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, TypeAlias
 
 from distos_coll._vocabulary import Array, ExprOp, Param
 from distos_coll.errors import PlanError
 from distos_coll.program.ir import Expr, Instruction, Kind, Program
 
 _LARGEST = (1 << 63) - 1
+
+Compiled: TypeAlias = Callable[[list[int], list[int], list[Sequence[int]]], list[int]]
 
 
 def apply(op: ExprOp, a: int, b: int) -> int:
@@ -53,7 +56,10 @@ def _apply(op: ExprOp, a: int, b: int) -> int:  # noqa: C901 - a table in the sh
 
 
 class Layout:
-    """Which expressions an instruction needs, split into constants of a call and the rest."""
+    """A program's operands, compiled: verification evaluates millions of them.
+
+    Each instruction becomes a Python function of the constants of a call and the loop variables.
+    """
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -61,18 +67,73 @@ class Layout:
         for expr in program.exprs:
             varying.append(expr.op is ExprOp.VAR or any(varying[i] for i in expr.operands()))
         self.varying = varying
+        self.functions = [[self._compile(i) for i in lane] for lane in program.lanes]
+        # For each instruction the constants that it needs, to report only errors that matter.
+        self.constants = [[self._constants(i) for i in lane] for lane in program.lanes]
 
-    @cached_property
-    def steps(self) -> list[list[tuple[int, ...]]]:
-        """For each lane and instruction the varying expressions to evaluate, in order."""
-        return [[self._steps(i) for i in lane] for lane in self.program.lanes]
-
-    def _steps(self, instruction: Instruction) -> tuple[int, ...]:
+    def _needed(self, instruction: Instruction) -> list[int]:
         wanted = {v for _, kind, v in instruction.operands() if kind is Kind.EXPR}
         for index in range(max(wanted, default=-1), -1, -1):
             if index in wanted:
                 wanted |= set(self.program.exprs[index].operands())
-        return tuple(sorted(i for i in wanted if self.varying[i]))
+        return sorted(wanted)
+
+    def _constants(self, instruction: Instruction) -> list[int]:
+        return [i for i in self._needed(instruction) if not self.varying[i]]
+
+    def _compile(self, instruction: Instruction) -> Compiled:
+        lines = ["def operands(c, v, arrays):"]
+        for index in self._needed(instruction):
+            if self.varying[index]:
+                lines.append(f"    t{index} = {self._source(self.program.exprs[index])}")
+        values = [
+            self._name(value) if kind is Kind.EXPR else str(value)
+            for _, kind, value in instruction.operands()
+        ]
+        lines.append(f"    return [{', '.join(values)}]")
+        scope: dict[str, Any] = {"shift": _apply, "at": _at, "ExprOp": ExprOp}
+        exec("\n".join(lines), scope)  # noqa: S102 - the text is made of numbers and our own names
+        compiled: Compiled = scope["operands"]
+        return compiled
+
+    def _name(self, index: int) -> str:
+        return f"t{index}" if self.varying[index] else f"c[{index}]"
+
+    def _source(self, expr: Expr) -> str:
+        if expr.op is ExprOp.VAR:
+            return f"v[{expr.a}]"
+        if expr.op is ExprOp.INDEX:
+            return f"at(arrays[{expr.a}], {self._name(expr.b)})"
+        a, b = self._name(expr.a), self._name(expr.b)
+        if expr.op is ExprOp.SELECT:
+            return f"{b} if {a} else {self._name(expr.c)}"
+        return _SOURCE[expr.op].format(a=a, b=b)
+
+
+_SOURCE = {
+    ExprOp.ADD: "{a} + {b}",
+    ExprOp.SUB: "{a} - {b}",
+    ExprOp.MUL: "{a} * {b}",
+    ExprOp.DIV: "{a} // {b}",
+    ExprOp.MOD: "{a} % {b}",
+    ExprOp.MIN: "{a} if {a} < {b} else {b}",
+    ExprOp.MAX: "{a} if {a} > {b} else {b}",
+    ExprOp.XOR: "{a} ^ {b}",
+    ExprOp.AND: "{a} & {b}",
+    ExprOp.SHL: "shift(ExprOp.SHL, {a}, {b})",
+    ExprOp.SHR: "shift(ExprOp.SHR, {a}, {b})",
+    ExprOp.EQ: "int({a} == {b})",
+    ExprOp.LT: "int({a} < {b})",
+}
+
+
+def _at(array: Sequence[int], index: int) -> int:
+    return array[index] if 0 <= index < len(array) else -1
+
+
+@lru_cache(maxsize=256)
+def layout_of(program: Program) -> Layout:
+    return Layout(program)
 
 
 class Values:
@@ -86,57 +147,53 @@ class Values:
     ) -> None:
         self._layout = layout
         self._params = params
-        self._arrays = arrays
+        self._arrays = [arrays.get(array, ()) for array in Array]
         self._vars = [0] * layout.program.n_vars
-        self._values = [0] * len(layout.program.exprs)
-        self._known = [not varying for varying in layout.varying]
-        self._ready = [False] * len(layout.program.exprs)
+        self._constants: list[int] = []
+        self._errors: dict[int, PlanError] = {}
+        for index, expr in enumerate(layout.program.exprs):
+            self._constants.append(0 if layout.varying[index] else self._constant(index, expr))
+
+    def _constant(self, index: int, expr: Expr) -> int:
+        """The core evaluates the whole pool too, and gives 0 where this one keeps an error for those who need it."""
+        values = self._constants
+        try:
+            match expr.op:
+                case ExprOp.CONST:
+                    return expr.a
+                case ExprOp.PARAM:
+                    return self._params[Param(expr.a)]
+                case ExprOp.INDEX:
+                    return _at(self._arrays[expr.a], values[expr.b])
+                case ExprOp.SELECT:
+                    return values[expr.b] if values[expr.a] else values[expr.c]
+                case _:
+                    return apply(expr.op, values[expr.a], values[expr.b])
+        except PlanError as error:
+            self._errors[index] = error
+            return 0
 
     def set_var(self, var: int, value: int) -> None:
         self._vars[var] = value
 
     def operands(self, lane: int, index: int) -> list[int]:
         """The values of an instruction's operands, with the loop variables as they are now."""
-        program = self._layout.program
-        for step in self._layout.steps[lane][index]:
-            self._need_constants(program.exprs[step])
-            self._values[step] = self._evaluate(program.exprs[step])
-        return [
-            self._constant_or_value(value) if kind is Kind.EXPR else value
-            for _, kind, value in program.lanes[lane][index].operands()
-        ]
+        if self._errors:
+            for needed in self._layout.constants[lane][index]:
+                if needed in self._errors:
+                    raise self._errors[needed]
+        try:
+            values = self._layout.functions[lane][index](self._constants, self._vars, self._arrays)
+        except ZeroDivisionError as error:
+            raise PlanError(f"division by zero, with loop variables {self._vars}") from error
+        if any(not -_LARGEST <= value <= _LARGEST for value in values):
+            raise PlanError(f"an operand of {values} does not fit in 64 bits")
+        return values
 
     def constant(self, index: int) -> int:
         """The value of an expression that depends on no loop variable."""
-        if not self._known[index]:
+        if self._layout.varying[index]:
             raise PlanError("scratch depends on a loop variable")
-        return self._constant_or_value(index)
-
-    def _constant_or_value(self, index: int) -> int:
-        if self._known[index] and not self._ready[index]:
-            self._need_constants(self._layout.program.exprs[index])
-            self._values[index] = self._evaluate(self._layout.program.exprs[index])
-            self._ready[index] = True
-        return self._values[index]
-
-    def _need_constants(self, expr: Expr) -> None:
-        for operand in expr.operands():
-            self._constant_or_value(operand)
-
-    def _evaluate(self, expr: Expr) -> int:
-        values = self._values
-        match expr.op:
-            case ExprOp.CONST:
-                return expr.a
-            case ExprOp.PARAM:
-                return self._params[Param(expr.a)]
-            case ExprOp.VAR:
-                return self._vars[expr.a]
-            case ExprOp.INDEX:
-                array = self._arrays.get(Array(expr.a), ())
-                index = values[expr.b]
-                return array[index] if 0 <= index < len(array) else -1
-            case ExprOp.SELECT:
-                return values[expr.b] if values[expr.a] else values[expr.c]
-            case _:
-                return apply(expr.op, values[expr.a], values[expr.b])
+        if index in self._errors:
+            raise self._errors[index]
+        return self._constants[index]

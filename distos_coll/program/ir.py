@@ -146,6 +146,13 @@ class Program:
     lanes: tuple[tuple[Instruction, ...], ...]
 
     @cached_property
+    def _hash(self) -> int:
+        return hash((self.name, self.collective, self.scratch, self.exprs, self.lanes))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
     def matches(self) -> tuple[tuple[int, ...], ...]:
         """For each instruction the index of its block's other end, or its own index."""
         return tuple(_match(self, number) for number in range(len(self.lanes)))

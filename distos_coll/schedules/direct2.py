@@ -16,6 +16,7 @@ from distos_coll.api import (
     Value,
     ceil_div,
     hookimpl,
+    maximum,
     minimum,
     pieces,
     select,
@@ -29,7 +30,7 @@ class _Blocks:
 
     def __init__(self, p: ProgramBuilder) -> None:
         self._p = p
-        self.largest_share = lined(p, minimum(p.segment, p.slot) // (p.size + 1))
+        self.largest_share = lined(p, maximum(minimum(p.segment, p.slot) // (p.size + 1), 1))
         self.block = p.size * self.largest_share
         blocks = ceil_div(p.count, self.block)
         self.rounds = blocks + minimum(blocks, 1)

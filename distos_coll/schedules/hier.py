@@ -18,6 +18,7 @@ from distos_coll.api import (
     ceil_div,
     hookimpl,
     log2_ceil,
+    maximum,
     minimum,
     pieces,
     select,
@@ -37,7 +38,7 @@ def all_reduce() -> Program:
     """
     p = ProgramBuilder("hier", Collective.ALL_REDUCE)
     workers = p.min_local_size
-    largest_share = lined(p, minimum(p.segment, p.slot) // (workers + 1))
+    largest_share = lined(p, maximum(minimum(p.segment, p.slot) // (workers + 1), 1))
     block = workers * largest_share
     blocks = ceil_div(p.count, block)
     lag = minimum(blocks, 2)

@@ -19,6 +19,7 @@ from distos_coll.api import (
     ProgramBuilder,
     Value,
     hookimpl,
+    maximum,
     select,
 )
 from distos_coll.schedules.direct1 import only, others
@@ -48,7 +49,7 @@ def _meet(p: ProgramBuilder) -> Program:
 
 def all_reduce() -> Program:
     p = _start("direct2", _C.ALL_REDUCE)
-    chunk = fair_chunk(p, p.count, p.size, p.count)
+    chunk = fair_chunk(p, p.count, p.size, maximum(p.count, 1))
     own, n = share(p.count, chunk, p.rank)
     with _exposed(p, p.input):
         p.read_reduce(own, (p.output, own), (p.input, own), n)

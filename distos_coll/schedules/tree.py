@@ -1,7 +1,7 @@
 """Double binary tree: each of two trees carries half of the data, up and then down, one segment after the other.
 
 A rank that is inner in one tree is (but for the ends) a leaf in the other, so that nobody's links carry more than
-twice the data, and the latency grows with log2(n). The trees are arrays of the plan (planner/layout.py).
+twice the data, and the latency grows with log2(n). The trees are arrays of the plan (program/layout.py).
 """
 
 from __future__ import annotations
@@ -30,13 +30,15 @@ def all_reduce() -> Program:
 
 
 def _one_tree(p: ProgramBuilder, tree: int, part: Span) -> None:
-    """Lane 2 * tree carries it up, lane 2 * tree + 1 down; at the root the one starts the other."""
+    """Lane 2 * tree carries it up, lane 2 * tree + 1 down, a segment at a time, when it has left or, at the root, is
+    complete.
+    """
     base, total = part
     me = tree * p.size + p.rank
     parent, child0, child1 = p.tree_parent[me], p.tree_child0[me], p.tree_child1[me]
     leaf, at_root = child0 < 0, parent < 0
     segments = ceil_div(total, p.segment)
-    reduced = p.event()
+    risen = p.event()
 
     def piece(k: Value) -> Span:
         return base + k * p.segment, select(total - k * p.segment < p.segment, total - k * p.segment, p.segment)
@@ -51,11 +53,11 @@ def _one_tree(p: ProgramBuilder, tree: int, part: Span) -> None:
             p.send(select(leaf, parent, -1), p.input, off, n)
             p.send(select(leaf, -1, parent), p.output, off, n)
             p.finalize(p.output, off, select(at_root, n, 0))
-            p.signal(reduced)
+            p.signal(risen)
     with p.lane(2 * tree + 1):
         for k in p.loop(0, segments):
             off, n = piece(k)
-            p.wait(reduced, select(at_root, k + 1, 0))
+            p.wait(risen, k + 1)
             p.recv(parent, p.output, off, n)
             with p.group():
                 p.send(child0, p.output, off, n)

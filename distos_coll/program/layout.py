@@ -5,22 +5,37 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from distos_coll._vocabulary import Array
-from distos_coll.planner.view import ClusterView
 
 
-def arrays_of(view: ClusterView) -> dict[Array, tuple[int, ...]]:
-    order = tuple(rank for ranks in view.members for rank in ranks)
+def renumbered(domain_of: Sequence[int]) -> tuple[int, ...]:
+    """The same domains, numbered in the order of their smallest rank."""
+    first_seen: dict[int, int] = {}
+    for label in domain_of:
+        first_seen.setdefault(label, len(first_seen))
+    return tuple(first_seen[label] for label in domain_of)
+
+
+def members_of(domain_of: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """The ranks of each domain, ascending. `domain_of` is as `renumbered` returns it."""
+    domains: list[list[int]] = [[] for _ in range(max(domain_of) + 1)]
+    for rank, domain in enumerate(domain_of):
+        domains[domain].append(rank)
+    return tuple(tuple(ranks) for ranks in domains)
+
+
+def arrays_of(domain_of: Sequence[int]) -> dict[Array, tuple[int, ...]]:
+    """The plan's arrays. `domain_of` is as `renumbered` returns it."""
+    members = members_of(domain_of)
+    order = tuple(rank for ranks in members for rank in ranks)
     position = _inverse(order)
     starts = [0]
-    for ranks in view.members:
+    for ranks in members:
         starts.append(starts[-1] + len(ranks))
-    local_index = tuple(
-        position[rank] - starts[domain] for rank, domain in enumerate(view.domain_of)
-    )
+    local_index = tuple(position[rank] - starts[domain] for rank, domain in enumerate(domain_of))
     return {
         Array.ORDER: order,
         Array.POSITION: position,
-        Array.DOMAIN_OF: view.domain_of,
+        Array.DOMAIN_OF: tuple(domain_of),
         Array.LOCAL_INDEX: local_index,
         Array.DOMAIN_START: tuple(starts),
         Array.DOMAIN_MEMBERS: order,

@@ -1,0 +1,99 @@
+"""The window of one domain in the machine: two slots a member, used in rounds (docs/decisions/0001)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from distos_coll.errors import PlanError
+from distos_coll.program.memory import Algebra, Elements, View
+
+
+@dataclass(eq=False)
+class Member:
+    rank: int
+    arrived: int = 0
+    """Rounds that this member has committed."""
+    open: bool = False
+    slots: list[Elements] = field(default_factory=lambda: [[], []])
+    exposed: list[View | None] = field(default_factory=lambda: [None, None])
+    knowledge: list[int] = field(default_factory=lambda: [0, 0])
+    observed: dict[int, int] = field(default_factory=dict)
+    """For each rank the rounds that this member has seen it commit."""
+
+
+class Window:
+    def __init__(self, algebra: Algebra, ranks: tuple[int, ...]) -> None:
+        self._algebra = algebra
+        self.members = [Member(rank) for rank in ranks]
+
+    def may_open(self, me: Member) -> bool:
+        if me.open:
+            raise PlanError("opens a round before the last one was committed")
+        return self.all_arrived(me)
+
+    def all_arrived(self, me: Member) -> bool:
+        return all(self.has_arrived(me, other) for other in self.members)
+
+    def has_arrived(self, me: Member, other: Member) -> bool:
+        """In the round that `me` committed last."""
+        if other.arrived < me.arrived:
+            return False
+        me.observed[other.rank] = max(me.observed.get(other.rank, 0), me.arrived)
+        return True
+
+    def open(self, me: Member, slot: int) -> None:
+        me.open = True
+        me.slots[me.arrived % 2] = self._algebra.unwritten(slot)
+        me.exposed[me.arrived % 2] = None
+
+    def put(self, me: Member, off: int, elements: Elements) -> None:
+        self._require_open(me)
+        slot = me.slots[me.arrived % 2]
+        if off < 0 or off + len(elements) > len(slot):
+            raise PlanError(
+                f"elements {off} to {off + len(elements)} are outside the slot, which has {len(slot)}"
+            )
+        slot[off : off + len(elements)] = elements
+
+    def expose(self, me: Member, view: View) -> None:
+        self._require_open(me)
+        me.exposed[me.arrived % 2] = view
+        view.backing.exposed = True
+
+    def commit(self, me: Member, knowledge: int) -> None:
+        self._require_open(me)
+        me.knowledge[me.arrived % 2] = knowledge
+        me.open = False
+        me.arrived += 1
+        me.observed[me.rank] = me.arrived
+
+    def require_round(self, me: Member) -> None:
+        if me.open or me.arrived == 0:
+            raise PlanError("needs a committed round")
+
+    def member(self, index: int) -> Member:
+        if not 0 <= index < len(self.members):
+            raise PlanError(f"member {index} is not in the domain, which has {len(self.members)}")
+        return self.members[index]
+
+    def pull(self, me: Member, other: Member, off: int, n: int) -> Elements:
+        slot = other.slots[(me.arrived - 1) % 2]
+        if off < 0 or off + n > len(slot):
+            raise PlanError(
+                f"elements {off} to {off + n} are outside the slot, which has {len(slot)}"
+            )
+        return self._algebra.take(slot, off, off + n)
+
+    def exposed_by(self, me: Member, other: Member) -> View:
+        view = other.exposed[(me.arrived - 1) % 2]
+        if view is None:
+            raise PlanError(f"rank {other.rank} exposed nothing in this round")
+        return view
+
+    def knowledge_of(self, me: Member, other: Member) -> int:
+        return other.knowledge[(me.arrived - 1) % 2]
+
+    @staticmethod
+    def _require_open(me: Member) -> None:
+        if not me.open:
+            raise PlanError("needs an open round")
