@@ -52,7 +52,7 @@ struct HalfElement {
     acc[1] = Codec::widen_high(raw);
   }
   DISTOS_COLL_INLINE Raw encode(const Acc* acc) {
-    return Codec::narrow(acc[0]) | (Codec::narrow(acc[1]) << 16);
+    return Codec::narrow_reduced(acc[0]) | (Codec::narrow_reduced(acc[1]) << 16);
   }
 };
 

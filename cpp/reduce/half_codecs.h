@@ -9,16 +9,19 @@ namespace distos_coll::reduce {
 template <class Isa>
 struct HalfLanes {
   using Bits = Vec<uint32_t, Isa::kBytes>;
+  using Ints = Vec<int32_t, Isa::kBytes>;  // magnitudes fit, and SSE2 compares signed lanes only
   using Float = Vec<float, Isa::kBytes>;
   using Packed = Vec<uint16_t, Isa::kBytes / 2>;
 };
 
 // A codec's `widen` takes lanes that hold the 16 bits of a half, zero-extended; `widen_low` and
-// `widen_high` the lower and the upper half of a lane. `narrow` returns zero-extended halves.
+// `widen_high` the lower and the upper half of a lane. `narrow` returns zero-extended halves, and
+// so does `narrow_reduced`, for values that were computed from widened halves.
 template <class Isa>
 struct Float16Codec : HalfLanes<Isa> {
   using typename HalfLanes<Isa>::Bits;
   using typename HalfLanes<Isa>::Float;
+  using typename HalfLanes<Isa>::Ints;
   static constexpr bool kNative = Isa::kNativeFloat16;
 
   DISTOS_COLL_INLINE Float widen_low(Bits pair) { return widen(pair & 0xffffu); }
@@ -32,10 +35,9 @@ struct Float16Codec : HalfLanes<Isa> {
     // A subnormal is m * 2^-24: glue m below 2^-14 and take that away again, which is exact.
     const Bits glue = Bits{} + (113u << 23);
     const Bits subnormal = (Bits)((Float)(shifted + glue) - (Float)glue);
-    const Bits special =
-        (normal + kRebias) | (Bits)(shifted > (0x7c00u << 13) ? Bits{} + 0x400000u : Bits{});
-    Bits out = (Bits)(shifted < (0x0400u << 13) ? subnormal : normal);
-    out = (Bits)(shifted >= (0x7c00u << 13) ? special : out);
+    const Bits special = (normal + kRebias) | ((Bits)((Ints)shifted > (0x7c00 << 13)) & 0x400000u);
+    Bits out = (Ints)shifted < (0x0400 << 13) ? subnormal : normal;
+    out = (Ints)shifted > (0x7bff << 13) ? special : out;
     return (Float)(out | sign);
   }
 
@@ -52,11 +54,13 @@ struct Float16Codec : HalfLanes<Isa> {
     const Bits half_one = Bits{} + 0x3f000000u;
     const Bits subnormal = (Bits)((Float)magnitude + (Float)half_one) - half_one;
     const Bits nan = ((magnitude >> 13) & 0x3ffu) | 0x7e00u;
-    Bits out = (Bits)(magnitude < 0x38800000u ? subnormal : normal);
-    out = (Bits)(magnitude >= 0x47800000u ? Bits{} + 0x7c00u : out);
-    out = (Bits)(magnitude > 0x7f800000u ? nan : out);
+    Bits out = (Ints)magnitude < 0x38800000 ? subnormal : normal;
+    out = (Ints)magnitude > 0x477fffff ? Bits{} + 0x7c00u : out;
+    out = (Ints)magnitude > 0x7f800000 ? nan : out;
     return out | sign;
   }
+
+  DISTOS_COLL_INLINE Bits narrow_reduced(Float value) { return narrow(value); }
 };
 
 // AVX512_BF16's converter is not used: it flushes subnormals to zero, whatever MXCSR says.
@@ -71,9 +75,17 @@ struct Bfloat16Codec : HalfLanes<Isa> {
   DISTOS_COLL_INLINE Float widen_high(Bits pair) { return (Float)(pair & 0xffff0000u); }
 
   DISTOS_COLL_INLINE Bits narrow(Float value) {
+    return (value != value ? ((Bits)value | 0x400000u) : rounded(value)) >> 16;
+  }
+
+  // A NaN computed from bfloat16 inputs is one of them or the processor's default NaN. Either way
+  // its low half is zero, so rounding cannot carry into the rest and needs no test.
+  DISTOS_COLL_INLINE Bits narrow_reduced(Float value) { return rounded(value) >> 16; }
+
+ private:
+  DISTOS_COLL_INLINE Bits rounded(Float value) {
     const Bits bits = (Bits)value;
-    const Bits rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
-    return (Bits)(value != value ? (bits | 0x400000u) : rounded) >> 16;
+    return bits + 0x7fffu + ((bits >> 16) & 1u);
   }
 };
 

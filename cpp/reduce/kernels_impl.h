@@ -58,7 +58,8 @@ struct Entry {
   // beyond it).
   static Lane lane_of(double factor) {
     if constexpr (D::kUsed) {
-      return static_cast<Lane>(factor);
+      // One NaN for all, as Bfloat16Codec::narrow_reduced expects.
+      return factor != factor ? static_cast<Lane>(__builtin_nan("")) : static_cast<Lane>(factor);
     } else if constexpr (!kInteger) {
       return factor != 0 ? 1 : 0;
     } else {

@@ -3,17 +3,16 @@
 // what an element means.
 //
 // Contract shared by all of them
-//   * count is in elements; pointers need no alignment; dst may be exactly equal to any source, but
-//   must not overlap
-//     one partially.
+//   * count is in elements and may be 0; pointers need no alignment; dst may be exactly equal to
+//   any
+//     source, but must not overlap one partially.
 //   * The result depends only on the values and their order, never on the kernel: every ISA gives
-//   the same bits, up to
-//     the payload of NaNs.
+//     the same bits, up to the payload of NaNs.
 //   * Integers wrap. min and max propagate NaN and order -0 below +0. bool reads any non-zero byte
-//   as true and writes
-//     0 or 1: sum, max and bor are "or", product, min and band "and", bxor "xor".
+//     as true and writes 0 or 1: sum, max and bor are "or", product, min and band "and", bxor
+//     "xor".
 //   * float16 and bfloat16 are widened to float32, reduced over all inputs in order, and rounded
-//   once (to nearest even).
+//     once (to nearest even).
 #pragma once
 
 #include <cstddef>
@@ -24,17 +23,18 @@
 
 namespace distos_coll::reduce {
 
-// dst[i] = srcs[0][i] op srcs[1][i] op ... , from left to right. divisor > 1 divides the result
-// (average): before the single rounding for floats; integers divide towards zero, as NCCL does. At
-// least one source.
+// dst[i] = srcs[0][i] op srcs[1][i] op ... , from left to right; at least one source. divisor > 1
+// divides the result (kSum and kAverage are the same kernel): before the single rounding for
+// floats; integers wrap, then divide towards zero, as NCCL does; bool ignores it.
 using ReduceFn = void (*)(void* dst, const void* const* srcs, size_t n_srcs, size_t count,
                           int64_t divisor);
 
-// dst[i] = src[i] * factor, factor and product in the accumulation type (float32 for halves;
-// integers use int64).
+// dst[i] = src[i] * factor, factor and product in the accumulation type (float32 for halves).
+// Integers take the factor's integral part as an int64 and wrap; bool is "src and factor != 0".
 using ScaleFn = void (*)(void* dst, const void* src, size_t count, double factor);
 
-// dst[i] = src[i] / divisor, the finalizing step of an average whose sum was built hop by hop.
+// dst[i] = src[i] / divisor, the finalizing step of an average whose sum was built hop by hop; a
+// divisor below 2 copies. Null for bool.
 using DivideFn = void (*)(void* dst, const void* src, size_t count, int64_t divisor);
 
 // Half to float32 and back (round to nearest even), for operations that ask for float32 on the
