@@ -16,26 +16,32 @@ TEST_FILE_LINES = 600
 FUNCTION_LINES = 70
 _GENERATED = {Path("distos_coll/_vocabulary.py")}
 
-_CPP_START = re.compile(r"^( *)(?!namespace|class|struct|enum|union|extern)\S.*\{$")
-_CPP_CONTROL = re.compile(r"^ *(\} )?(if|for|while|switch|do|else|case|default|try|catch)\b")
+_NOT_A_FUNCTION = re.compile(r" *(\} |namespace\b|class\b|struct\b|enum\b|union\b|extern \"C\")")
+_ENDS_A_STATEMENT = (";", "{", "}", ":")
+
+
+def _statement_start(lines: list[str], i: int) -> int:
+    """Return the first line of the statement that line `i` ends."""
+    while i > 0:
+        before = lines[i - 1].strip()
+        if not before or before.startswith(("//", "#")) or before.endswith(_ENDS_A_STATEMENT):
+            break
+        i -= 1
+    return i
 
 
 def cpp_functions(text: str) -> Iterator[tuple[int, int]]:
-    """Yield (first line, number of lines) of each outermost function body."""
+    """Yield (first line, number of lines) of each outermost function."""
     lines = text.splitlines()
     i = 0
     while i < len(lines):
-        match = _CPP_START.match(lines[i])
-        if (
-            match
-            and "(" in "".join(lines[max(0, i - 3) : i + 1])
-            and not _CPP_CONTROL.match(lines[i])
-        ):
-            end = next(
-                (j for j in range(i + 1, len(lines)) if re.match(rf"^{match[1]}\}}", lines[j])), i
-            )
-            yield i + 1, end - i + 1
-            i = end
+        first = _statement_start(lines, i)
+        head = "".join(lines[first : i + 1])
+        if lines[i].endswith("{") and "(" in head and not _NOT_A_FUNCTION.match(head):
+            indent = re.match(" *", lines[first])
+            closing = f"{indent[0] if indent else ''}}}"
+            i = next((j for j in range(i + 1, len(lines)) if lines[j].startswith(closing)), i)
+            yield first + 1, i - first + 1
         i += 1
 
 
