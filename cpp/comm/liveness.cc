@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/log.h"
+#include "transport/tcp_link.h"
 
 namespace distos_coll {
 namespace {
@@ -78,11 +79,15 @@ void Liveness::pump(Session& session) {
 void Liveness::on_socket(const PeerUid& uid, uint32_t events) {
   Session* session = find(uid);
   if (session == nullptr || session->ending) return;
-  if ((events & ~static_cast<uint32_t>(EPOLLOUT)) != 0 && !read(*session)) {
-    const std::string& error = session->control->error();
-    end(*session, error.empty() ? "its control connection ended without a goodbye"
-                                : "its control connection failed without a goodbye (" + error + ")");
-    return;
+  if ((events & ~static_cast<uint32_t>(EPOLLOUT)) != 0) {
+    const bool open = read(*session);
+    // A departing peer waits for its data to be taken, so do not wait for its end in turn.
+    if (!open || session->goodbye) {
+      const std::string& error = session->control->error();
+      end(*session, error.empty() ? "its control connection ended without a goodbye"
+                                  : "its control connection failed without a goodbye (" + error + ")");
+      return;
+    }
   }
   if ((events & EPOLLOUT) != 0 && !session->ending) pump(*session);
 }
@@ -173,6 +178,7 @@ void Liveness::end(Session& session, const std::string& why) {
   unwatch(session);
   session.ending = true;
   session.end_state = session.goodbye ? PeerState::kLeft : PeerState::kDead;
+  if (session.goodbye && is_tcp(*session.peer)) acknowledge_now(session.control->fd());
   const std::string who = describe_process(session.peer->card());
   session.end_why = session.goodbye              ? who + " left"
                     : session.last_words.empty() ? who + ": " + why

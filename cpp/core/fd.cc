@@ -49,7 +49,8 @@ void after_fork_child() {
     for (; bits != 0; bits &= bits - 1) close(word * kWordBits + __builtin_ctzll(bits));
   }
   g_forked_child.store(true, std::memory_order_relaxed);
-  pthread_mutex_unlock(&g_fork_mutex);
+  // Made anew, not unlocked: its owner is recorded by thread id, and this thread's has changed.
+  g_fork_mutex = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 }
 
 }  // namespace

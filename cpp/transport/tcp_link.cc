@@ -28,6 +28,11 @@ bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK || 
 
 }  // namespace
 
+void acknowledge_now(int socket) {
+  const int on = 1;
+  setsockopt(socket, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+}
+
 TcpLink::TcpLink(Fd socket, std::string peer, std::function<void()> on_staged)
     : socket_(std::move(socket)),
       peer_(std::move(peer)),
@@ -106,7 +111,9 @@ int TcpLink::poll(FrameSink& sink, int budget) {
 
 int TcpLink::drain(FrameSink& sink) {
   const std::lock_guard lock(poll_mutex_);
-  return receive(sink, INT_MAX);
+  const int delivered = receive(sink, INT_MAX);
+  acknowledge_now(socket_.get());
+  return delivered;
 }
 
 int TcpLink::receive(FrameSink& sink, int budget) {
@@ -162,6 +169,11 @@ bool TcpLink::fill() {
     fail_errno("receiving", errno);
   }
   return false;
+}
+
+void TcpLink::close_sending() {
+  closed_.store(true, std::memory_order_release);
+  shutdown(socket_.get(), SHUT_WR);
 }
 
 bool TcpLink::flushed() {

@@ -14,6 +14,9 @@
 
 namespace distos_coll {
 
+// A departing peer waits until its last bytes are acknowledged; without this the kernel may take 40 ms to do so.
+void acknowledge_now(int socket);
+
 class TcpLink final : public ManagedLink {
  public:
   // `socket` is connected and non-blocking. `peer` is for messages: "host b (10.0.0.2:4711)". `on_staged` is called
@@ -31,7 +34,8 @@ class TcpLink final : public ManagedLink {
   // In our buffer, beyond the budget of the last poll: the socket would not say so.
   bool has_frames() const override { return pending_.load(std::memory_order_acquire); }
   int drain(FrameSink& sink) override;
-  void close_sending() override { closed_.store(true, std::memory_order_release); }
+  // Ends the stream too: the object may live on in a communicator, and the peer waits for the end.
+  void close_sending() override;
   // True once the peer's kernel has acknowledged everything.
   bool flushed() override;
 

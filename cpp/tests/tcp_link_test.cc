@@ -1,0 +1,213 @@
+#include "transport/tcp_link.h"
+
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <climits>
+#include <memory>
+#include <thread>
+#include <utility>
+
+#include "tests/links.h"
+#include "transport/interfaces.h"
+
+namespace distos_coll {
+namespace {
+
+using testing::CheckingSink;
+using testing::TestFrame;
+
+// A connected pair over loopback; small buffers so that back-pressure comes soon.
+std::pair<Fd, Fd> connected(const std::string& ip) {
+  sockaddr_storage address{};
+  socklen_t bytes = 0;
+  to_sockaddr(ip, 0, &address, &bytes);
+  auto* raw = reinterpret_cast<sockaddr*>(&address);
+  Fd listener = open_fd([&] { return socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0); });
+  const int small = 64 * 1024;
+  setsockopt(listener.get(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+  if (!listener.valid() || bind(listener.get(), raw, bytes) != 0 || listen(listener.get(), 1) != 0) return {};
+  getsockname(listener.get(), raw, &bytes);
+  Fd client = open_fd([&] { return socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0); });
+  setsockopt(client.get(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+  if (connect(client.get(), raw, bytes) != 0) return {};
+  return {std::move(client), open_fd([&] { return accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC); })};
+}
+
+struct Pair {
+  explicit Pair(const std::string& ip = "127.0.0.1") {
+    auto [client, server] = connected(ip);
+    usable = client.valid() && server.valid();
+    if (!usable) return;
+    links[0] = std::make_unique<TcpLink>(std::move(client), "host b (x:1)", [this] { ++staged; });
+    links[1] = std::make_unique<TcpLink>(std::move(server), "host a (x:2)", [] {});
+  }
+  bool usable = false;
+  std::atomic<int> staged{0};
+  std::unique_ptr<TcpLink> links[2];
+};
+
+void wait_readable(int fd) {
+  pollfd each{fd, POLLIN, 0};
+  ::poll(&each, 1, -1);
+}
+
+Code send(Link& link, const TestFrame& frame) { return link.try_send(frame.header, frame.payload.data()); }
+
+class TcpLinkByFamily : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(TcpLinkByFamily, CarriesFramesUnderBackPressure) {
+  Pair pair(GetParam());
+  if (!pair.usable) GTEST_SKIP() << "no " << GetParam();
+  CheckingSink sink(5);
+  CheckingSink nothing(0);
+  uint64_t sent = 0;
+  int full = 0;
+  while (sent < 3000) {
+    if (send(*pair.links[0], TestFrame(5, sent)) == Code::kOk) {
+      ++sent;
+      continue;
+    }
+    ++full;
+    EXPECT_TRUE(pair.links[0]->wants_write());
+    wait_readable(pair.links[1]->poll_fd());
+    pair.links[1]->poll(sink, 3);
+    pair.links[0]->poll(nothing, 1);
+  }
+  while (sink.received() < sent) {
+    pair.links[0]->poll(nothing, 1);
+    if (pair.links[1]->poll(sink, INT_MAX) == 0 && !pair.links[0]->wants_write()) wait_readable(pair.links[1]->poll_fd());
+  }
+  EXPECT_GT(full, 0);
+  EXPECT_GT(pair.staged.load(), 0);
+  EXPECT_FALSE(pair.links[0]->broken());
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, TcpLinkByFamily, ::testing::Values("127.0.0.1", "::1"));
+
+TEST(TcpLink, BudgetLeavesFramesThatHasFramesReports) {
+  Pair pair;
+  for (uint64_t n = 0; n < 5; ++n) {
+    FrameHeader header;
+    ASSERT_EQ(pair.links[0]->try_send(header, nullptr), Code::kOk);
+  }
+  struct Count : FrameSink {
+    void on_frame(const FrameHeader&, const std::byte*) override { ++frames; }
+    int frames = 0;
+  } sink;
+  while (sink.frames < 2) {
+    wait_readable(pair.links[1]->poll_fd());
+    pair.links[1]->poll(sink, 2 - sink.frames);
+  }
+  while (sink.frames < 5) pair.links[1]->poll(sink, 1);
+  EXPECT_FALSE(pair.links[1]->has_frames());
+}
+
+TEST(TcpLink, TwoThreadsSendAndTwoPoll) {
+  Pair pair;
+  constexpr int kEach = 1500;
+  struct Count : FrameSink {
+    void on_frame(const FrameHeader& header, const std::byte* payload) override {
+      for (uint32_t i = 0; i < header.bytes; ++i) ASSERT_EQ(payload[i], static_cast<std::byte>(header.source));
+      frames.fetch_add(1);
+    }
+    std::atomic<int> frames{0};
+  } sink;
+  std::vector<std::thread> threads;
+  for (uint32_t id = 0; id < 2; ++id) {
+    threads.emplace_back([&, id] {
+      const std::vector<std::byte> payload(3000, static_cast<std::byte>(id));
+      FrameHeader header;
+      header.source = id;
+      header.bytes = 3000;
+      struct Ignore : FrameSink {
+        void on_frame(const FrameHeader&, const std::byte*) override {}
+      } ignore;
+      for (int i = 0; i < kEach; ++i) {
+        while (pair.links[0]->try_send(header, payload.data()) == Code::kAgain) std::this_thread::yield();
+      }
+      while (pair.links[0]->wants_write()) pair.links[0]->poll(ignore, 1);
+    });
+    threads.emplace_back([&] {
+      while (sink.frames.load() < 2 * kEach) {
+        if (pair.links[1]->poll(sink, 8) == 0) std::this_thread::yield();
+      }
+    });
+  }
+  for (std::thread& each : threads) each.join();
+  EXPECT_EQ(sink.frames.load(), 2 * kEach);
+}
+
+// Sends raw bytes to a link and expects it to break; returns why().
+std::string why_after(const std::string& bytes, bool close_after, int* delivered) {
+  auto [client, server] = connected("127.0.0.1");
+  TcpLink link(std::move(server), "host a (10.0.0.1:5)", [] {});
+  EXPECT_EQ(::send(client.get(), bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
+  if (close_after) client.reset();
+  struct Count : FrameSink {
+    void on_frame(const FrameHeader&, const std::byte*) override { ++frames; }
+    int frames = 0;
+  } sink;
+  while (!link.broken()) {
+    wait_readable(link.poll_fd());
+    link.poll(sink, INT_MAX);
+  }
+  FrameHeader header;
+  EXPECT_EQ(link.try_send(header, nullptr), Code::kPeerDied);
+  *delivered = sink.frames;
+  return link.why();
+}
+
+std::string header_bytes(uint32_t payload, uint16_t kind) {
+  FrameHeader header;
+  header.bytes = payload;
+  header.kind = static_cast<FrameKind>(kind);
+  return std::string(reinterpret_cast<const char*>(&header), sizeof header);
+}
+
+TEST(TcpLink, EndsAndCorruptionSayWhy) {
+  int delivered = 0;
+  EXPECT_NE(why_after(header_bytes(0, 1), true, &delivered).find("closed the connection"), std::string::npos);
+  EXPECT_EQ(delivered, 1);
+  EXPECT_NE(why_after(header_bytes(100, 1), true, &delivered).find("middle of a frame"), std::string::npos);
+  EXPECT_EQ(delivered, 0);
+  EXPECT_NE(why_after(header_bytes(kMaxFramePayload + 1, 1), false, &delivered).find("corrupt"), std::string::npos);
+  EXPECT_NE(why_after(header_bytes(0, 0), false, &delivered).find("corrupt"), std::string::npos);
+  EXPECT_NE(why_after(header_bytes(0, 1) + header_bytes(0, 8), false, &delivered).find("corrupt"), std::string::npos);
+  EXPECT_EQ(delivered, 1);
+  EXPECT_NE(why_after("GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: long enough for a header\r\n\r\n", false, &delivered)
+                .find("10.0.0.1:5"),
+            std::string::npos);
+}
+
+TEST(TcpLink, FlushedOnlyWhenThePeersKernelHasEverything) {
+  Pair pair;
+  CheckingSink sink(1);
+  uint64_t sent = 0;
+  while (send(*pair.links[0], TestFrame(1, sent)) == Code::kOk) ++sent;
+  EXPECT_FALSE(pair.links[0]->flushed());
+  while (sink.received() < sent) {
+    pair.links[0]->flushed();
+    pair.links[1]->poll(sink, INT_MAX);
+  }
+  while (!pair.links[0]->flushed()) std::this_thread::yield();
+  pair.links[1].reset();
+}
+
+TEST(TcpLink, ClosedForSendingOnly) {
+  Pair pair;
+  pair.links[0]->close_sending();
+  EXPECT_EQ(send(*pair.links[0], TestFrame(1, 0)), Code::kPeerDied);
+  ASSERT_EQ(send(*pair.links[1], TestFrame(1, 0)), Code::kOk);
+  CheckingSink sink(1);
+  wait_readable(pair.links[0]->poll_fd());
+  EXPECT_EQ(pair.links[0]->drain(sink), 1);
+}
+
+}  // namespace
+}  // namespace distos_coll
