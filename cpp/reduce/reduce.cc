@@ -1,5 +1,9 @@
 #include "reduce/reduce.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -14,12 +18,24 @@ struct Available {
   size_t count = 0;
 };
 
+#if defined(__x86_64__)
+// Not a name that every compiler's __builtin_cpu_supports knows. That the system saves the wide
+// registers is part of its answer for AVX2.
+bool has_f16c() {
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+#endif
+
 Available detect() {
   Available found;
   found.list[found.count++] = &kGenericKernels;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c")) {
+  if (__builtin_cpu_supports("avx2") && has_f16c()) {
     found.list[found.count++] = &kAvx2Kernels;
   }
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
