@@ -77,6 +77,7 @@ void row(const reduce::Kernels& kernels, DType dtype, ReduceOp op, size_t n_srcs
   for (const size_t bytes : kSizes) {
     const Buffers buffers(n_srcs + 1, bytes);
     std::vector<const void*> srcs;
+    srcs.reserve(n_srcs);
     for (size_t s = 0; s < n_srcs; ++s) srcs.push_back(buffers[s]);
     char* dst = options.in_place ? buffers[0] : buffers[n_srcs];
     const int64_t divisor = op == ReduceOp::kAverage ? static_cast<int64_t>(n_srcs) : 1;

@@ -79,9 +79,8 @@ TEST_P(HalfTest, NarrowsEveryValueAndEveryTie) {
 
 TEST_P(HalfTest, NarrowsAnyFloat) {
   std::mt19937_64 random(8);
-  std::vector<float> values;
-  for (int i = 0; i < 200000; ++i)
-    values.push_back(std::bit_cast<float>(static_cast<uint32_t>(random())));
+  std::vector<float> values(200000);
+  for (float& value : values) value = std::bit_cast<float>(static_cast<uint32_t>(random()));
   expect_narrow(values);
 }
 
@@ -140,6 +139,7 @@ TEST_P(HalfTest, SumsRoundOnce) {
     codes[i] = oracle::half_code(GetParam(), i == 0 ? large : 1.0);
   }
   std::vector<const void*> srcs;
+  srcs.reserve(codes.size());
   for (const uint16_t& code : codes) srcs.push_back(&code);
   for (const Kernels* kernels : available_kernels()) {
     uint16_t got = 0;

@@ -21,6 +21,7 @@ constexpr ReduceOp kOps[] = {ReduceOp::kSum,  ReduceOp::kProduct, ReduceOp::kMin
 
 std::vector<DType> all_dtypes() {
   std::vector<DType> dtypes;
+  dtypes.reserve(kDTypeCount);
   for (int d = 0; d < kDTypeCount; ++d) dtypes.push_back(static_cast<DType>(d));
   return dtypes;
 }
@@ -88,6 +89,7 @@ struct Case {
     char* dst = out.data() + kGuard;
     std::memset(out.data(), kGuardByte, out.bytes());
     std::vector<const void*> pointers;
+    pointers.reserve(srcs.size());
     for (Buffer& src : srcs) pointers.push_back(src.tail(count * size));
     function(kernels)(dst, pointers.data(), pointers.size(), count, divisor);
     for (size_t i = 0; i < kGuard; ++i) {
@@ -104,6 +106,7 @@ struct Case {
     char* dst = out.data() + kGuard;
     std::memcpy(dst, srcs[target].data(), expected.bytes());
     std::vector<const void*> pointers;
+    pointers.reserve(srcs.size());
     for (Buffer& src : srcs) pointers.push_back(src.data());
     pointers[target] = dst;
     function(kernels)(dst, pointers.data(), pointers.size(), count, divisor);
