@@ -6,6 +6,7 @@ output: {"steps": n} as it goes (rank 0), and one {"results": [...]} at the end.
 The backends take turns, an epoch each, so that whatever else the machine does meets them alike.
 """
 
+import faulthandler
 import json
 import statistics
 import sys
@@ -149,6 +150,7 @@ def _train(job: Job, groups: list[Any]) -> list[Result]:
 
 
 def main() -> None:
+    faulthandler.enable()  # a crash of native code says where
     job = Job(**json.loads(sys.argv[1]))
     import torch
     import torch.distributed as dist
