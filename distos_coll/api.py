@@ -4,7 +4,7 @@ from distos_coll._vocabulary import Array, Buffer, Collective, DType, Need, Opco
 from distos_coll.errors import DistosError, InvalidArgument, PlanError, PluginError
 from distos_coll.plugins.costs import CostInput, LinkCost, log2_ceil, log2_floor, pieces
 from distos_coll.plugins.hookspecs import hookimpl, hookspec
-from distos_coll.plugins.spec import AlgorithmSpec
+from distos_coll.plugins.spec import AlgorithmSpec, Build, Cost
 from distos_coll.program.builder import (
     IntLike,
     ProgramBuilder,
@@ -20,6 +20,8 @@ from distos_coll.program.ir import Program
 __all__ = [
     # algorithms
     "AlgorithmSpec",
+    "Build",
+    "Cost",
     "Collective",
     "Need",
     "hookimpl",

@@ -4,9 +4,9 @@
     ^ring                                all but these
     allreduce:ring;broadcast:binomial    per collective; our spelling (all_reduce) or NCCL's
     ring;allreduce:tree,hier             for all, then an exception
-"""
 
-from __future__ import annotations
+An empty text restricts nothing.
+"""
 
 import difflib
 from collections.abc import Collection
@@ -17,7 +17,8 @@ from distos_coll.errors import InvalidArgument
 
 VARIABLE = "DISTOS_COLL_ALGO"
 
-# Names of NCCL's that mean nothing here; NCCL_ALGO may hold them, and whoever reads that drops them.
+# Names of NCCL's that mean nothing here; NCCL_ALGO may hold them, and whoever reads that drops
+# them.
 NCCL_ONLY = frozenset({"collnetdirect", "collnetchain", "nvls", "nvlstree", "pat"})
 
 
@@ -39,8 +40,9 @@ class AlgoFilter:
     by_collective: tuple[tuple[Collective, NameList], ...] = ()
 
     def of(self, collective: Collective, defined: Collection[str]) -> NameList | None:
-        """What restricts this collective. A list for all says nothing about collectives that have none of its
-        algorithms: "tree" forces trees where there are some, and leaves all_to_all alone.
+        """What restricts this collective. A list for all says nothing about collectives that have
+        none of its algorithms: "tree" forces trees where there are some, and leaves all_to_all
+        alone.
         """
         for other, names in self.by_collective:
             if other is collective:

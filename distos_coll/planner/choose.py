@@ -1,6 +1,6 @@
-"""Selection: which candidates there are, and which is best at which size. Pure, and the same on every rank."""
-
-from __future__ import annotations
+"""Selection: which candidates there are, and which is best at which size. Pure, and the same on
+every rank.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -98,8 +98,7 @@ def candidates(
         if reason is not None:
             excluded.append(Excluded(algorithm, reason))
             continue
-        for segment in _segments(spec.segments, view.slot_bytes):
-            allowed.append(_candidate(algorithm, segment, costs))
+        allowed += [_candidate(algorithm, segment, costs) for segment in sorted(spec.segments)]
     if not allowed:
         raise PlanError(_nothing_left(collective, names.text if names else "", excluded))
     return allowed, excluded
@@ -112,11 +111,6 @@ def _candidate(algorithm: Algorithm, segment: int, costs: Costs) -> Candidate:
         return cost(costs.at(size, segment))
 
     return Candidate(algorithm, segment, predict)
-
-
-def _segments(wanted: Sequence[int], slot_bytes: int) -> list[int]:
-    """A segment never exceeds a slot; those that would are one candidate."""
-    return sorted({max(_LARGEST_ELEMENT, min(segment, slot_bytes)) for segment in wanted})
 
 
 def _unmet(view: ClusterView, registry: Registry, algorithm: Algorithm) -> str | None:
@@ -168,7 +162,9 @@ def rows_of(collective: Collective, allowed: Sequence[Candidate]) -> list[Row]:
 
 
 def _cut(current: Candidate, allowed: Sequence[Candidate], low: int, high: int) -> tuple[int, int]:
-    """Between low (where current is best) and high (where it is not): its last size, and one where it is not."""
+    """Between low (where current is best) and high (where it is not): its last size, and one where
+    it is not.
+    """
     step = max(1, high // 2 // _STEPS_PER_OCTAVE)
     while high - low > step:
         middle = low + max(step, (high - low) // 2 // step * step)

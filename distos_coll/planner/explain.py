@@ -1,7 +1,5 @@
 """Why a candidate was chosen, and why each other one was not."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -69,7 +67,13 @@ def explain(
     ]
     verdicts += [
         Verdict(
-            e.algorithm.spec.name, e.algorithm.spec.variant, e.algorithm.plugin, None, None, False, e.reason
+            e.algorithm.spec.name,
+            e.algorithm.spec.variant,
+            e.algorithm.plugin,
+            None,
+            None,
+            False,
+            e.reason,
         )
         for e in excluded
     ]

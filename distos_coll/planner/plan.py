@@ -1,7 +1,5 @@
 """plan(): from a view of the cluster to the table that the native core runs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -45,7 +43,8 @@ class Plan:
             for row in self.rows
         )
         table = PlanTable(self.programs, arrays_of(self.view.domain_of), choices)
-        # The slot's size is not in the table, but programs of ranks that differ in it would not fit together.
+        # The slot's size is not in the table, but programs of ranks that differ in it would not fit
+        # together.
         return encode_plan(table, f"slot_bytes={self.view.slot_bytes}".encode())
 
     def encode(self) -> bytes:
@@ -62,8 +61,10 @@ class Plan:
             raise InvalidArgument(f"a size of {size} bytes is negative")
         return next(r for r in self.rows if r.collective is wanted and size <= r.max_bytes)
 
-    def with_segment_bytes(self, segment_bytes: int) -> Plan:
-        """The same choices with another segment, so that tests cross many segments with little data."""
+    def with_segment_bytes(self, segment_bytes: int) -> "Plan":
+        """The same choices with another segment, so that tests cross many with little data."""
+        if segment_bytes < 1:
+            raise InvalidArgument(f"a segment of {segment_bytes} bytes is empty")
         rows = tuple(
             replace(row, candidate=replace(row.candidate, segment_bytes=segment_bytes))
             for row in self.rows
@@ -85,8 +86,9 @@ def plan(
 ) -> Plan:
     """Pure: equal arguments give equal bytes.
 
-    InvalidArgument for a text in `algo` that cannot be understood, PlanError for one that leaves a collective without
-    an algorithm (it says why each was excluded), PluginError for a plugin's program that is not what its spec says.
+    InvalidArgument for a text in `algo` that cannot be understood, PlanError for one that leaves a
+    collective without an algorithm (it says why each was excluded), PluginError for a plugin's
+    program that is not what its spec says.
     """
     known = registry or default_registry()
     wanted = algo_module.parse(algo, known.names)
@@ -119,5 +121,3 @@ def _checked(algorithm: Algorithm, registry: Registry, view: ClusterView) -> Pro
 
 def _collective(value: Collective | str) -> Collective:
     return value if isinstance(value, Collective) else algo_module.collective_named(value)
-
-

@@ -1,6 +1,6 @@
-"""What the planner knows of a group: every rank must hold an equal view, because each plans for itself."""
-
-from __future__ import annotations
+"""What the planner knows of a group: every rank must hold an equal view, because each plans for
+itself.
+"""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,9 +20,13 @@ REDUCE = LinkCost(alpha_us=0.0, gbps=12.0)
 class ClusterView:
     size: int
     domain_of: tuple[int, ...]
-    """For each rank its domain: ranks that map each other's memory. Any labels; they are renumbered."""
+    """For each rank its domain: ranks that map each other's memory. Any labels; they are
+    renumbered.
+    """
     single_copy: tuple[bool, ...] = ()
-    """For each domain, in the order of its smallest rank: all its pairs can read each other's memory."""
+    """For each domain, in the order of its smallest rank: all its pairs can read each other's
+    memory.
+    """
     cores: tuple[int, ...] = ()
     """For each domain the cores its ranks may use; empty: enough for all."""
     slot_bytes: int = 1 << 20
@@ -48,7 +52,9 @@ class ClusterView:
             raise InvalidArgument(f"slot_bytes is {self.slot_bytes}; it must be positive")
 
     @staticmethod
-    def one_domain(size: int, *, single_copy: bool = False, slot_bytes: int = 1 << 20) -> ClusterView:
+    def one_domain(
+        size: int, *, single_copy: bool = False, slot_bytes: int = 1 << 20
+    ) -> "ClusterView":
         return ClusterView(size, (0,) * size, (single_copy,), slot_bytes=slot_bytes)
 
     @cached_property
@@ -60,9 +66,7 @@ class ClusterView:
     def all_single_copy(self) -> bool:
         """A domain of one has no pair, so it does not matter what it can do."""
         flags = self.single_copy or (False,) * len(self.members)
-        return all(
-            flag or len(ranks) == 1 for flag, ranks in zip(flags, self.members, strict=True)
-        )
+        return all(flag or len(ranks) == 1 for flag, ranks in zip(flags, self.members, strict=True))
 
     @property
     def sharing(self) -> float:

@@ -1,10 +1,9 @@
 """The alpha-beta-gamma model: what a step costs, given the links of a cluster.
 
-Times are microseconds, sizes bytes. The model ranks candidates; it does not promise times. Its shape follows the cost
-model that NCCL documents (latency per hop plus bytes over bandwidth, inter and intra hops counted apart).
+Times are microseconds, sizes bytes. The model ranks candidates; it does not promise times. Its
+shape follows the cost model that NCCL documents (latency per hop plus bytes over bandwidth, inter
+and intra hops counted apart).
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 
@@ -19,9 +18,13 @@ class LinkCost:
         return size / (self.gbps * 1000)
 
 
-# A frame on a shared-memory ring is copied in and out, and needs the peer to poll.
-_MESSAGE_COPIES = 2
-_MESSAGE_ALPHA = 3
+# A frame on a shared-memory ring is copied in and out, needs headers and credits, and a peer that
+# polls.
+_MESSAGE_COPIES = 2.6
+_MESSAGE_ALPHA = 6
+# What does not fit in a core's cache until it is used again comes from memory once more.
+_CACHE = 1 << 20
+_SPILL = 1.2
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,19 @@ class CostInput:
         n = self.local if members is None else members
         return self.mapped.alpha_us * (1 + 0.1 * n) * self.sharing
 
+    def spill(self, working_set: float) -> float:
+        """A factor on memory work whose data are used again after `working_set` bytes of others."""
+        return _SPILL if working_set > _CACHE else 1.0
+
     def local_hop_us(self, size: float) -> float:
         """A message inside a domain."""
         alpha = _MESSAGE_ALPHA * self.mapped.alpha_us * self.sharing
         return alpha + _MESSAGE_COPIES * self.copy_us(size)
 
     def remote_hop_us(self, size: float) -> float:
-        """A message between domains; `size` is what crosses the domain's border in one direction."""
+        """A message between domains; `size` is what crosses the domain's border in one
+        direction.
+        """
         return self.tcp.alpha_us + self.tcp.us(size)
 
     def hop_us(self, size: float) -> float:

@@ -1,15 +1,10 @@
 """The hooks that plugins may implement. Authors import the markers from `distos_coll.api`."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import pluggy
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from distos_coll.plugins.spec import AlgorithmSpec
+from distos_coll.plugins.spec import AlgorithmSpec
 
 PROJECT = "distos_coll"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -18,6 +13,6 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def distos_coll_algorithms() -> Sequence[AlgorithmSpec]:  # type: ignore[empty-body]
-    """Algorithms for collectives. Called once per process; the specs must not depend on rank or environment, because
-    every rank plans for itself and the plans must be equal.
+    """Algorithms for collectives. Called once per process; the specs must not depend on rank or
+    environment, because every rank plans for itself and the plans must be equal.
     """

@@ -1,13 +1,13 @@
-"""Finds plugins and asks them for what they add. Built-ins are registered by the same hook as anybody's."""
-
-from __future__ import annotations
+"""Finds plugins and asks them for what they add. Built-ins are registered by the same hook as
+anybody's.
+"""
 
 import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pluggy
 
@@ -15,13 +15,12 @@ from distos_coll._vocabulary import Collective
 from distos_coll.errors import DistosError, PluginError
 from distos_coll.plugins import hookspecs
 from distos_coll.plugins.spec import AlgorithmSpec
-
-if TYPE_CHECKING:
-    from distos_coll.program.ir import Program
+from distos_coll.program.ir import Program
 
 ENTRY_POINT_GROUP = hookspecs.PROJECT
 
-# One file an algorithm family. They are imported by name, so that this package depends on none of them.
+# One file an algorithm family. They are imported by name, so that this package depends on none of
+# them.
 BUILT_IN = tuple(
     f"distos_coll.schedules.{name}"
     for name in (
@@ -55,14 +54,14 @@ class Registry:
             sorted(algorithms, key=lambda a: (a.spec.collective, a.spec.name, a.spec.variant))
         )
         self._programs: dict[tuple[Collective, str], Program] = {}
-        owner: dict[tuple[Collective, str], str] = {}
+        owner: dict[tuple[Collective, str], Algorithm] = {}
         for algorithm in self.algorithms:
             spec = algorithm.spec
-            other = owner.setdefault((spec.collective, spec.key), algorithm.plugin)
-            if other != algorithm.plugin or _count(self.algorithms, spec) > 1:
+            other = owner.setdefault((spec.collective, spec.key), algorithm)
+            if other is not algorithm:
                 raise PluginError(
-                    f"plugins {other!r} and {algorithm.plugin!r} both define {spec.key!r} for "
-                    f"{spec.collective.name.lower()}; rename one or give it a variant"
+                    f"plugins {other.plugin!r} and {algorithm.plugin!r} both define {spec.key!r} "
+                    f"for {spec.collective.name.lower()}; rename one or give it a variant"
                 )
 
     def of(self, collective: Collective) -> tuple[Algorithm, ...]:
@@ -80,10 +79,6 @@ class Registry:
         return self._programs[key]
 
 
-def _count(algorithms: Sequence[Algorithm], spec: AlgorithmSpec) -> int:
-    return sum(a.spec.collective is spec.collective and a.spec.key == spec.key for a in algorithms)
-
-
 def _build(algorithm: Algorithm) -> Program:
     spec = algorithm.spec
     where = f"plugin {algorithm.plugin!r}: {spec.key!r} for {spec.collective.name.lower()}"
@@ -99,25 +94,36 @@ def _build(algorithm: Algorithm) -> Program:
     return program
 
 
+def built_in_registry() -> Registry:
+    """What this package brings, whatever is installed beside it."""
+    return Registry(_collect(_manager()))
+
+
 def load(extra: Iterable[tuple[str, object]] = ()) -> Registry:
-    """Built-ins, installed plugins (entry-point group `distos_coll`) and `extra` (name, plugin) pairs."""
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    for name in BUILT_IN:
-        manager.register(importlib.import_module(name), name=name)
+    """Built-ins, installed plugins (entry-point group `distos_coll`) and `extra` (name, plugin)
+    pairs.
+    """
+    manager = _manager()
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda p: (p.name, p.value)):
         try:
-            _register(manager, point.name, point.load())
-        except PluginError:
-            raise
+            plugin = point.load()
         except Exception as error:
             raise PluginError(
                 f"plugin {point.name!r} ({point.value}) cannot be imported: "
                 f"{type(error).__name__}: {error}; repair or uninstall it"
             ) from error
+        _register(manager, point.name, plugin)
     for name, plugin in extra:
         _register(manager, name, plugin)
     return Registry(_collect(manager))
+
+
+def _manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    for name in BUILT_IN:
+        manager.register(importlib.import_module(name), name=name)
+    return manager
 
 
 @cache

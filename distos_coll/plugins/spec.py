@@ -1,32 +1,34 @@
 """What a plugin hands over to add an algorithm."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 from distos_coll._vocabulary import Collective, Need
+from distos_coll.plugins.costs import CostInput
+from distos_coll.program.ir import Program
 
-if TYPE_CHECKING:
-    from distos_coll.plugins.costs import CostInput
-    from distos_coll.program.ir import Program
+NO_NEEDS = Need(0)
+
+Build: TypeAlias = Callable[[], Program]
+Cost: TypeAlias = Callable[[CostInput], float]
+"""Predicted microseconds. Pure; called some thousand times per plan."""
 
 
 @dataclass(frozen=True)
 class AlgorithmSpec:
     """An algorithm for one collective, or one variant of it.
 
-    Several specs may share name and collective when their needs differ (`direct1` through the window, `direct1` with
-    single copy): people force an algorithm by name, the planner picks the variant.
+    Several specs may share name and collective when their needs differ (`direct1` through the
+    window, `direct1` with single copy): people force an algorithm by name, the planner picks the
+    variant.
     """
 
     name: str
     collective: Collective
-    build: Callable[[], Program] = field(compare=False)
-    cost: Callable[[CostInput], float] = field(compare=False)
-    """Predicted microseconds. Pure; called some thousand times per plan."""
-    needs: Need = Need(0)
+    build: Build = field(compare=False)
+    cost: Cost = field(compare=False)
+    needs: Need = NO_NEEDS
     doc: str = ""
     variant: str = ""
     segments: tuple[int, ...] = (1 << 18,)

@@ -1,1 +1,3 @@
-"""Programs: the data that an algorithm is, how to write, check, run and encode it (docs/decisions/0001)."""
+"""Programs: the data that an algorithm is, how to write, check, run and encode it
+(docs/decisions/0001).
+"""

@@ -7,20 +7,23 @@
             p.recv(left, p.output, block(s + 1), p.count)
     return p.build()
 
-Python control flow runs once, while the program is built; what depends on rank, size or count is written with
-`p.loop`, `p.when` and `select`. Equal expressions are stored once, constants are folded.
+Python control flow runs once, while the program is built; what depends on rank, size or count is
+written with `p.loop`, `p.when` and `select`. Equal expressions are stored once, constants are
+folded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from distos_coll._vocabulary import Array, Buffer, Collective, ExprOp, Need, Opcode, Param
 from distos_coll.errors import PlanError
 from distos_coll.program.evaluate import apply
 from distos_coll.program.ir import LEAVES, OPERANDS, Expr, Instruction, Kind, Program, check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 IntLike: TypeAlias = "Value | int"
 
@@ -139,7 +142,9 @@ def ceil_div(a: IntLike, b: IntLike) -> Value:
 
 
 def floor_log2(x: Value) -> Value:
-    """Of a number from 1 to 2^32 - 1, by halving the range: programs have no loops that carry a value."""
+    """Of a number from 1 to 2^32 - 1, by halving the range: programs have no loops that carry a
+    value.
+    """
     total: IntLike = 0
     rest = x
     for width in (16, 8, 4, 2, 1):
@@ -231,7 +236,9 @@ class ProgramBuilder:
         x, y = self._constant(left), self._constant(right)
         if x is not None and y is not None:
             return self.symbol(apply(op, x, y))
-        if (y == 0 and op in (ExprOp.ADD, ExprOp.SUB)) or (y == 1 and op in (ExprOp.MUL, ExprOp.DIV)):
+        if (y == 0 and op in (ExprOp.ADD, ExprOp.SUB)) or (
+            y == 1 and op in (ExprOp.MUL, ExprOp.DIV)
+        ):
             return left
         if (x == 0 and op is ExprOp.ADD) or (x == 1 and op is ExprOp.MUL):
             return right
@@ -257,7 +264,7 @@ class ProgramBuilder:
     def _emit(self, op: Opcode, *args: IntLike) -> None:
         kinds = [kind for _, kind in OPERANDS[op]]
         values = [
-            self.symbol(arg).id if kind is Kind.EXPR else int(arg)  # type: ignore[call-overload]
+            arg if kind is not Kind.EXPR and isinstance(arg, int) else self.symbol(arg).id
             for kind, arg in zip(kinds, args, strict=True)
         ]
         self._lanes[self._lane].append(Instruction(op, tuple(values)))

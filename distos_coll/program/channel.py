@@ -1,7 +1,5 @@
 """Message streams of the machine: one for each (source, destination, lane), ordered and bounded."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,9 +1,9 @@
-"""What each collective takes and gives, per rank: sizes of buffers, aliasing in place, and the result as contributions.
+"""What each collective takes and gives, per rank: sizes of buffers, aliasing in place, and the
+result as contributions.
 
-The one place in Python that writes down the meaning of docs/decisions/0001; interpreter and verifier both start here.
+The one place in Python that writes down the meaning of docs/decisions/0001; interpreter and
+verifier both start here.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -136,7 +136,9 @@ class Call:
                 return {r * n + i: Contribution(i, r) for r in ranks for i in every}
             case _C.ALL_TO_ALL:
                 return {
-                    r * n + i: Contribution(rank * n + i, r) for r in range(self.size) for i in every
+                    r * n + i: Contribution(rank * n + i, r)
+                    for r in range(self.size)
+                    for i in every
                 }
             case _:
                 return self._expected_v(rank)

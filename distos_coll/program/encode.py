@@ -1,6 +1,6 @@
-"""The bytes of docs/decisions/0001: 64-bit little-endian words. The decoder is for tests and tools."""
-
-from __future__ import annotations
+"""The bytes of docs/decisions/0001: 64-bit little-endian words. The decoder is for tests and
+tools.
+"""
 
 import hashlib
 import struct
@@ -83,6 +83,36 @@ def encode_program(program: Program) -> bytes:
     return b"".join(parts)
 
 
+class _Reader:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def words(self, n: int) -> tuple[int, ...]:
+        end = self._at + 8 * n
+        if n < 0 or end > len(self._data):
+            raise PlanError(f"the plan ends too early (at byte {len(self._data)})")
+        values = struct.unpack(f"<{n}q", self._data[self._at : end])
+        self._at = end
+        return values
+
+    def word(self) -> int:
+        return self.words(1)[0]
+
+    def text(self) -> str:
+        size = self.word()
+        padded = (size + 7) // 8 * 8
+        if size < 0 or self._at + padded > len(self._data):
+            raise PlanError("a name in the plan is cut off")
+        value = self._data[self._at : self._at + size]
+        self._at += padded
+        return value.decode("utf-8")
+
+    def expect_end(self) -> None:
+        if self._at != len(self._data):
+            raise PlanError(f"the plan has {len(self._data) - self._at} bytes after its end")
+
+
 def decode_plan(data: bytes) -> PlanTable:
     reader = _Reader(data)
     if reader.word() != PLAN_MAGIC or reader.word() != PLAN_VERSION:
@@ -120,36 +150,6 @@ def _program(reader: _Reader) -> Program:
     return check(
         Program(name, collective, needs, n_vars, n_events, scratch, tuple(exprs), tuple(lanes))
     )
-
-
-class _Reader:
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def words(self, n: int) -> tuple[int, ...]:
-        end = self._at + 8 * n
-        if n < 0 or end > len(self._data):
-            raise PlanError(f"the plan ends too early (at byte {len(self._data)})")
-        values = struct.unpack(f"<{n}q", self._data[self._at : end])
-        self._at = end
-        return values
-
-    def word(self) -> int:
-        return self.words(1)[0]
-
-    def text(self) -> str:
-        size = self.word()
-        padded = (size + 7) // 8 * 8
-        if size < 0 or self._at + padded > len(self._data):
-            raise PlanError("a name in the plan is cut off")
-        value = self._data[self._at : self._at + size]
-        self._at += padded
-        return value.decode("utf-8")
-
-    def expect_end(self) -> None:
-        if self._at != len(self._data):
-            raise PlanError(f"the plan has {len(self._data) - self._at} bytes after its end")
 
 
 def _words(*values: int) -> bytes:

@@ -1,6 +1,6 @@
-"""The arithmetic of programs, as cpp/program/evaluate.cc does it, except that it refuses instead of wrapping."""
-
-from __future__ import annotations
+"""The arithmetic of programs, as cpp/program/evaluate.cc does it, except that it refuses instead of
+wrapping.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -83,9 +83,11 @@ class Layout:
 
     def _compile(self, instruction: Instruction) -> Compiled:
         lines = ["def operands(c, v, arrays):"]
-        for index in self._needed(instruction):
-            if self.varying[index]:
-                lines.append(f"    t{index} = {self._source(self.program.exprs[index])}")
+        lines += [
+            f"    t{index} = {self._source(self.program.exprs[index])}"
+            for index in self._needed(instruction)
+            if self.varying[index]
+        ]
         values = [
             self._name(value) if kind is Kind.EXPR else str(value)
             for _, kind, value in instruction.operands()
@@ -155,7 +157,9 @@ class Values:
             self._constants.append(0 if layout.varying[index] else self._constant(index, expr))
 
     def _constant(self, index: int, expr: Expr) -> int:
-        """The core evaluates the whole pool too, and gives 0 where this one keeps an error for those who need it."""
+        """The core evaluates the whole pool too, and gives 0 where this one keeps an error for
+        those who need it.
+        """
         values = self._constants
         try:
             match expr.op:

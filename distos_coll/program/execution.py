@@ -1,6 +1,6 @@
-"""One lane of one rank as a coroutine: what every instruction does. It yields where it would block."""
-
-from __future__ import annotations
+"""One lane of one rank as a coroutine: what every instruction does. It yields where it would
+block.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -334,15 +334,11 @@ class Lane:
 
     def _read_reduce(self, args: list[int]) -> Iterator[None]:
         remote_off = args[0]
-        yield from self._reduce_members(
-            args, lambda member, n: self._remote(member, remote_off, n)
-        )
+        yield from self._reduce_members(args, lambda member, n: self._remote(member, remote_off, n))
 
     def _remote(self, member: Member, off: int, n: int) -> Elements:
         view = self._window.exposed_by(self._me, member)
-        return load_remote(
-            self.world.algebra, view, off, n, self.operation.rank, self._me.arrived
-        )
+        return load_remote(self.world.algebra, view, off, n, self.operation.rank, self._me.arrived)
 
     def _reduce_members(
         self, args: list[int], from_member: Callable[[Member, int], Elements]

@@ -1,10 +1,8 @@
 """The reference interpreter: all ranks of a group in one process, on numpy arrays.
 
-It is the executable meaning of a program for plugin authors and tests; the core does the same over real memory.
-Needs numpy.
+It is the executable meaning of a program for plugin authors and tests; the core does the same over
+real memory. Needs numpy.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -41,7 +39,8 @@ class Numbers:
         return np.zeros(n, self._dtype)
 
     def take(self, data: Array, start: int, stop: int) -> Array:
-        return data[start:stop].copy()
+        taken: Array = data[start:stop].copy()
+        return taken
 
     def reduce(self, inputs: Sequence[Array]) -> Array:
         result = inputs[0]
@@ -63,7 +62,9 @@ def interpret(
     average: bool = False,
     schedule: Schedule | None = None,
 ) -> list[Array]:
-    """The outputs of all ranks. `inputs` are one-dimensional, as long as the call says, of one dtype."""
+    """The outputs of all ranks. `inputs` are one-dimensional, as long as the call says, of one
+    dtype.
+    """
     return interpret_all([(program, call, inputs)], domain_of, op, average, schedule)[0]
 
 
@@ -74,7 +75,9 @@ def interpret_all(
     average: bool = False,
     schedule: Schedule | None = None,
 ) -> list[list[Array]]:
-    """Several operations in a row on one communicator: nothing but the programs themselves keeps ranks together."""
+    """Several operations in a row on one communicator: nothing but the programs themselves keeps
+    ranks together.
+    """
     size = operations[0][1].size
     algebra = Numbers(operations[0][2][0].dtype, op, size if average else None)
     domains = tuple(domain_of) if domain_of is not None else (0,) * size
@@ -89,7 +92,8 @@ def interpret_all(
 
 def _result(view: View) -> Array:
     data: Array = view.backing.data
-    return data[view.base : view.base + view.length].copy()
+    result: Array = data[view.base : view.base + view.length].copy()
+    return result
 
 
 def _bind(algebra: Numbers, call: Call, rank: int, values: Array) -> RankCall:

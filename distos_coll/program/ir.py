@@ -1,6 +1,6 @@
-"""Programs as immutable values. docs/decisions/0001 says what they mean; cpp/program/ir.h lists the numbers."""
-
-from __future__ import annotations
+"""Programs as immutable values. docs/decisions/0001 says what they mean; cpp/program/ir.h lists the
+numbers.
+"""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -103,7 +103,9 @@ LEAVES = frozenset({ExprOp.CONST, ExprOp.PARAM, ExprOp.VAR})
 
 @dataclass(frozen=True)
 class Expr:
-    """A node of the expression pool; operands are indices of earlier nodes, immediates in leaves."""
+    """A node of the expression pool; operands are indices of earlier nodes, immediates in
+    leaves.
+    """
 
     op: ExprOp
     a: int = 0
@@ -183,7 +185,11 @@ def check(program: Program) -> Program:
     for index, expr in enumerate(program.exprs):
         if any(not 0 <= operand < index for operand in expr.operands()):
             raise PlanError(f"{where}: expression {index} refers to a later one")
-        leaf_limit = {ExprOp.PARAM: len(Param), ExprOp.VAR: program.n_vars, ExprOp.INDEX: len(Array)}
+        leaf_limit = {
+            ExprOp.PARAM: len(Param),
+            ExprOp.VAR: program.n_vars,
+            ExprOp.INDEX: len(Array),
+        }
         if expr.op in leaf_limit and not 0 <= expr.a < leaf_limit[expr.op]:
             raise PlanError(f"{where}: expression {index} names an unknown {expr.op.name.lower()}")
     for number in range(len(program.lanes)):

@@ -1,7 +1,5 @@
 """The arrays of a plan: the order of ranks on rings, the domains, and two binary trees."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from distos_coll._vocabulary import Array
@@ -53,8 +51,9 @@ def _inverse(order: Sequence[int]) -> tuple[int, ...]:
 def _trees(order: Sequence[int]) -> Mapping[Array, tuple[int, ...]]:
     """A double binary tree over positions, so that subtrees are runs of neighbours.
 
-    The second tree is the first one mirrored (n even) or shifted by one (n odd): a rank that is inner in one is a
-    leaf in the other. Sanders, Speck, Träff: Two-tree algorithms for full bandwidth broadcast, reduction and scan, 2009.
+    The second tree is the first one mirrored (n even) or shifted by one (n odd): a rank that is
+    inner in one is a leaf in the other. Sanders, Speck, Träff: Two-tree algorithms for full
+    bandwidth broadcast, reduction and scan, 2009.
     """
     n = len(order)
     parent, child0, child1 = [-1] * (2 * n), [-1] * (2 * n), [-1] * (2 * n)

@@ -1,9 +1,8 @@
 """Runs programs of all ranks in one process, in an order that the caller picks.
 
-It serves the interpreter (numbers) and the verifier (symbols); nothing here knows which of them it is.
+It serves the interpreter (numbers) and the verifier (symbols); nothing here knows which of them it
+is.
 """
-
-from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
@@ -25,14 +24,18 @@ class Schedule:
     """In which order lanes run, and how much a link takes before its receiver asks."""
 
     credit: int = 0
-    """Elements a stream holds; 0: a send waits for its receiver, so nothing may rely on buffering."""
+    """Elements a stream holds; 0: a send waits for its receiver, so nothing may rely on
+    buffering.
+    """
     order: str = "ascending"
     """"ascending", "descending" or "random"."""
     seed: int = 0
 
 
 class Machine:
-    """Ranks, links and windows. Given several operations, ranks go from one to the next without waiting."""
+    """Ranks, links and windows. Given several operations, ranks go from one to the next without
+    waiting.
+    """
 
     def __init__(self, domain_of: Sequence[int], algebra: Algebra, schedule: Schedule) -> None:
         self.algebra = algebra
@@ -59,7 +62,9 @@ class Machine:
         return self.window_of(rank).members[self._arrays[Array.LOCAL_INDEX][rank]]
 
     def run(self, operations: Sequence[tuple[Program, Sequence[RankCall]]]) -> None:
-        """PlanError for anything that a rank does wrong, for a deadlock, and for what is left over."""
+        """PlanError for anything that a rank does wrong, for a deadlock, and for what is left
+        over.
+        """
         prepared = [(program, layout_of(program), calls) for program, calls in operations]
         ranks = [self._rank(prepared, rank) for rank in range(self.size)]
         running = [next(rank, None) for rank in ranks]
@@ -147,7 +152,7 @@ class Machine:
                 sent = len(channel.sent) > len(channel.received)
                 where = (channel.sent if sent else channel.received)[-1][1]
                 raise PlanError(
-                    f"{where}: nothing matches it on the stream from {source} to {to} of lane {lane}"
+                    f"{where}: nothing matches it on the stream from {source} to {to}, lane {lane}"
                 )
         for window in self._windows:
             rounds = {member.rank: member.arrived for member in window.members}

@@ -3,8 +3,6 @@
 The machine is the same for numbers and for symbols; an Algebra says what an element is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -41,7 +39,7 @@ class Algebra(Protocol):
 class Use:
     """A transfer that has not finished: it reads or writes [start, stop) of a backing."""
 
-    backing: Backing
+    backing: "Backing"
     start: int
     stop: int
     writes: bool
@@ -66,7 +64,8 @@ class Backing:
     owner: int
     data: Elements
     uses: list[Use] = field(default_factory=list)
-    # For memory that others read directly: what they read in which round, and what the owner wrote after which.
+    # For memory that others read directly: what they read in which round, and what the owner wrote
+    # after which.
     remote_reads: list[_Access] = field(default_factory=list)
     writes: list[_Access] = field(default_factory=list)
     exposed: bool = False
@@ -116,7 +115,8 @@ def write(backing: Backing, start: int, elements: Elements, observer: Observer) 
             seen = observer.observed.get(access.who, 0)
             if access.start < stop and start < access.stop and seen < access.round + 1:
                 raise PlanError(
-                    f"overwrites exposed memory that rank {access.who} reads, without having waited for it"
+                    f"overwrites exposed memory that rank {access.who} reads, without having "
+                    "waited for it"
                 )
         backing.writes.append(_Access(start, stop, backing.owner, observer.arrived))
     backing.data[start:stop] = elements
@@ -125,7 +125,9 @@ def write(backing: Backing, start: int, elements: Elements, observer: Observer) 
 def load_remote(
     algebra: Algebra, view: View, off: int, n: int, reader: int, round_number: int
 ) -> Elements:
-    """A read of another rank's exposed memory in the round that is number `round_number`, from 1."""
+    """A read of another rank's exposed memory in the round that is number `round_number`, from
+    1.
+    """
     start, stop = view.span(off, n)
     backing = view.backing
     if backing.returned:
@@ -145,8 +147,8 @@ def check_returned(view: View, observer: Observer) -> None:
     for access in view.backing.remote_reads:
         if observer.observed.get(access.who, 0) < access.round + 1:
             raise PlanError(
-                f"returns while rank {access.who} may still read its exposed memory; end with a round "
-                "and await_all"
+                f"returns while rank {access.who} may still read its exposed memory; end with a "
+                "round and await_all"
             )
 
 

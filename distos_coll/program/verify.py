@@ -1,12 +1,11 @@
 """Verification: run all ranks on symbols, and accept nothing but the right result by right means.
 
-An element is (index, contributors, finalized): which input element it came from, a bit for each rank whose contribution
-is in it, and whether its reduction was declared complete. Found are: sends and receives that do not match, deadlock,
-reads of unwritten memory, writes under unfinished transfers, contributions missing or counted twice, accesses out of
-bounds, uneven rounds, exposed memory that changes under its readers.
+An element is (index, contributors, finalized): which input element it came from, a bit for each
+rank whose contribution is in it, and whether its reduction was declared complete. Found are: sends
+and receives that do not match, deadlock, reads of unwritten memory, writes under unfinished
+transfers, contributions missing or counted twice, accesses out of bounds, uneven rounds, exposed
+memory that changes under its readers.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
@@ -22,8 +21,9 @@ from distos_coll.program.memory import Backing, View
 Symbol = tuple[int, int, bool]
 Memory = list[Symbol | None]
 
-# Sends that wait for their receivers find deadlocks and writes under transfers; links that take everything at once let
-# ranks run ahead of each other. What holds at both ends holds between, as a lane's steps depend on nothing else.
+# Sends that wait for their receivers find deadlocks and writes under transfers; links that take
+# everything at once let ranks run ahead of each other. What holds at both ends holds between, as a
+# lane's steps depend on nothing else.
 SCHEDULES = (Schedule(0, "ascending"), Schedule(1 << 30, "descending"))
 
 
@@ -83,10 +83,12 @@ def verify(
     domain_of: Sequence[int] | None = None,
     calls: Iterable[Call] | None = None,
 ) -> None:
-    """PlanError, naming rank, lane, instruction and operand values, if the program is wrong for this group.
+    """PlanError, naming rank, lane, instruction and operand values, if the program is wrong for
+    this group.
 
-    Without `calls` it is tried with no, few and several segments' elements, from the first and the last root, and in
-    place where the collective allows that. A program whose needs the group does not meet is refused.
+    Without `calls` it is tried with no, few and several segments' elements, from the first and the
+    last root, and in place where the collective allows that. A program whose needs the group does
+    not meet is refused.
     """
     check(program)
     domains = renumbered(domain_of if domain_of is not None else (0,) * size)
@@ -103,14 +105,20 @@ def verify(
 
 
 def typical_calls(collective: Collective, size: int) -> list[Call]:
-    """Small calls that reach every path: empty, fewer elements than ranks, several uneven segments."""
+    """Small calls that reach every path: empty, fewer elements than ranks, several uneven
+    segments.
+    """
     slot = 2 * size
     roots = sorted({0, size - 1}) if collective in ROOTED else [0]
     if collective is Collective.BARRIER:
         return [Call(collective, size, slot=slot)]
     if collective in (Collective.ALL_GATHER_V, Collective.REDUCE_SCATTER_V):
         vectors = ((0,) * size, tuple((3 * r) % 5 for r in range(size)), (1,) * size)
-        return [Call(collective, size, segment=2, slot=slot, counts=v, gap=g) for v in vectors for g in (0, 1)]
+        return [
+            Call(collective, size, segment=2, slot=slot, counts=v, gap=g)
+            for v in vectors
+            for g in (0, 1)
+        ]
     if collective is Collective.ALL_TO_ALL_V:
         matrix = tuple(tuple((2 * a + 3 * b) % 4 for b in range(size)) for a in range(size))
         return [Call(collective, size, segment=2, slot=slot, matrix=matrix, gap=1)]
@@ -144,8 +152,8 @@ def _run(program: Program, call: Call, domains: Sequence[int], schedule: Schedul
             found = output.backing.data[output.base + at]
             if found != (wanted.index, mask, reducing):
                 raise PlanError(
-                    f"program {program.name!r} leaves {_text(found)} in element {at} of rank {rank}'s "
-                    f"output, instead of {_text((wanted.index, mask, reducing))}"
+                    f"program {program.name!r} leaves {_text(found)} in element {at} of rank "
+                    f"{rank}'s output, instead of {_text((wanted.index, mask, reducing))}"
                 )
 
 

@@ -1,6 +1,6 @@
-"""The window of one domain in the machine: two slots a member, used in rounds (docs/decisions/0001)."""
-
-from __future__ import annotations
+"""The window of one domain in the machine: two slots a member, used in rounds
+(docs/decisions/0001).
+"""
 
 from dataclasses import dataclass, field
 
@@ -51,7 +51,7 @@ class Window:
         slot = me.slots[me.arrived % 2]
         if off < 0 or off + len(elements) > len(slot):
             raise PlanError(
-                f"elements {off} to {off + len(elements)} are outside the slot, which has {len(slot)}"
+                f"elements {off} to {off + len(elements)} are outside the slot of {len(slot)}"
             )
         slot[off : off + len(elements)] = elements
 
@@ -79,9 +79,7 @@ class Window:
     def pull(self, me: Member, other: Member, off: int, n: int) -> Elements:
         slot = other.slots[(me.arrived - 1) % 2]
         if off < 0 or off + n > len(slot):
-            raise PlanError(
-                f"elements {off} to {off + n} are outside the slot, which has {len(slot)}"
-            )
+            raise PlanError(f"elements {off} to {off + n} are outside the slot of {len(slot)}")
         return self._algebra.take(slot, off, off + n)
 
     def exposed_by(self, me: Member, other: Member) -> View:

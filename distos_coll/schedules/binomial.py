@@ -1,16 +1,14 @@
 """Binomial trees: log2(n) steps to or from a root.
 
-Ranks are renumbered so that the root is 0 ("v"). A rank with lowest set bit b is the child of v - b and the root of
-the subtree [v, v + b).
+Ranks are renumbered so that the root is 0 ("v"). A rank with lowest set bit b is the child of v - b
+and the root of the subtree [v, v + b).
 """
-
-from __future__ import annotations
-
-from collections.abc import Callable
 
 from distos_coll.api import (
     AlgorithmSpec,
+    Build,
     Collective,
+    Cost,
     CostInput,
     Program,
     ProgramBuilder,
@@ -92,7 +90,9 @@ def reduce() -> Program:
 
 
 def _split(p: ProgramBuilder, rank: Value, blocks: Value) -> tuple[Value, Value]:
-    """A subtree is contiguous in v, so in rank order it may wrap: elements before and after the wrap."""
+    """A subtree is contiguous in v, so in rank order it may wrap: elements before and after the
+    wrap.
+    """
     before = minimum(blocks, p.size - rank)
     return before * p.count, (blocks - before) * p.count
 
@@ -148,7 +148,9 @@ def scatter() -> Program:
 
 
 def _steps_us(c: CostInput) -> float:
-    """Latency of the deepest path; ranks are not in the plan's order, so every hop may leave a domain."""
+    """Latency of the deepest path; ranks are not in the plan's order, so every hop may leave a
+    domain.
+    """
     return log2_ceil(c.size) * c.hop_us(0)
 
 
@@ -167,7 +169,7 @@ def _rooted_us(c: CostInput) -> float:
 
 @hookimpl
 def distos_coll_algorithms() -> list[AlgorithmSpec]:
-    table: list[tuple[Collective, Callable[[], Program], Callable[[CostInput], float]]] = [
+    table: list[tuple[Collective, Build, Cost]] = [
         (_C.BROADCAST, broadcast, _pipeline_us),
         (_C.REDUCE, reduce, _pipeline_us),
         (_C.GATHER, gather, _rooted_us),

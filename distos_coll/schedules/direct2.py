@@ -1,10 +1,9 @@
-"""Direct, two shots: each rank reduces its share of every block, then all take the shares from their owners.
+"""Direct, two shots: each rank reduces its share of every block, then all take the shares from
+their owners.
 
-Moves less than one shot from three ranks on, for one more meeting. The second shot of a block shares its round with
-the first shot of the next block, so b blocks take b + 1 rounds.
+Moves less than one shot from three ranks on, for one more meeting. The second shot of a block
+shares its round with the first shot of the next block, so b blocks take b + 1 rounds.
 """
-
-from __future__ import annotations
 
 from distos_coll.api import (
     AlgorithmSpec,
@@ -26,7 +25,9 @@ from distos_coll.schedules.parts import fair_chunk, lined, piece, share
 
 
 class _Blocks:
-    """A slot holds a block, one share a rank, and behind it this rank's share of the block before, reduced."""
+    """A slot holds a block, one share a rank, and behind it this rank's share of the block before,
+    reduced.
+    """
 
     def __init__(self, p: ProgramBuilder) -> None:
         self._p = p
@@ -92,7 +93,8 @@ def _blocks_in(c: CostInput) -> int:
 
 
 def _all_reduce_us(c: CostInput) -> float:
-    moved = c.copy_us(2 * c.bytes) + c.reduce_us(c.bytes)
+    share = c.bytes / c.size
+    moved = c.copy_us(2 * c.bytes - share) + c.reduce_us(c.bytes)
     return rounds_us(c, moved, _blocks_in(c)) + c.sync_us()
 
 

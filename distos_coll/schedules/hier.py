@@ -1,11 +1,9 @@
 """Hierarchical algorithms: through the window inside a domain, by messages between domains.
 
-The slowest links carry the least that is possible, and where domains have several ranks, several ranks share the work
-of a border. Domains may differ in size: work is cut into as many pieces as the smallest domain has ranks ("workers":
-the first ranks of each domain).
+The slowest links carry the least that is possible, and where domains have several ranks, several
+ranks share the work of a border. Domains may differ in size: work is cut into as many pieces as the
+smallest domain has ranks ("workers": the first ranks of each domain).
 """
-
-from __future__ import annotations
 
 from distos_coll.api import (
     AlgorithmSpec,
@@ -24,6 +22,7 @@ from distos_coll.api import (
     select,
 )
 from distos_coll.schedules.binomial import levels
+from distos_coll.schedules.direct1 import rounds_us
 from distos_coll.schedules.parts import Span, fair_chunk, lined, piece, share
 
 
@@ -32,45 +31,70 @@ def _member(p: ProgramBuilder, domain: IntLike, local: IntLike) -> Value:
     return p.domain_members[p.domain_start[domain] + local]
 
 
+class _Shares:
+    """Blocks of one share a worker. A share may be larger than what a slot takes: it passes in
+    several rounds.
+    """
+
+    def __init__(self, p: ProgramBuilder) -> None:
+        self._p = p
+        self.workers = p.min_local_size
+        self._largest = lined(p, p.segment)
+        self._block = self.workers * self._largest
+        self.n = ceil_div(p.count, self._block)
+        # A slot holds a piece for each worker, and behind them one of what was reduced before.
+        self.piece = lined(p, maximum(p.slot // (self.workers + 1), 1))
+
+    def at(self, k: Value) -> tuple[Value, Value, Value]:
+        """Offset, length and length of a share of block k."""
+        off, length = piece(self._p.count, self._block, k)
+        return off, length, fair_chunk(self._p, length, self.workers, self._largest)
+
+    def of(self, k: Value, worker: Value) -> Span:
+        """A worker's share of block k; empty for those who do not work."""
+        off, length, chunk = self.at(k)
+        start, n = share(length, chunk, worker)
+        return off + start, select(worker < self.workers, n, 0)
+
+    def part(self, k: Value, worker: Value, t: Value) -> Span:
+        """What of that share passes in round t."""
+        off, n = self.of(k, worker)
+        start, n = piece(n, self.piece, t)
+        return off + start, n
+
+
 def all_reduce() -> Program:
-    """Lane 0 works the window: it reduces block k, and shares block k - lag, which lane 1 has meanwhile reduced over
-    the domains in a ring per worker. With one block there is nothing to overlap, hence no lag beyond one round.
+    """Lane 0 works the window: it reduces block k, and shares block k - lag, which lane 1 has
+    meanwhile reduced over the domains, in a ring per worker. With one block there is nothing to
+    overlap, hence a lag of one.
     """
     p = ProgramBuilder("hier", Collective.ALL_REDUCE)
-    workers = p.min_local_size
-    largest_share = lined(p, maximum(minimum(p.segment, p.slot) // (workers + 1), 1))
-    block = workers * largest_share
-    blocks = ceil_div(p.count, block)
-    lag = minimum(blocks, 2)
+    shares = _Shares(p)
+    lag = minimum(shares.n, 2)
     inside, outside = p.event(), p.event()
-
-    def mine_of(k: Value) -> tuple[Value, Value, Value, Span]:
-        """Offset, length and share of block k, and this rank's share of it (none for those who do not work)."""
-        off, length = piece(p.count, block, k)
-        chunk = fair_chunk(p, length, workers, largest_share)
-        start, n = share(length, chunk, p.local_rank)
-        return off, length, chunk, (start, select(p.local_rank < workers, n, 0))
-
-    for k in p.loop(0, blocks + lag):
-        off, length, _, (own, n) = mine_of(k)
-        shared_off, shared_length, shared_chunk, (shared_own, shared_n) = mine_of(k - lag)
-        with p.round():
-            p.put(0, p.input, off, own)
-            p.put(own + n, p.input, off + own + n, length - own - n)
-            p.wait(outside, k - lag + 1)
-            p.put(block, p.output, shared_off + shared_own, shared_n)
-        p.pull_reduce(own, (p.output, off + own), (p.input, off + own), n, finalize=False)
+    for k in p.loop(0, shares.n + lag):
+        longest = maximum(shares.at(k)[2], shares.at(k - lag)[2])
+        for t in p.loop(0, ceil_div(longest, shares.piece)):
+            with p.round():
+                for i in p.loop(1, shares.workers + 1):
+                    worker = (p.local_rank + i) % shares.workers
+                    off, n = shares.part(k, worker, t)
+                    wanted = worker.ne(p.local_rank)
+                    p.put(worker * shares.piece, p.input, off, select(wanted, n, 0))
+                p.wait(outside, k - lag + 1)
+                back = shares.workers * shares.piece
+                p.put(back, p.output, *shares.part(k - lag, p.local_rank, t))
+            off, n = shares.part(k, p.local_rank, t)
+            slot_off = p.local_rank * shares.piece
+            p.pull_reduce(slot_off, (p.output, off), (p.input, off), n, finalize=False)
+            for i in p.loop(1, p.local_size):
+                owner = (p.local_rank + i) % p.local_size
+                p.pull(owner, back, p.output, *shares.part(k - lag, owner, t))
         p.signal(inside)
-        for i in p.loop(0, p.local_size):
-            owner = (p.local_rank + i) % p.local_size
-            theirs, their_n = share(shared_length, shared_chunk, owner)
-            wanted = (owner < workers) * owner.ne(p.local_rank)
-            p.pull(owner, block, p.output, shared_off + theirs, select(wanted, their_n, 0))
     with p.lane(1):
-        for k in p.loop(0, blocks):
-            off, _, _, (own, n) = mine_of(k)
+        for k in p.loop(0, shares.n):
             p.wait(inside, k + 1)
-            _ring_between(p, off + own, n)
+            _ring_between(p, *shares.of(k, p.local_rank))
             p.signal(outside)
     return p.build()
 
@@ -98,7 +122,9 @@ def _ring_between(p: ProgramBuilder, base: Value, length: Value) -> None:
 
 
 class _Leaders:
-    """One rank a domain: the root, and in the other domains the first. They form a binomial tree of domains."""
+    """One rank a domain: the root, and in the other domains the first. They form a binomial tree of
+    domains.
+    """
 
     def __init__(self, p: ProgramBuilder) -> None:
         self._p = p
@@ -190,35 +216,39 @@ def barrier() -> Program:
     return p.build()
 
 
-def _ring_us(c: CostInput, size: float) -> float:
-    """The rings of all workers together: `size` bytes all-reduced between domains."""
-    steps = 2 * (c.domains - 1)
-    return steps * c.remote_hop_us(size / c.domains)
+def _overlapped(inside: float, outside: float, blocks: int) -> float:
+    """The longer of the two runs through; one block of the other shows at the ends."""
+    return max(inside, outside) + min(inside, outside) / blocks
 
 
 def _all_reduce_us(c: CostInput) -> float:
-    n = pieces(c.bytes, c.min_local * max(min(c.segment, c.slot) // (c.min_local + 1), 1))
-    moved = c.copy_us(2 * c.bytes) + c.reduce_us(c.bytes * c.local / c.min_local)
-    inside = n * c.sync_us() + moved
-    outside = _ring_us(c, c.bytes / n)
-    # The longer of the two runs through, the other shows at the ends.
-    return c.sync_us() + inside / n + n * outside if n * outside > inside else inside + outside
+    share = c.bytes / c.min_local
+    rounds = pieces(c.bytes, c.min_local * max(c.slot // (c.min_local + 1), 1))
+    blocks = pieces(c.bytes, c.min_local * c.segment)
+    lag = min(blocks, 2)
+    moved = c.copy_us(2 * c.bytes - share) + c.reduce_us(c.local * share)
+    inside = rounds_us(c, moved, rounds) + pieces(rounds, blocks) * lag * c.sync_us()
+    if c.domains == 1:
+        return inside + c.sync_us()
+    # The rings of all workers together fill the borders.
+    steps = 2 * (c.domains - 1)
+    outside = blocks * steps * c.remote_hop_us(c.bytes / blocks / c.domains)
+    return _overlapped(inside, outside, blocks)
 
 
-def _pipeline_us(c: CostInput) -> float:
+def _broadcast_us(c: CostInput) -> float:
     n = pieces(c.bytes, min(c.segment, c.slot))
-    inside = c.sync_us() + 2 * c.copy_us(c.bytes / n)
+    inside = rounds_us(c, 2 * c.copy_us(c.bytes), n) + c.sync_us()
     width = log2_ceil(c.domains)
-    outside = width * (c.remote_hop_us(c.bytes / n) - c.remote_hop_us(0))
-    first = inside + outside + width * c.remote_hop_us(0)
-    return first + (n - 1) * max(inside, outside)
+    outside = n * width * (c.remote_hop_us(c.bytes / n) - c.remote_hop_us(0))
+    return _overlapped(inside, outside, n) + width * c.remote_hop_us(0)
 
 
 def _reduce_us(c: CostInput) -> float:
     n = pieces(c.bytes, min(c.segment, c.slot))
-    inside = c.sync_us() + c.copy_us(c.bytes / n) + c.reduce_us(c.local * c.bytes / n)
-    outside = log2_ceil(c.domains) * c.remote_hop_us(c.bytes / n)
-    return n * (inside + outside)
+    moved = c.copy_us(c.bytes) + c.reduce_us(c.local * c.bytes)
+    inside = rounds_us(c, moved, n) + c.sync_us()
+    return inside + n * log2_ceil(c.domains) * c.remote_hop_us(c.bytes / n)
 
 
 def _barrier_us(c: CostInput) -> float:
@@ -227,14 +257,14 @@ def _barrier_us(c: CostInput) -> float:
 
 @hookimpl
 def distos_coll_algorithms() -> list[AlgorithmSpec]:
-    segments = (1 << 16, 1 << 18, 1 << 20)
+    segments = (1 << 16, 1 << 18, 1 << 20, 1 << 22)
     return [
         AlgorithmSpec(
             "hier", collective, build, cost, doc="inside domains, then between", segments=segments
         )
         for collective, build, cost in (
             (Collective.ALL_REDUCE, all_reduce, _all_reduce_us),
-            (Collective.BROADCAST, broadcast, _pipeline_us),
+            (Collective.BROADCAST, broadcast, _broadcast_us),
             (Collective.REDUCE, reduce, _reduce_us),
             (Collective.BARRIER, barrier, _barrier_us),
         )

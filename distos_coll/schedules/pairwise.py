@@ -1,12 +1,14 @@
-"""Pairwise exchange: in step s a rank sends to the one s further and receives from the one s behind."""
-
-from __future__ import annotations
+"""Pairwise exchange: in step s a rank sends to the one s further and receives from the one s
+behind.
+"""
 
 from collections.abc import Callable
 
 from distos_coll.api import (
     AlgorithmSpec,
+    Build,
     Collective,
+    Cost,
     CostInput,
     Program,
     ProgramBuilder,
@@ -19,7 +21,9 @@ from distos_coll.schedules.parts import Span
 _C = Collective
 
 
-def _exchange(p: ProgramBuilder, out: Callable[[Value], Span], into: Callable[[Value], Span]) -> Program:
+def _exchange(
+    p: ProgramBuilder, out: Callable[[Value], Span], into: Callable[[Value], Span]
+) -> Program:
     out_off, n = out(p.rank)
     p.copy((p.output, into(p.rank)[0]), (p.input, out_off), n)
     for s in p.loop(1, p.size):
@@ -89,7 +93,8 @@ def _exchange_us(c: CostInput) -> float:
     """What leaves a domain shares its border with what its other ranks send."""
     remote = c.size - c.local
     block = c.bytes / c.size
-    return remote * c.remote_hop_us(block * c.local) + (c.local - 1) * c.local_hop_us(block)
+    exchanged = remote * c.remote_hop_us(block * c.local) + (c.local - 1) * c.local_hop_us(block)
+    return exchanged + c.copy_us(block)
 
 
 def _reduce_scatter_us(c: CostInput) -> float:
@@ -98,7 +103,7 @@ def _reduce_scatter_us(c: CostInput) -> float:
 
 @hookimpl
 def distos_coll_algorithms() -> list[AlgorithmSpec]:
-    table: list[tuple[Collective, Callable[[], Program], Callable[[CostInput], float]]] = [
+    table: list[tuple[Collective, Build, Cost]] = [
         (_C.ALL_TO_ALL, all_to_all, _exchange_us),
         (_C.ALL_TO_ALL_V, all_to_all_v, _exchange_us),
         (_C.ALL_GATHER, all_gather, _exchange_us),

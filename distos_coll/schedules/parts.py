@@ -1,7 +1,5 @@
 """How a range of elements is cut up; used by several algorithms."""
 
-from __future__ import annotations
-
 from distos_coll.api import IntLike, ProgramBuilder, Value, ceil_div, maximum, minimum, select
 
 Span = tuple[Value, Value]
@@ -25,15 +23,18 @@ def share(total: Value, chunk: Value, i: IntLike) -> Span:
 def fair_chunk(p: ProgramBuilder, total: Value, n: Value, limit: Value) -> Value:
     """Elements of one of n shares of `total`, a whole number of cache lines where `limit` is.
 
-    Neighbouring shares have different writers, so they should not meet in a line. `limit` is the largest chunk that
-    a caller can take; it must be `lined(p, limit)`'s result, then the chunk does not exceed it.
+    Neighbouring shares have different writers, so they should not meet in a line. `limit` is the
+    largest chunk that a caller can take; it must be `lined(p, limit)`'s result, then the chunk does
+    not exceed it.
     """
     line = minimum(_line(p), limit)
     return ceil_div(ceil_div(total, n), line) * line
 
 
 def lined(p: ProgramBuilder, chunk: Value) -> Value:
-    """The largest whole number of cache lines in `chunk` elements (at least one); less than a line stays."""
+    """The largest whole number of cache lines in `chunk` elements (at least one); less than a line
+    stays.
+    """
     line = minimum(_line(p), chunk)
     return chunk // line * line
 

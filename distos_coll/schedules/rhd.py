@@ -1,10 +1,9 @@
-"""Recursive halving and doubling: log2(n) exchanges with partners at distances n/2, n/4, ... and back.
+"""Recursive halving and doubling: log2(n) exchanges with partners at distances n/2, n/4, ... and
+back.
 
-With a number of ranks that is not a power of two, the first 2r ranks (r = what is over) work in pairs: the even one
-hands its data to the odd one and gets the result at the end.
+With a number of ranks that is not a power of two, the first 2r ranks (r = what is over) work in
+pairs: the even one hands its data to the odd one and gets the result at the end.
 """
-
-from __future__ import annotations
 
 from distos_coll.api import (
     AlgorithmSpec,
@@ -85,11 +84,14 @@ def _all_reduce_us(c: CostInput) -> float:
         return c.copy_us(c.bytes)
     remote_steps = min(log2_ceil(c.domains), log2_floor(c.size))
     local_steps = log2_floor(c.size) - remote_steps
-    total = c.copy_us(c.bytes) + c.reduce_us(2 * c.bytes)
+    spill = c.spill(c.bytes)
+    total = (c.copy_us(c.bytes) + c.reduce_us(2 * c.bytes)) * spill
     left = float(c.bytes)
     for step in range(remote_steps + local_steps):
         left /= 2
-        hop = c.remote_hop_us(left * c.local) if step < remote_steps else c.local_hop_us(left)
+        hop = (
+            c.remote_hop_us(left * c.local) if step < remote_steps else c.local_hop_us(left * spill)
+        )
         total += 2 * hop
     if c.size != 1 << log2_floor(c.size):
         total += 2 * c.hop_us(c.bytes) + c.reduce_us(2 * c.bytes)

@@ -1,17 +1,17 @@
 """The ring: every rank talks to its two neighbours only. Optimal in bandwidth, linear in latency.
 
-Positions on the ring come from the plan's `order`, which keeps a domain's ranks together, so that each border between
-domains is crossed once per lap. Every chunk is reduced at one place per step and then copied: all ranks get the same
-bits.
+Positions on the ring come from the plan's `order`, which keeps a domain's ranks together, so that
+each border between domains is crossed once per lap. Every chunk is reduced at one place per step
+and then copied: all ranks get the same bits.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 
 from distos_coll.api import (
     AlgorithmSpec,
+    Build,
     Collective,
+    Cost,
     CostInput,
     IntLike,
     Program,
@@ -24,8 +24,6 @@ from distos_coll.api import (
     select,
 )
 from distos_coll.schedules.parts import Span, piece, share
-
-_SEGMENT = 1 << 18
 
 
 class Ring:
@@ -62,7 +60,8 @@ def all_reduce() -> Program:
             off, n = share(length, chunk, ring.behind(steps_behind))  # noqa: B023 - used at once
             return base + off, n  # noqa: B023
 
-        # The first step sends this rank's own input; afterwards what was reduced in the step before.
+        # The first step sends this rank's own input; afterwards what was reduced in the step
+        # before.
         with p.group():
             p.send(ring.right, p.input, *part(0))
             off, n = part(1)
@@ -141,7 +140,9 @@ def reduce_scatter_v() -> Program:
 
 
 def broadcast() -> Program:
-    """A chain from the root round the ring; a rank passes on one segment while it receives the next."""
+    """A chain from the root round the ring; a rank passes on one segment while it receives the
+    next.
+    """
     p = ProgramBuilder("ring", Collective.BROADCAST)
     ring = Ring(p)
     distance = (ring.position - p.position[p.root]) % p.size
@@ -171,25 +172,26 @@ def reduce() -> Program:
             p.recv_reduce(
                 select(inner, ring.left, -1), (p.scratch, k % 2 * segment), (p.input, off), n
             )
-            p.recv_reduce(
-                select(distance.eq(0), ring.left, -1), (p.output, off), (p.input, off), n
-            )
+            p.recv_reduce(select(distance.eq(0), ring.left, -1), (p.output, off), (p.input, off), n)
             p.send(select(inner, ring.right, -1), p.scratch, (k + 1) % 2 * segment, last_n)
             p.send(select(distance.eq(1), ring.right, -1), p.input, last_off, last_n)
     p.finalize(p.output, 0, select(distance.eq(0), p.count, 0))
     return p.build()
 
 
-def _lap_us(c: CostInput, laps: int) -> float:
-    """`laps` times n - 1 steps in which every rank passes on 1/n of the data."""
+def _lap_us(c: CostInput, laps: int, *, reducing: bool) -> float:
+    """`laps` times n - 1 steps in which every rank passes on 1/n of the data, a block after the
+    other.
+    """
     if c.size == 1:
         return c.copy_us(c.bytes)
     steps = laps * (c.size - 1)
-    blocks = pieces(c.bytes, c.size * c.segment)
+    blocks = pieces(c.bytes, c.size * c.segment) if reducing else 1
     step = c.bytes / c.size
-    moved = c.hop_us(step) - c.hop_us(0)
-    added = c.reduce_us(2 * step) if laps == 2 or c.segment else 0.0
-    return blocks * c.chain_alpha_us(steps, laps) + steps * moved + (c.size - 1) * added
+    spill = c.spill(min(step, c.segment)) if reducing else 1.0
+    moved = (c.hop_us(step) - c.hop_us(0)) * spill
+    added = c.reduce_us(2 * step) * spill * (c.size - 1) if reducing else c.copy_us(step)
+    return blocks * c.chain_alpha_us(steps, laps) + steps * moved + added
 
 
 def _chain_us(c: CostInput) -> float:
@@ -199,27 +201,41 @@ def _chain_us(c: CostInput) -> float:
     return c.chain_alpha_us(c.size - 1, 1) + (n + c.size - 2) * c.hop_us(c.bytes / n)
 
 
-def _two_laps(c: CostInput) -> float:
-    return _lap_us(c, 2)
+def _all_reduce_us(c: CostInput) -> float:
+    return _lap_us(c, 2, reducing=True)
 
 
-def _one_lap(c: CostInput) -> float:
-    return _lap_us(c, 1)
+def _gather_us(c: CostInput) -> float:
+    return _lap_us(c, 1, reducing=False)
+
+
+def _scatter_us(c: CostInput) -> float:
+    return _lap_us(c, 1, reducing=True)
+
+
+def _reduce_us(c: CostInput) -> float:
+    return _chain_us(c) + c.reduce_us(2 * c.bytes)
 
 
 @hookimpl
 def distos_coll_algorithms() -> list[AlgorithmSpec]:
-    def spec(collective: Collective, build: Callable[[], Program], cost: Callable[[CostInput], float]) -> AlgorithmSpec:
-        return AlgorithmSpec(
-            "ring", collective, build, cost, doc="neighbours on a ring", segments=(_SEGMENT,)
-        )
-
+    table: list[tuple[Collective, Build, Cost]] = [
+        (Collective.ALL_REDUCE, all_reduce, _all_reduce_us),
+        (Collective.ALL_GATHER, all_gather, _gather_us),
+        (Collective.ALL_GATHER_V, all_gather_v, _gather_us),
+        (Collective.REDUCE_SCATTER, reduce_scatter, _scatter_us),
+        (Collective.REDUCE_SCATTER_V, reduce_scatter_v, _scatter_us),
+        (Collective.BROADCAST, broadcast, _chain_us),
+        (Collective.REDUCE, reduce, _reduce_us),
+    ]
     return [
-        spec(Collective.ALL_REDUCE, all_reduce, _two_laps),
-        spec(Collective.ALL_GATHER, all_gather, _one_lap),
-        spec(Collective.ALL_GATHER_V, all_gather_v, _one_lap),
-        spec(Collective.REDUCE_SCATTER, reduce_scatter, _one_lap),
-        spec(Collective.REDUCE_SCATTER_V, reduce_scatter_v, _one_lap),
-        spec(Collective.BROADCAST, broadcast, _chain_us),
-        spec(Collective.REDUCE, reduce, _chain_us),
+        AlgorithmSpec(
+            "ring",
+            collective,
+            build,
+            cost,
+            doc="neighbours on a ring",
+            segments=(1 << 16, 1 << 18, 1 << 20, 1 << 22),
+        )
+        for collective, build, cost in table
     ]

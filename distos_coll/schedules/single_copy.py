@@ -1,10 +1,9 @@
 """The single-copy variants of direct1 and direct2: buffers are exposed and read in place.
 
-An exposed buffer must not change under its readers, so all meet once more before anyone returns; and one-shot
-all_reduce has no such variant, because in place it would overwrite what others still read.
+An exposed buffer must not change under its readers, so all meet once more before anyone returns;
+and one-shot all_reduce has no such variant, because in place it would overwrite what others still
+read.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +11,9 @@ from contextlib import contextmanager
 from distos_coll.api import (
     AlgorithmSpec,
     Buffer,
+    Build,
     Collective,
+    Cost,
     CostInput,
     Need,
     Program,
@@ -53,7 +54,8 @@ def all_reduce() -> Program:
     own, n = share(p.count, chunk, p.rank)
     with _exposed(p, p.input):
         p.read_reduce(own, (p.output, own), (p.input, own), n)
-    # Only its owner read share i of the inputs, and it has arrived here: in place, overwriting it is safe.
+    # Only its owner read share i of the inputs, and it has arrived here: in place, overwriting it
+    # is safe.
     with _exposed(p, p.output):
         for member in others(p):
             off, theirs = share(p.count, chunk, member)
@@ -169,7 +171,7 @@ def _reduce_scatter_us(c: CostInput) -> float:
 
 @hookimpl
 def distos_coll_algorithms() -> list[AlgorithmSpec]:
-    table: list[tuple[str, Collective, Callable[[], Program], Callable[[CostInput], float]]] = [
+    table: list[tuple[str, Collective, Build, Cost]] = [
         ("direct2", _C.ALL_REDUCE, all_reduce, _all_reduce_us),
         ("direct1", _C.REDUCE, reduce, _reduce_us),
         ("direct1", _C.BROADCAST, broadcast, _one_us),

@@ -1,10 +1,10 @@
-"""Double binary tree: each of two trees carries half of the data, up and then down, one segment after the other.
+"""Double binary tree: each of two trees carries half of the data, up and then down, one segment
+after the other.
 
-A rank that is inner in one tree is (but for the ends) a leaf in the other, so that nobody's links carry more than
-twice the data, and the latency grows with log2(n). The trees are arrays of the plan (program/layout.py).
+A rank that is inner in one tree is (but for the ends) a leaf in the other, so that nobody's links
+carry more than twice the data, and the latency grows with log2(n). The trees are arrays of the plan
+(program/layout.py).
 """
-
-from __future__ import annotations
 
 from distos_coll.api import (
     AlgorithmSpec,
@@ -30,8 +30,8 @@ def all_reduce() -> Program:
 
 
 def _one_tree(p: ProgramBuilder, tree: int, part: Span) -> None:
-    """Lane 2 * tree carries it up, lane 2 * tree + 1 down, a segment at a time, when it has left or, at the root, is
-    complete.
+    """Lane 2 * tree carries it up, lane 2 * tree + 1 down, a segment at a time, when it has left
+    or, at the root, is complete.
     """
     base, total = part
     me = tree * p.size + p.rank
@@ -41,7 +41,9 @@ def _one_tree(p: ProgramBuilder, tree: int, part: Span) -> None:
     risen = p.event()
 
     def piece(k: Value) -> Span:
-        return base + k * p.segment, select(total - k * p.segment < p.segment, total - k * p.segment, p.segment)
+        return base + k * p.segment, select(
+            total - k * p.segment < p.segment, total - k * p.segment, p.segment
+        )
 
     with p.lane(2 * tree):
         for k in p.loop(0, segments):

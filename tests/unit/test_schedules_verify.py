@@ -1,0 +1,57 @@
+"""Every built-in program is verified for 1 to 17 ranks."""
+
+import random
+
+import pytest
+
+from distos_coll._vocabulary import Collective, Need
+from distos_coll.plugins.manager import Algorithm, built_in_registry
+from distos_coll.program.verify import verify
+
+REGISTRY = built_in_registry()
+SMALL = range(1, 9)
+LARGE = (9, 12, 13, 16, 17)
+
+
+def name_of(algorithm: Algorithm) -> str:
+    spec = algorithm.spec
+    return f"{spec.collective.name.lower()}-{spec.key.replace('/', '-')}"
+
+
+def partitions(size: int, one_domain: bool) -> list[tuple[int, ...]]:
+    """One domain; one uneven split, interleaved; every rank for itself."""
+    if one_domain:
+        return [(0,) * size]
+    draw = random.Random(size)
+    uneven = tuple(draw.randrange(max(1, (size + 1) // 3)) for _ in range(size))
+    return list(dict.fromkeys([(0,) * size, uneven, tuple(range(size))]))
+
+
+@pytest.mark.parametrize("algorithm", REGISTRY.algorithms, ids=name_of)
+def test_small_groups(algorithm: Algorithm) -> None:
+    for size in SMALL:
+        for domain_of in partitions(size, Need.ONE_DOMAIN in algorithm.spec.needs):
+            verify(REGISTRY.program(algorithm), size, domain_of=domain_of)
+
+
+@pytest.mark.parametrize("algorithm", REGISTRY.algorithms, ids=name_of)
+def test_larger_groups(algorithm: Algorithm) -> None:
+    one_domain = Need.ONE_DOMAIN in algorithm.spec.needs
+    for size in LARGE:
+        # One partition each: small groups have seen the combinations.
+        options = partitions(size, one_domain)
+        domain_of = options[size % len(options)]
+        verify(REGISTRY.program(algorithm), size, domain_of=domain_of)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", REGISTRY.algorithms, ids=name_of)
+def test_every_size_and_partition(algorithm: Algorithm) -> None:
+    for size in range(9, 18):
+        for domain_of in partitions(size, Need.ONE_DOMAIN in algorithm.spec.needs):
+            verify(REGISTRY.program(algorithm), size, domain_of=domain_of)
+
+
+@pytest.mark.parametrize("collective", list(Collective))
+def test_every_collective_runs_anywhere(collective: Collective) -> None:
+    assert any(a.spec.needs == Need(0) for a in REGISTRY.of(collective))
