@@ -2,6 +2,7 @@
 wrapping.
 """
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -17,42 +18,44 @@ Compiled: TypeAlias = Callable[[list[int], list[int], list[Sequence[int]]], list
 
 def apply(op: ExprOp, a: int, b: int) -> int:
     """One binary operation. PlanError for a zero divisor, a shift out of range or an overflow."""
-    value = _apply(op, a, b)
+    if op not in _BINARY:
+        raise PlanError(f"{op.name.lower()} is not a binary operation")
+    try:
+        value = _BINARY[op](a, b)
+    except ZeroDivisionError:
+        raise PlanError(f"division of {a} by zero") from None
     if not -_LARGEST - 1 <= value <= _LARGEST:
         raise PlanError(f"{op.name.lower()} of {a} and {b} does not fit in 64 bits")
     return value
 
 
-def _apply(op: ExprOp, a: int, b: int) -> int:  # noqa: C901 - a table in the shape of code
-    match op:
-        case ExprOp.ADD:
-            return a + b
-        case ExprOp.SUB:
-            return a - b
-        case ExprOp.MUL:
-            return a * b
-        case ExprOp.DIV | ExprOp.MOD:
-            if b == 0:
-                raise PlanError(f"division of {a} by zero")
-            return a // b if op is ExprOp.DIV else a % b
-        case ExprOp.MIN:
-            return min(a, b)
-        case ExprOp.MAX:
-            return max(a, b)
-        case ExprOp.XOR:
-            return a ^ b
-        case ExprOp.AND:
-            return a & b
-        case ExprOp.SHL | ExprOp.SHR:
-            if not 0 <= b < 63:
-                raise PlanError(f"shift of {a} by {b}; 0 to 62 is possible")
-            return a << b if op is ExprOp.SHL else a >> b
-        case ExprOp.EQ:
-            return int(a == b)
-        case ExprOp.LT:
-            return int(a < b)
-        case _:
-            raise PlanError(f"{op.name.lower()} is not a binary operation")
+def _shl(a: int, b: int) -> int:
+    if not 0 <= b < 63:
+        raise PlanError(f"shift of {a} by {b}; 0 to 62 is possible")
+    return a << b
+
+
+def _shr(a: int, b: int) -> int:
+    if not 0 <= b < 63:
+        raise PlanError(f"shift of {a} by {b}; 0 to 62 is possible")
+    return a >> b
+
+
+_BINARY: dict[ExprOp, Callable[[int, int], int]] = {
+    ExprOp.ADD: operator.add,
+    ExprOp.SUB: operator.sub,
+    ExprOp.MUL: operator.mul,
+    ExprOp.DIV: operator.floordiv,
+    ExprOp.MOD: operator.mod,
+    ExprOp.MIN: min,
+    ExprOp.MAX: max,
+    ExprOp.XOR: operator.xor,
+    ExprOp.AND: operator.and_,
+    ExprOp.SHL: _shl,
+    ExprOp.SHR: _shr,
+    ExprOp.EQ: lambda a, b: int(a == b),
+    ExprOp.LT: lambda a, b: int(a < b),
+}
 
 
 class Layout:
@@ -93,7 +96,7 @@ class Layout:
             for _, kind, value in instruction.operands()
         ]
         lines.append(f"    return [{', '.join(values)}]")
-        scope: dict[str, Any] = {"shift": _apply, "at": _at, "ExprOp": ExprOp}
+        scope: dict[str, Any] = {"shl": _shl, "shr": _shr, "at": _at}
         exec("\n".join(lines), scope)  # noqa: S102 - the text is made of numbers and our own names
         compiled: Compiled = scope["operands"]
         return compiled
@@ -122,8 +125,8 @@ _SOURCE = {
     ExprOp.MAX: "{a} if {a} > {b} else {b}",
     ExprOp.XOR: "{a} ^ {b}",
     ExprOp.AND: "{a} & {b}",
-    ExprOp.SHL: "shift(ExprOp.SHL, {a}, {b})",
-    ExprOp.SHR: "shift(ExprOp.SHR, {a}, {b})",
+    ExprOp.SHL: "shl({a}, {b})",
+    ExprOp.SHR: "shr({a}, {b})",
     ExprOp.EQ: "int({a} == {b})",
     ExprOp.LT: "int({a} < {b})",
 }
@@ -190,7 +193,7 @@ class Values:
             values = self._layout.functions[lane][index](self._constants, self._vars, self._arrays)
         except ZeroDivisionError as error:
             raise PlanError(f"division by zero, with loop variables {self._vars}") from error
-        if any(not -_LARGEST <= value <= _LARGEST for value in values):
+        if values and not -_LARGEST <= min(values) <= max(values) <= _LARGEST:
             raise PlanError(f"an operand of {values} does not fit in 64 bits")
         return values
 

@@ -123,7 +123,7 @@ def typical_calls(collective: Collective, size: int) -> list[Call]:
         matrix = tuple(tuple((2 * a + 3 * b) % 4 for b in range(size)) for a in range(size))
         return [Call(collective, size, segment=2, slot=slot, matrix=matrix, gap=1)]
     whole = collective in (Collective.ALL_REDUCE, Collective.REDUCE, Collective.BROADCAST)
-    counts = (0, 1, 4 * size + 3) if whole else (0, 1, 5)
+    counts = (0, 1, 2 * size + 3) if whole else (0, 1, 5)
     return [
         Call(collective, size, count, root, segment=2, slot=slot, in_place=in_place)
         for count in counts

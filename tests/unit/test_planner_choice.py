@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -100,7 +101,7 @@ def test_equal_views_give_equal_bytes(view: ClusterView) -> None:
     )
 
 
-def vars_of(view: ClusterView) -> dict[str, object]:
+def vars_of(view: ClusterView) -> dict[str, Any]:
     names = ("size", "domain_of", "single_copy", "cores", "slot_bytes", "mapped", "tcp", "reduce")
     return {name: getattr(view, name) for name in names}
 

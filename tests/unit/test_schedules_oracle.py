@@ -26,7 +26,7 @@ def oracle(call: Call, x: list[Array], average: bool) -> list[Array]:  # noqa: C
     empty = np.zeros(0, np.int64)
 
     def total(arrays: list[Array]) -> Array:
-        result: Array = np.sum(arrays, axis=0, dtype=np.int64)
+        result: Array = np.asarray(np.sum(arrays, axis=0, dtype=np.int64))
         return (result / size).astype(np.int64) if average else result
 
     def block(array: Array, r: int) -> Array:
