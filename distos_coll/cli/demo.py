@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from distos_coll.cli import choices
 from distos_coll.cli.demo_run import run_ranks
 from distos_coll.cli.demo_worker import STEPS_PER_EPOCH, TEST_SAMPLES, Job, Result
 from distos_coll.errors import DistosError
@@ -70,6 +71,7 @@ class Outcome:
             "backends": backends,
             "losses_equal": self.losses_equal,
             "speed_up": round(self.speed_up, 3),
+            "choices": self.ours[0].choices,
         }
 
 
@@ -130,12 +132,12 @@ def _show(outcome: Outcome) -> None:
             name, accuracy, f"{data['final_loss']:.6f}", f"{data['step_us'] / 1000:.2f} ms"
         )
     console.print(table)
-    equal = (
-        "equal to the last bit"
-        if outcome.losses_equal
-        else "not bit-identical (more than two terms a sum)"
-    )
+    equal = "equal to the last bit" if outcome.losses_equal else "not the same bits"
     console.print(f"Losses of all steps and ranks: {equal}.")
-    console.print(
-        f"A step with {THEIRS} takes {outcome.speed_up:.2f} times as long as with {OURS}."
-    )
+    ratio = f"{outcome.speed_up:.2f} times as long as with {OURS}"
+    console.print(f"A step with {THEIRS} takes {ratio} (the backends took turns in one run).")
+    ours = outcome.ours[0]
+    if ours.choices:
+        console.print(f"\nall_reduce with {OURS}, by size of the message:")
+        mark = f"the model's gradients, {ours.gradient_bytes:,} bytes"
+        choices.show(console, ours.choices, marked=ours.gradient_bytes, mark=mark)

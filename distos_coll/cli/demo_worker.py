@@ -1,7 +1,8 @@
 """One rank of the demo: a small classifier, trained with DDP on scikit-learn's handwritten digits.
 
 Started by demo_run.py as `python -m distos_coll.cli.demo_worker JOB`. Writes JSON lines to standard
-output: {"steps": n} as it goes (rank 0), and one {"results": [...]} at the end.
+output: {"steps": n} as it goes (rank 0), and one {"results": [...]} at the end; rank 0 adds how the
+group's all-reduces are chosen.
 
 The backends take turns, an epoch each, so that whatever else the machine does meets them alike.
 """
@@ -15,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
+
+from distos_coll._vocabulary import Collective
 
 BATCH = 64  # over all ranks
 HIDDEN = 256
@@ -46,6 +49,7 @@ class Result:
     step_us: float = 0.0
     correct: int = 0
     gradient_bytes: int = 0
+    choices: list[dict[str, Any]] = field(default_factory=list)  # for all_reduce, of rank 0
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,21 @@ def _train(job: Job, groups: list[Any]) -> list[Result]:
     return results
 
 
+def _choices(group: Any) -> list[dict[str, Any]]:
+    """Return the plan that the group runs, if its backend is ours."""
+    import torch
+
+    backend = group._get_backend(torch.device("cpu"))  # noqa: SLF001 - torch has no other way
+    if not hasattr(backend, "topology"):
+        return []
+    from distos_coll import settings
+    from distos_coll.cli import choices
+    from distos_coll.torch import planning
+
+    plan = planning.plan_for(settings.load(), *backend.topology)
+    return choices.rows(plan, Collective.ALL_REDUCE)
+
+
 def main() -> None:
     faulthandler.enable()  # a crash of native code says where
     job = Job(**json.loads(sys.argv[1]))
@@ -160,6 +179,9 @@ def main() -> None:
     groups = _join(job)
     try:
         results = _train(job, groups)
+        if job.rank == 0:
+            for result, group in zip(results, groups, strict=True):
+                result.choices = _choices(group)
     finally:
         dist.destroy_process_group()
     _say(results=[asdict(result) for result in results])

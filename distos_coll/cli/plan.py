@@ -5,13 +5,12 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from distos_coll import settings
+from distos_coll.cli import choices
 from distos_coll.errors import InvalidArgument
-from distos_coll.planner import ClusterView, Explanation, Plan, plan
+from distos_coll.planner import ClusterView, plan
 from distos_coll.planner.algo import collective_named
-from distos_coll.planner.choose import LARGEST
 
 app = typer.Typer(no_args_is_help=True, help="Plans, without running them.")
 
@@ -36,35 +35,6 @@ def domains_of(text: str, ranks: int) -> tuple[int, ...]:
     if min(numbers) < 1 or sum(numbers) != ranks:
         raise InvalidArgument(f"the sizes {text} do not add up to {ranks} ranks")
     return tuple(domain for domain, size in enumerate(numbers) for _ in range(size))
-
-
-def rows(table: Plan, collective: str) -> list[Explanation]:
-    """Explain each row of a collective's choices, at a size inside it."""
-    wanted = collective_named(collective)
-    found, low = [], 0
-    for row in table.rows:
-        if row.collective is wanted:
-            typical = min(row.max_bytes, max(low, 1) * 4)
-            found.append(table.explain(wanted, typical))
-            low = row.max_bytes + 1
-    return found
-
-
-def show_rows(console: Console, explanations: list[Explanation]) -> None:
-    """Print which sizes take which algorithm, one row each."""
-    table = Table(box=None)
-    for column in ("bytes", "algorithm", "predicted", "why"):
-        table.add_column(column, justify="left" if column in {"algorithm", "why"} else "right")
-    low = 0
-    for item in explanations:
-        last = item.up_to_bytes > LARGEST
-        span = f"{low:,} and more" if last else f"{low:,} - {item.up_to_bytes:,}"
-        winner = item.winner
-        predicted = f"{winner.predicted_us:,.1f} us at {item.bytes:,}"
-        name = f"{winner.algorithm}/{winner.variant}" if winner.variant else winner.algorithm
-        table.add_row(span, name, predicted, winner.reason)
-        low = item.up_to_bytes + 1
-    console.print(table)
 
 
 @app.command()
@@ -100,10 +70,12 @@ def explain(
         slot_bytes=current.slot_bytes,
     )
     table = plan(view, current.algo, collectives=[wanted])
-    chosen = rows(table, collective) if count is None else [table.explain(wanted, count)]
+    if count is not None:
+        explanation = table.explain(wanted, count)
+        print(json.dumps([explanation.as_dict()], indent=2) if as_json else explanation)
+        return
+    found = choices.rows(table, wanted)
     if as_json:
-        print(json.dumps([item.as_dict() for item in chosen], indent=2))
-    elif count is None:
-        show_rows(Console(), chosen)
+        print(json.dumps(found, indent=2))
     else:
-        print(chosen[0])
+        choices.show(Console(), found)
