@@ -47,7 +47,8 @@ class CheckingSink : public FrameSink {
   void on_frame(const FrameHeader& header, const std::byte* payload) override {
     const TestFrame expected(seed_, next_++, comm_);
     ASSERT_EQ(std::memcmp(&header, &expected.header, sizeof header), 0) << "frame " << next_ - 1;
-    ASSERT_EQ(std::memcmp(payload, expected.payload.data(), header.bytes), 0) << "frame " << next_ - 1;
+    const std::vector<std::byte> got(payload, payload + header.bytes);
+    ASSERT_TRUE(got == expected.payload) << "frame " << next_ - 1;
   }
   uint64_t received() const { return next_; }
 
