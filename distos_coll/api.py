@@ -5,9 +5,11 @@ from distos_coll.errors import DistosError, InvalidArgument, PlanError, PluginEr
 from distos_coll.plugins.costs import CostInput, LinkCost, log2_ceil, log2_floor, pieces
 from distos_coll.plugins.hookspecs import hookimpl, hookspec
 from distos_coll.plugins.spec import AlgorithmSpec, Build, Cost
-from distos_coll.program.builder import (
+from distos_coll.program.builder import ProgramBuilder
+from distos_coll.program.contract import Call
+from distos_coll.program.ir import Program
+from distos_coll.program.symbols import (
     IntLike,
-    ProgramBuilder,
     Value,
     ceil_div,
     floor_log2,
@@ -15,7 +17,7 @@ from distos_coll.program.builder import (
     minimum,
     select,
 )
-from distos_coll.program.ir import Program
+from distos_coll.program.verify import verify
 
 __all__ = [
     # algorithms
@@ -36,6 +38,8 @@ __all__ = [
     "maximum",
     "minimum",
     "select",
+    "Call",
+    "verify",
     # costs
     "CostInput",
     "LinkCost",

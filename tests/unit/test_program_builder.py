@@ -4,9 +4,11 @@ from hypothesis import strategies as st
 
 from distos_coll._vocabulary import Array, Collective, ExprOp, Opcode, Param
 from distos_coll.errors import PlanError
-from distos_coll.program.builder import (
+from distos_coll.program.builder import ProgramBuilder
+from distos_coll.program.evaluate import Values, layout_of
+from distos_coll.program.ir import Instruction, Program, check
+from distos_coll.program.symbols import (
     IntLike,
-    ProgramBuilder,
     Value,
     ceil_div,
     floor_log2,
@@ -14,8 +16,6 @@ from distos_coll.program.builder import (
     minimum,
     select,
 )
-from distos_coll.program.evaluate import Values, layout_of
-from distos_coll.program.ir import Instruction, Program, check
 
 PARAMS = dict.fromkeys(Param, 0)
 

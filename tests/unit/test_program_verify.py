@@ -6,9 +6,10 @@ import pytest
 
 from distos_coll._vocabulary import Collective, Need
 from distos_coll.errors import PlanError
-from distos_coll.program.builder import ProgramBuilder, select
+from distos_coll.program.builder import ProgramBuilder
 from distos_coll.program.contract import Call
 from distos_coll.program.ir import Program
+from distos_coll.program.symbols import select
 from distos_coll.program.verify import verify
 
 AR, AG, BC = Collective.ALL_REDUCE, Collective.ALL_GATHER, Collective.BROADCAST
