@@ -185,6 +185,29 @@ TEST(TcpLink, EndsAndCorruptionSayWhy) {
             std::string::npos);
 }
 
+// A sender that finds the peer gone must not throw away what the peer had sent before it went.
+TEST(TcpLink, FailedSendLeavesWhatHadArrived) {
+  Pair pair;
+  constexpr uint64_t kFrames = 50;
+  for (uint64_t n = 0; n < kFrames; ++n) {
+    FrameHeader header;
+    header.b = n;
+    ASSERT_EQ(pair.links[1]->try_send(header, nullptr), Code::kOk);
+  }
+  // Only what our kernel has is safe: the reset that answers a send makes the other kernel drop the rest.
+  while (!pair.links[1]->flushed()) std::this_thread::yield();
+  pair.links[1].reset();
+  const TestFrame frame(1, 0);
+  while (send(*pair.links[0], frame) != Code::kPeerDied) std::this_thread::yield();
+  struct Count : FrameSink {
+    void on_frame(const FrameHeader& header, const std::byte*) override { EXPECT_EQ(header.b, frames++); }
+    uint64_t frames = 0;
+  } sink;
+  while (!pair.links[0]->broken()) pair.links[0]->poll(sink, 3);
+  EXPECT_EQ(sink.frames, kFrames);
+  EXPECT_NE(pair.links[0]->why().find("host b"), std::string::npos);
+}
+
 TEST(TcpLink, FlushedOnlyWhenThePeersKernelHasEverything) {
   Pair pair;
   CheckingSink sink(1);

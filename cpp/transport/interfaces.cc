@@ -37,7 +37,7 @@ bool is_routable_v6(const std::string& ip) {
 // Empty if the address may be offered.
 std::string reason_against(const InterfaceAddress& address, const InterfaceFilter& filter) {
   const bool named = filter.names(address.interface);
-  if (!address.up) return "interface is down";
+  if (!address.up) return "interface is down or has no carrier";
   if (filter.given() && filter.excluding() && named) return "excluded by the interface setting";
   if (is_link_local(address.ip)) return "link-local address, not reachable without an interface scope";
   if (address.loopback) return "";

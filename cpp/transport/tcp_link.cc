@@ -14,17 +14,12 @@
 #include <system_error>
 #include <utility>
 
-#include "transport/frame.h"
-
 namespace distos_coll {
 namespace {
 
-// Several frames per system call, and small enough to stay in the cache between the kernel's copy and ours.
-constexpr size_t kReceiveBytes = 256 * 1024;
-constexpr size_t kMaxFrame = sizeof(FrameHeader) + kMaxFramePayload;
-static_assert(kReceiveBytes >= 2 * kMaxFrame);
-
 bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
+
+std::string error_text(int error) { return std::generic_category().message(error); }
 
 }  // namespace
 
@@ -37,8 +32,7 @@ TcpLink::TcpLink(Fd socket, std::string peer, std::function<void()> on_staged)
     : socket_(std::move(socket)),
       peer_(std::move(peer)),
       on_staged_(std::move(on_staged)),
-      staging_(kMaxFrame),
-      received_(kReceiveBytes) {
+      staging_(sizeof(FrameHeader) + kMaxFramePayload) {
   const int on = 1;
   if (setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) throw_errno("TCP_NODELAY", errno);
 }
@@ -47,7 +41,7 @@ Code TcpLink::try_send(const FrameHeader& header, const void* payload) {
   if (header.bytes > kMaxFramePayload) return Code::kInternal;
   if (closed_.load(std::memory_order_acquire) || broken() || in_forked_child()) return Code::kPeerDied;
   const std::lock_guard lock(send_mutex_);
-  if (!flush_staging()) return broken() ? Code::kPeerDied : Code::kAgain;
+  if (!flush_staging()) return closed_.load(std::memory_order_acquire) ? Code::kPeerDied : Code::kAgain;
 
   iovec parts[2] = {{const_cast<FrameHeader*>(&header), sizeof header}, {const_cast<void*>(payload), header.bytes}};
   msghdr message{};
@@ -62,7 +56,7 @@ Code TcpLink::try_send(const FrameHeader& header, const void* payload) {
       on_staged_();
       return Code::kOk;
     }
-    fail_errno("sending", errno);
+    stop_sending(errno);
     return Code::kPeerDied;
   }
   const auto done = static_cast<size_t>(sent);
@@ -89,7 +83,7 @@ bool TcpLink::flush_staging() {
     const ssize_t sent =
         send(socket_.get(), staging_.data() + staging_begin_, left, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0) {
-      if (!would_block(errno)) fail_errno("sending", errno);
+      if (!would_block(errno)) stop_sending(errno);
       return false;
     }
     staging_begin_ += static_cast<size_t>(sent);
@@ -117,56 +111,31 @@ int TcpLink::drain(FrameSink& sink) {
 }
 
 int TcpLink::receive(FrameSink& sink, int budget) {
-  int delivered = deliver(sink, budget);
+  int delivered = received_.deliver(sink, budget);
   bool more = true;
-  while (delivered < budget && !broken() && more) {
+  while (delivered < budget && more && !broken()) {
     more = fill();
-    delivered += deliver(sink, budget - delivered);
+    delivered += received_.deliver(sink, budget - delivered);
   }
-  return delivered;
-}
-
-int TcpLink::deliver(FrameSink& sink, int budget) {
-  int delivered = 0;
-  bool whole = false;
-  while (!broken() && end_ - begin_ >= sizeof(FrameHeader)) {
-    FrameHeader header;
-    std::memcpy(&header, received_.data() + begin_, sizeof header);
-    if (!valid_frame(header)) {
-      fail(describe_invalid_frame(header));
-      break;
-    }
-    whole = end_ - begin_ >= sizeof header + header.bytes;
-    if (!whole || delivered == budget) break;
-    sink.on_frame(header, received_.data() + begin_ + sizeof header);
-    begin_ += sizeof header + header.bytes;
-    ++delivered;
-    whole = false;
-  }
-  pending_.store(whole, std::memory_order_release);
+  if (!received_.error().empty()) fail(received_.error());
+  pending_.store(received_.has_frame(), std::memory_order_release);
   return delivered;
 }
 
 bool TcpLink::fill() {
-  if (begin_ == end_) {
-    begin_ = end_ = 0;
-  } else if (received_.size() - begin_ < kMaxFrame) {
-    // The rest of the frame may not fit behind its start.
-    std::memmove(received_.data(), received_.data() + begin_, end_ - begin_);
-    end_ -= begin_;
-    begin_ = 0;
-  }
-  const size_t room = received_.size() - end_;
-  const ssize_t got = recv(socket_.get(), received_.data() + end_, room, MSG_DONTWAIT);
+  size_t room = 0;
+  std::byte* at = received_.room(&room);
+  const ssize_t got = recv(socket_.get(), at, room, MSG_DONTWAIT);
   if (got > 0) {
-    end_ += static_cast<size_t>(got);
+    received_.commit(static_cast<size_t>(got));
     // A short read emptied the socket: asking again would only cost a system call.
     return static_cast<size_t>(got) == room;
   }
   if (got == 0) {
-    fail(end_ == begin_ ? "the peer closed the connection" : "the peer closed the connection in the middle of a frame");
+    fail(received_.empty() ? "the peer closed the connection"
+                           : "the peer closed the connection in the middle of a frame");
   } else if (!would_block(errno)) {
-    fail_errno("receiving", errno);
+    fail("receiving: " + error_text(errno));
   }
   return false;
 }
@@ -180,14 +149,19 @@ bool TcpLink::flushed() {
   if (broken()) return true;
   {
     const std::lock_guard lock(send_mutex_);
-    if (!flush_staging()) return broken();
+    if (!flush_staging()) return closed_.load(std::memory_order_acquire);
   }
   int unsent = 0;
   return ioctl(socket_.get(), SIOCOUTQ, &unsent) != 0 || unsent == 0;
 }
 
-void TcpLink::fail_errno(const char* what, int error) {
-  fail(std::string(what) + ": " + std::generic_category().message(error));
+void TcpLink::stop_sending(int error) {
+  {
+    const std::lock_guard lock(why_mutex_);
+    if (why_.empty()) why_ = "connection to " + peer_ + ": sending: " + error_text(error);
+  }
+  staged_bytes_.store(0, std::memory_order_release);
+  closed_.store(true, std::memory_order_release);
 }
 
 void TcpLink::fail(const std::string& why) {

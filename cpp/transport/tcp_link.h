@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/fd.h"
+#include "transport/frame_buffer.h"
 #include "transport/managed_link.h"
 
 namespace distos_coll {
@@ -40,13 +41,12 @@ class TcpLink final : public ManagedLink {
   bool flushed() override;
 
  private:
-  bool flush_staging();                                      // needs send_mutex_; true when empty
-  void stage(const std::byte* data, size_t bytes);           // needs send_mutex_
-  int receive(FrameSink& sink, int budget);                  // needs poll_mutex_
-  int deliver(FrameSink& sink, int budget);                  // needs poll_mutex_
-  bool fill();                                               // needs poll_mutex_; true if the socket may have more
+  bool flush_staging();                             // needs send_mutex_; true when empty
+  void stage(const std::byte* data, size_t bytes);  // needs send_mutex_
+  int receive(FrameSink& sink, int budget);         // needs poll_mutex_
+  bool fill();                                      // needs poll_mutex_; true if the socket may have more
+  void stop_sending(int error);
   void fail(const std::string& why);
-  void fail_errno(const char* what, int error);
 
   Fd socket_;
   const std::string peer_;
@@ -58,10 +58,10 @@ class TcpLink final : public ManagedLink {
   std::atomic<size_t> staged_bytes_{0};
 
   std::mutex poll_mutex_;
-  std::vector<std::byte> received_;
-  size_t begin_ = 0, end_ = 0;  // the unread part of received_
+  FrameBuffer received_;
   std::atomic<bool> pending_{false};
 
+  // Two ends: after a failed send there may still be frames to receive, so only the receiving side breaks the link.
   std::atomic<bool> broken_{false};
   std::atomic<bool> closed_{false};
   mutable std::mutex why_mutex_;
