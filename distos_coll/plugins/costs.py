@@ -22,6 +22,8 @@ class LinkCost:
 # polls.
 _MESSAGE_COPIES = 2.6
 _MESSAGE_ALPHA = 6
+# A rank that shares its core must be scheduled before it can arrive.
+_SWITCH_US = 100
 # What does not fit in a core's cache until it is used again comes from memory once more.
 _CACHE = 1 << 20
 _SPILL = 1.2
@@ -60,7 +62,11 @@ class CostInput:
     def sync_us(self, members: int | None = None) -> float:
         """A window round: every member sees every other arrive."""
         n = self.local if members is None else members
-        return self.mapped.alpha_us * (1 + 0.1 * n) * self.sharing
+        return self.mapped.alpha_us * (1 + 0.1 * n) * self.sharing + self._switch_us
+
+    @property
+    def _switch_us(self) -> float:
+        return _SWITCH_US * (self.sharing - 1)
 
     def spill(self, working_set: float) -> float:
         """A factor on memory work whose data are used again after `working_set` bytes of others."""
@@ -68,7 +74,7 @@ class CostInput:
 
     def local_hop_us(self, size: float) -> float:
         """A message inside a domain."""
-        alpha = _MESSAGE_ALPHA * self.mapped.alpha_us * self.sharing
+        alpha = _MESSAGE_ALPHA * self.mapped.alpha_us * self.sharing + self._switch_us
         return alpha + _MESSAGE_COPIES * self.copy_us(size)
 
     def remote_hop_us(self, size: float) -> float:

@@ -146,7 +146,7 @@ def _pool_of(*values: IntLike) -> Pool:
 
 
 class Pool:
-    """The expressions of a program that is being written. Equal ones are one, constants are folded."""
+    """The expressions of a program that is being written; equal ones are one, constants fold."""
 
     def __init__(self) -> None:
         self.exprs: list[Expr] = []

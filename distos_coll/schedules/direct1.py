@@ -255,7 +255,7 @@ def distos_coll_algorithms() -> list[AlgorithmSpec]:
             cost,
             needs=Need.ONE_DOMAIN,
             doc="straight from the others' slots, one shot",
-            segments=(1 << 16, 1 << 18, 1 << 20),
+            segments=(1 << 18, 1 << 20),
         )
         for collective, build, cost in table
     ]

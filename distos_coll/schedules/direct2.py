@@ -112,7 +112,7 @@ def distos_coll_algorithms() -> list[AlgorithmSpec]:
             cost,
             needs=Need.ONE_DOMAIN,
             doc="owners reduce their shares in place, then all copy them",
-            segments=(1 << 16, 1 << 18, 1 << 20),
+            segments=(1 << 18, 1 << 20),
         )
         for collective, build, cost in (
             (Collective.ALL_REDUCE, all_reduce, _all_reduce_us),

@@ -257,7 +257,7 @@ def _barrier_us(c: CostInput) -> float:
 
 @hookimpl
 def distos_coll_algorithms() -> list[AlgorithmSpec]:
-    segments = (1 << 16, 1 << 18, 1 << 20, 1 << 22)
+    segments = (1 << 18, 1 << 20, 1 << 22)
     return [
         AlgorithmSpec(
             "hier", collective, build, cost, doc="inside domains, then between", segments=segments
