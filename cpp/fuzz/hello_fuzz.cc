@@ -1,0 +1,27 @@
+// What strangers may say on a listening socket: a message, and in it a handshake.
+#include <cstdlib>
+
+#include "comm/wire.h"
+#include "fuzz/fuzz_target.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t bytes) {
+  using namespace distos_coll;
+  Message message;
+  size_t used = 0;
+  std::string why;
+  const auto* text = reinterpret_cast<const char*>(data);
+  switch (parse_message(text, bytes, kMaxHandshakePayload, &message, &used, &why)) {
+    case ParseResult::kIncomplete:
+      return 0;
+    case ParseResult::kInvalid:
+      if (why.empty()) std::abort();
+      return 0;
+    case ParseResult::kWhole:
+      break;
+  }
+  if (used > bytes || encode_message(message) != std::string(text, used)) std::abort();
+  const auto handshake = decode_handshake(message.payload, &why);
+  if (handshake ? encode_handshake(*handshake) != message.payload : why.empty()) std::abort();
+  printable_text(message.payload, 512);
+  return 0;
+}
