@@ -35,6 +35,19 @@ add_library(core_for_tests STATIC EXCLUDE_FROM_ALL $<TARGET_OBJECTS:core> ${supp
 target_include_directories(core_for_tests PUBLIC cpp cpp/include)
 target_link_libraries(core_for_tests PUBLIC Threads::Threads ${gtest_target} PRIVATE distos_coll_warnings)
 
+# The plans that tests run, written by the planner of this source tree.
+set(plans_folder ${CMAKE_BINARY_DIR}/test_plans)
+file(GLOB_RECURSE planner_sources CONFIGURE_DEPENDS distos_coll/program/*.py distos_coll/schedules/*.py
+     distos_coll/planner/*.py)
+add_custom_command(
+  OUTPUT ${plans_folder}/written
+  COMMAND ${CMAKE_COMMAND} -E env PYTHONPATH=${CMAKE_SOURCE_DIR} PYTHONDONTWRITEBYTECODE=1
+          ${Python_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/test_plans.py ${plans_folder}
+  COMMAND ${CMAKE_COMMAND} -E touch ${plans_folder}/written
+  DEPENDS ${planner_sources} ${CMAKE_SOURCE_DIR}/tools/test_plans.py
+  COMMENT "Writing the plans of the C++ tests" VERBATIM)
+add_custom_target(test_plans DEPENDS ${plans_folder}/written)
+
 add_custom_target(cpp_tests)
 foreach(source IN LISTS test_sources)
   get_filename_component(name ${source} NAME_WE)
@@ -45,6 +58,8 @@ foreach(source IN LISTS test_sources)
     add_dependencies(${name} programs)
     target_compile_definitions(${name} PRIVATE DISTOS_COLL_TEST_PROGRAMS="${programs_file}")
   endif()
+  add_dependencies(${name} test_plans)
+  target_compile_definitions(${name} PRIVATE DISTOS_COLL_TEST_PLANS="${plans_folder}")
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 300)
   if(DISTOS_COLL_SANITIZE STREQUAL "thread")

@@ -47,6 +47,7 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   int rank() const { return options_.rank; }
   int size() const { return options_.size; }
   const std::string& name() const { return options_.name; }
+  const std::shared_ptr<Engine>& shared_engine() const { return engine_; }
   const std::vector<MemberInfo>& members() const { return members_; }
 
   // Local. Throws Error(kInvalid) if the plan is malformed or does not fit this communicator.

@@ -22,7 +22,8 @@ class Waiter {
   bool time_to_look() const { return (idle_passes_ & 15) == 15; }
 
   // `ready` makes one more pass and says whether to wake at once; called only before sleeping.
-  void idle(int64_t deadline_ns, const std::function<bool()>& ready) {
+  template <typename Ready>
+  void idle(int64_t deadline_ns, Ready&& ready) {
     ++idle_passes_;
     if ((idle_passes_ & 15) != 0) return;  // a pass takes tens of nanoseconds; a clock read as much
     const int64_t now = now_ns();
@@ -34,7 +35,8 @@ class Waiter {
       return;
     }
     const int64_t left_us = deadline_ns > 0 ? std::max<int64_t>((deadline_ns - now) / 1000, 0) : kLongestSleepUs;
-    runtime_.sleep(std::min(left_us + 1, kLongestSleepUs), ready);
+    // By reference: a std::function of the closure itself would allocate.
+    runtime_.sleep(std::min(left_us + 1, kLongestSleepUs), std::ref(ready));
     // Stay close to sleep: look around a few times, then sleep again.
     idle_passes_ = 16 * (idle_passes_ / 16);
   }

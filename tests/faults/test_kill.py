@@ -1,0 +1,107 @@
+"""kill -9 of any rank in the middle of each collective: all others raise within 2 s and name it; nothing is left."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from ranks import COLLECTIVES, run
+
+torch = pytest.importorskip("torch", reason="the torch backend is what is killed")
+
+SIZE = 3
+# Every pair in `make test-faults`; here each collective once, over all victims in turn.
+CASES = [(name, victim) for name in COLLECTIVES for victim in range(SIZE)]
+if not os.environ.get("DISTOS_TEST_ALL"):
+    CASES = [(name, i % SIZE) for i, name in enumerate(COLLECTIVES)]
+
+
+@pytest.fixture(scope="module")
+def spawner() -> multiprocessing.context.ForkServerContext:
+    """Rank processes come from a fork server that has imported torch, which saves seconds each."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "torch.distributed", "torch.utils.data"])
+    return context
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def unix_sockets_of_ours() -> set[str]:
+    lines = Path("/proc/net/unix").read_text().splitlines()
+    return {line.split()[-1] for line in lines if "@distos" in line}
+
+
+def wait_until(condition: object, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():  # type: ignore[operator]
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize(("name", "victim"), CASES)
+def test_survivors_raise_and_name_the_dead(
+    spawner: multiprocessing.context.ForkServerContext, name: str, victim: int
+) -> None:
+    sockets_before = unix_sockets_of_ours()
+    pipes = [spawner.Pipe(duplex=False) for _ in range(SIZE)]
+    address = ("127.0.0.1", free_port())
+    # Large enough that a kill lands inside an operation, small enough to be quick.
+    count = 1 << 18
+    processes = [
+        spawner.Process(target=run, args=(rank, SIZE, address, name, count, pipes[rank][1]))
+        for rank in range(SIZE)
+    ]
+    workers: list[int] = []
+    try:
+        for process in processes:
+            process.start()
+        for reader, _ in pipes:
+            assert reader.poll(90), "a rank did not get going"
+            kind, *rest = reader.recv()
+            assert kind == "ready", rest
+            workers += rest[0]
+        assert len(workers) == 2 * SIZE and all(map(alive, workers))
+        time.sleep(0.2)  # well into the loop
+        pid = processes[victim].pid
+        assert pid is not None
+        killed = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        for rank, (reader, _) in enumerate(pipes):
+            if rank == victim:
+                continue
+            assert reader.poll(10), f"rank {rank} still waits 10 s after rank {victim} was killed"
+            kind, when, text = reader.recv()
+            assert kind == "raised"
+            assert f"rank {victim}" in text, text
+            assert str(pid) in text, text
+            assert when - killed < 2.0, f"rank {rank} took {when - killed:.2f} s: {text}"
+        for process in processes:
+            process.join(10)
+            assert process.exitcode is not None, "a rank did not end"
+    finally:
+        for process in processes:
+            if process.is_alive():
+                process.kill()
+                process.join(10)
+    # torch's workers look for their parent every five seconds.
+    assert wait_until(lambda: not any(map(alive, workers)), 15), "DataLoader workers are left"
+    assert wait_until(lambda: unix_sockets_of_ours() <= sockets_before, 5), "sockets are left"
