@@ -22,8 +22,14 @@ def rows(plan: Plan, collective: Collective) -> list[Row]:
     return found
 
 
-def show(console: Any, found: Sequence[Row], *, marked: int = -1, mark: str = "") -> None:
-    """Print the rows as a table; the row that serves `marked` bytes gets `mark`."""
+def name_of(row: Row) -> str:
+    """Return the algorithm of a row: direct2, or direct2/single_copy for a variant."""
+    winner = row["candidates"][0]
+    return "/".join(filter(None, (winner["algorithm"], winner["variant"])))
+
+
+def show(console: Any, found: Sequence[Row]) -> None:
+    """Print the rows as a table."""
     from rich.table import Table
 
     table = Table(box=None)
@@ -33,13 +39,11 @@ def show(console: Any, found: Sequence[Row], *, marked: int = -1, mark: str = ""
     for row in found:
         high = row["up_to_bytes"]
         winner = row["candidates"][0]
-        name = "/".join(filter(None, (winner["algorithm"], winner["variant"])))
-        why = f"{winner['reason']} ({mark})" if low <= marked <= high else winner["reason"]
         table.add_row(
             f"{low:,} and more" if high > LARGEST else f"{low:,} - {high:,}",
-            name,
+            name_of(row),
             f"{winner['predicted_us']:,.1f} us at {row['bytes']:,}",
-            why,
+            winner["reason"],
         )
         low = high + 1
     console.print(table)

@@ -132,12 +132,16 @@ def _show(outcome: Outcome) -> None:
             name, accuracy, f"{data['final_loss']:.6f}", f"{data['step_us'] / 1000:.2f} ms"
         )
     console.print(table)
-    equal = "equal to the last bit" if outcome.losses_equal else "not the same bits"
+    equal = "equal to the last bit"
+    if not outcome.losses_equal:
+        equal = "differ in their last bits: a sum of more than two terms rounds by its order"
     console.print(f"Losses of all steps and ranks: {equal}.")
     ratio = f"{outcome.speed_up:.2f} times as long as with {OURS}"
-    console.print(f"A step with {THEIRS} takes {ratio} (the backends took turns in one run).")
+    console.print(f"A step with {THEIRS} takes {ratio}; the backends took turns.")
     ours = outcome.ours[0]
     if ours.choices:
         console.print(f"\nall_reduce with {OURS}, by size of the message:")
-        mark = f"the model's gradients, {ours.gradient_bytes:,} bytes"
-        choices.show(console, ours.choices, marked=ours.gradient_bytes, mark=mark)
+        choices.show(console, ours.choices)
+        serving = next(row for row in ours.choices if ours.gradient_bytes <= row["up_to_bytes"])
+        size = f"{ours.gradient_bytes:,} bytes"
+        console.print(f"The model's gradients, {size}, took {choices.name_of(serving)}.")

@@ -146,8 +146,15 @@ def _report(ranks: list[_Rank], failed: list[int], timeout_s: int) -> str:
             how = f"was killed by {signal.Signals(-code).name}"
         else:
             how = f"ended with exit code {code}"
-        rank.errors.seek(0)
-        words = rank.errors.read().decode(errors="replace").strip().splitlines()
+        words = _last_words(rank)
         lines.append(f"rank {index} {how}" + (":" if words else ""))
-        lines += [f"    {line}" for line in words[-8:]]
+        lines += [f"    {line}" for line in words]
     return "\n".join(lines)
+
+
+def _last_words(rank: _Rank) -> list[str]:
+    rank.errors.seek(0)
+    text = rank.errors.read().decode(errors="replace")
+    # After a crash faulthandler lists a hundred extension modules on one line.
+    lines = [line for line in text.splitlines() if not line.startswith("Extension modules:")]
+    return [line[:200] for line in lines if line.strip()][-12:]
