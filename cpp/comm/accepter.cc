@@ -19,8 +19,8 @@
 namespace distos_coll {
 namespace {
 
-constexpr int kBacklog = 4096;         // the kernel lowers it to net.core.somaxconn
-constexpr int kAcceptsPerTurn = 64;    // so that a flood of connections does not starve heartbeats
+constexpr int kBacklog = 4096;       // the kernel lowers it to net.core.somaxconn
+constexpr int kAcceptsPerTurn = 64;  // so that a flood of connections does not starve heartbeats
 constexpr int64_t kAcceptPauseNs = 100'000'000;
 LogLimit g_drop_log(5);
 
@@ -34,19 +34,20 @@ Fd listen_tcp(const std::string& ip, uint16_t* port, std::string* why) {
     *why = "not an IP address";
     return Fd();
   }
-  Fd socket = open_fd([&] { return ::socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); });
+  Fd socket = open_fd(
+      [&] { return ::socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); });
   auto* raw = reinterpret_cast<sockaddr*>(&address);
   const int on = 1;
   if (socket.valid() && address.ss_family == AF_INET6) {
     setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
   }
-  if (!socket.valid() || bind(socket.get(), raw, bytes) != 0 || ::listen(socket.get(), kBacklog) != 0 ||
-      getsockname(socket.get(), raw, &bytes) != 0) {
+  if (!socket.valid() || bind(socket.get(), raw, bytes) != 0 ||
+      ::listen(socket.get(), kBacklog) != 0 || getsockname(socket.get(), raw, &bytes) != 0) {
     *why = "cannot listen: " + error_text(errno);
     return Fd();
   }
   *port = ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6*>(raw)->sin6_port
-                                               : reinterpret_cast<sockaddr_in*>(raw)->sin_port);
+                                              : reinterpret_cast<sockaddr_in*>(raw)->sin_port);
   return socket;
 }
 
@@ -85,19 +86,21 @@ std::vector<std::string> Accepter::listen(const Settings& settings, PeerCard* ca
   }
   if (!listeners_.empty()) return rejected;
   std::string text = "no other process could reach this one: ";
-  text += settings.tcp || settings.shm ? "no address is usable" : "both transports (shm, tcp) are switched off";
+  text += settings.tcp || settings.shm ? "no address is usable"
+                                       : "both transports (shm, tcp) are switched off";
   for (const std::string& each : rejected) text += "; " + each;
   throw Error(Code::kSystem, text + ". Check the interface and transport settings");
 }
 
 void Accepter::listen_unix(PeerCard* card) {
-  // Abstract: nothing to clean up after a crash, and the name lives in the network namespace, so that containers with
-  // networks of their own are hosts of their own.
+  // Abstract: nothing to clean up after a crash, and the name lives in the network namespace, so
+  // that containers with networks of their own are hosts of their own.
   std::string name = "distos_coll.";
   for (const uint8_t byte : card->uid) name += strf("%02x", byte);
   auto listener = std::make_unique<Listener>();
   listener->is_unix = true;
-  listener->socket = open_fd([] { return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); });
+  listener->socket =
+      open_fd([] { return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); });
   if (!listener->socket.valid()) throw_errno("cannot make a Unix socket", errno);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -113,8 +116,9 @@ void Accepter::listen_unix(PeerCard* card) {
 
 void Accepter::start() {
   for (const auto& listener : listeners_) {
-    listener->token = context_.reactor.watch(listener->socket.get(), EPOLLIN,
-                                             [this, at = listener.get()](uint32_t) { accept_from(*at); });
+    listener->token =
+        context_.reactor.watch(listener->socket.get(), EPOLLIN,
+                               [this, at = listener.get()](uint32_t) { accept_from(*at); });
   }
 }
 
@@ -130,8 +134,9 @@ void Accepter::stop() {
 
 void Accepter::accept_from(Listener& listener) {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
-    Fd socket = open_fd(
-        [&] { return accept4(listener.socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC); });
+    Fd socket = open_fd([&] {
+      return accept4(listener.socket.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    });
     if (!socket.valid()) {
       if (errno == EAGAIN || errno == EWOULDBLOCK) return;
       if (errno == ECONNABORTED || errno == EINTR) continue;
@@ -146,7 +151,8 @@ void Accepter::accept_from(Listener& listener) {
 void Accepter::pause(Listener& listener) {
   int64_t suppressed = 0;
   if (g_drop_log.allow(context_.reactor.now(), &suppressed)) {
-    log(LogLevel::kError, "cannot accept connections: %s; raise the limit of open files (ulimit -n)",
+    log(LogLevel::kError,
+        "cannot accept connections: %s; raise the limit of open files (ulimit -n)",
         error_text(errno).c_str());
   }
   // The waiting connection keeps the listener readable; without a pause the thread would spin.
@@ -160,14 +166,18 @@ void Accepter::admit(Fd socket, bool is_unix, std::string from) {
   make_room();
   const uint64_t id = next_id_++;
   auto inbound = std::make_unique<Inbound>(context_, std::move(socket), is_unix, std::move(from));
-  inbound->watch = context_.reactor.watch(inbound->fd(), EPOLLIN, [this, id](uint32_t) { step(id); });
-  inbound->timer = context_.reactor.at(context_.reactor.now() + kHelloTimeoutNs, [this, id] { expire(id); });
+  inbound->watch =
+      context_.reactor.watch(inbound->fd(), EPOLLIN, [this, id](uint32_t) { step(id); });
+  inbound->timer =
+      context_.reactor.at(context_.reactor.now() + kHelloTimeoutNs, [this, id] { expire(id); });
   inbound_[id] = std::move(inbound);
 }
 
 void Accepter::make_room() {
   // Real peers say hello at once, so the oldest silent connection is the likeliest stranger.
-  const auto silent = [](const auto& each) { return each.second->state() == Inbound::State::kHello; };
+  const auto silent = [](const auto& each) {
+    return each.second->state() == Inbound::State::kHello;
+  };
   const auto n = std::count_if(inbound_.begin(), inbound_.end(), silent);
   if (static_cast<size_t>(n) < kMaxHalfOpen) return;
   const auto oldest = std::find_if(inbound_.begin(), inbound_.end(), silent);
@@ -180,7 +190,8 @@ void Accepter::step(uint64_t id) {
   inbound.read();
   if (was_stranger && inbound.state() == Inbound::State::kCommit) {
     context_.reactor.cancel(inbound.timer);
-    inbound.timer = context_.reactor.at(context_.reactor.now() + kHandshakeTimeoutNs, [this, id] { expire(id); });
+    inbound.timer = context_.reactor.at(context_.reactor.now() + kHandshakeTimeoutNs,
+                                        [this, id] { expire(id); });
   }
   settle(id);
 }
@@ -205,8 +216,9 @@ void Accepter::settle(uint64_t id) {
     case Inbound::State::kData:
       break;
   }
-  const auto control = std::find_if(inbound_.begin(), inbound_.end(),
-                                    [&](const auto& each) { return each.second->expects(*inbound.hello()); });
+  const auto control = std::find_if(inbound_.begin(), inbound_.end(), [&](const auto& each) {
+    return each.second->expects(*inbound.hello());
+  });
   if (control == inbound_.end()) {
     drop(id, "no control connection belongs to this data connection");
     return;
@@ -222,7 +234,8 @@ void Accepter::settle(uint64_t id) {
 void Accepter::expire(uint64_t id) {
   Inbound& inbound = *inbound_.at(id);
   inbound.timer = 0;
-  drop(id, inbound.state() == Inbound::State::kHello ? "no valid hello within 2 s" : "the handshake took too long");
+  drop(id, inbound.state() == Inbound::State::kHello ? "no valid hello within 2 s"
+                                                     : "the handshake took too long");
 }
 
 void Accepter::drop(uint64_t id, const std::string& why) {
@@ -234,10 +247,11 @@ void Accepter::drop(uint64_t id, const std::string& why) {
   int64_t suppressed = 0;
   const LogLevel level = inbound.hello() ? LogLevel::kInfo : LogLevel::kWarn;
   if (log_enabled(level) && g_drop_log.allow(context_.reactor.now(), &suppressed)) {
-    log(level, "dropped a connection from %s: %s (%lld more not shown)", inbound.from().c_str(), why.c_str(),
-        static_cast<long long>(suppressed));
+    log(level, "dropped a connection from %s: %s (%lld more not shown)", inbound.from().c_str(),
+        why.c_str(), static_cast<long long>(suppressed));
   }
-  if (inbound.hello()) context_.on_inbound_failed(inbound.hello()->from, inbound.from() + ": " + why);
+  if (inbound.hello())
+    context_.on_inbound_failed(inbound.hello()->from, inbound.from() + ": " + why);
   inbound_.erase(found);
 }
 

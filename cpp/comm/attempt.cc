@@ -28,7 +28,8 @@ Attempt::Attempt(HandshakeContext& context, const PeerCard& card, const PeerCard
       nonce_(random_u64()) {}
 
 std::string Attempt::way() const {
-  return address_ ? address_->interface + " " + address_text(address_->ip, address_->port) : "unix socket";
+  return address_ ? address_->interface + " " + address_text(address_->ip, address_->port)
+                  : "unix socket";
 }
 
 int Attempt::fd() const {
@@ -57,29 +58,37 @@ void Attempt::start() {
 void Attempt::connect_unix() {
   sockaddr_un address{};
   if (card_.unix_name.empty()) return fail("the peer has shared memory switched off");
-  if (card_.unix_name.size() > sizeof address.sun_path - 1) return fail("the peer's socket name is too long");
-  connecting_ = open_fd([] { return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); });
+  if (card_.unix_name.size() > sizeof address.sun_path - 1)
+    return fail("the peer's socket name is too long");
+  connecting_ =
+      open_fd([] { return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); });
   if (!connecting_.valid()) return fail("cannot make a socket: " + error_text(errno));
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path + 1, card_.unix_name.data(), card_.unix_name.size());
-  const auto bytes = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + card_.unix_name.size());
-  if (connect(connecting_.get(), reinterpret_cast<sockaddr*>(&address), bytes) == 0) return on_connected();
+  const auto bytes =
+      static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + card_.unix_name.size());
+  if (connect(connecting_.get(), reinterpret_cast<sockaddr*>(&address), bytes) == 0)
+    return on_connected();
   if (errno == EAGAIN) {
     state_ = State::kRetry;
     return;
   }
-  fail(errno == ECONNREFUSED ? "connection refused (another network namespace, or the process has ended)"
-                             : error_text(errno));
+  fail(errno == ECONNREFUSED
+           ? "connection refused (another network namespace, or the process has ended)"
+           : error_text(errno));
 }
 
 void Attempt::connect_tcp() {
   sockaddr_storage address{};
   socklen_t bytes = 0;
-  if (!to_sockaddr(address_->ip, address_->port, &address, &bytes)) return fail("not an IP address");
-  connecting_ = open_fd([&] { return socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); });
+  if (!to_sockaddr(address_->ip, address_->port, &address, &bytes))
+    return fail("not an IP address");
+  connecting_ = open_fd(
+      [&] { return socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); });
   if (!connecting_.valid()) return fail("cannot make a socket: " + error_text(errno));
   set_no_delay(connecting_.get());
-  if (connect(connecting_.get(), reinterpret_cast<sockaddr*>(&address), bytes) == 0) return on_connected();
+  if (connect(connecting_.get(), reinterpret_cast<sockaddr*>(&address), bytes) == 0)
+    return on_connected();
   if (errno != EINPROGRESS) fail(error_text(errno));
 }
 
@@ -98,7 +107,8 @@ void Attempt::step() {
       return state_ == before;
     });
     if (!open && state_ == before) {
-      fail(from.error().empty() ? "the other side closed the connection during the handshake" : from.error());
+      fail(from.error().empty() ? "the other side closed the connection during the handshake"
+                                : from.error());
     }
   } catch (const Error& error) {
     fail(error.what());
@@ -142,12 +152,14 @@ void Attempt::say_hello() {
   hello.fds = std::move(fds);
   channel().queue(std::move(hello));
   if (!channel().flush()) return fail(channel().error());
-  // A fresh connection takes a few KiB at once; waiting for room would be one more state for nothing.
+  // A fresh connection takes a few KiB at once; waiting for room would be one more state for
+  // nothing.
   if (channel().wants_write()) fail("the connection did not take the hello");
 }
 
 void Attempt::on_message(Message message) {
-  if (message.type == MessageType::kReject) return fail("rejected: " + printable_text(message.payload, 512));
+  if (message.type == MessageType::kReject)
+    return fail("rejected: " + printable_text(message.payload, 512));
   std::string why;
   const std::optional<Handshake> body = decode_handshake(message.payload, &why);
   if (!body) return fail(why);
@@ -178,8 +190,10 @@ void Attempt::on_welcome(const Handshake& welcome, Message& message) {
 
 void Attempt::answer_unix(const Handshake& welcome, Message& message) {
   if (message.fds.size() != 2) return fail("the welcome came without its two descriptors");
-  if (!proof_->mapped_echo_is_right(welcome.mapped_echo)) return fail("the peer does not see the memory of the pair");
-  bell_ = std::make_unique<Doorbell>(Doorbell::attach(std::move(message.fds[0]), std::move(message.fds[1])));
+  if (!proof_->mapped_echo_is_right(welcome.mapped_echo))
+    return fail("the peer does not see the memory of the pair");
+  bell_ = std::make_unique<Doorbell>(
+      Doorbell::attach(std::move(message.fds[0]), std::move(message.fds[1])));
   Handshake body = base(Role::kUnix);
   body.mapped_echo = proof_->read_mapped();
   if (context_.settings.single_copy && (welcome.flags & kFlagSingleCopy) != 0 &&

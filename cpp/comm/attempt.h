@@ -14,14 +14,15 @@ namespace distos_coll {
 class Attempt {
  public:
   enum class State {
-    kConnecting,      // control connection (the only one for Unix)
+    kConnecting,  // control connection (the only one for Unix)
     kWelcome,
     kDataConnecting,  // TCP only
     kDataWelcome,
-    kCommitted,       // our commit is on its way: the accepter may have made the peer, so there is no way back
-    kEstablished,     // take() it
-    kRetry,           // the listener's queue is full for the moment
-    kFailed,          // why() says how
+    kCommitted,    // our commit is on its way: the accepter may have made the peer, so there is no
+                   // way back
+    kEstablished,  // take() it
+    kRetry,        // the listener's queue is full for the moment
+    kFailed,       // why() says how
   };
 
   // address: null for the Unix socket.
@@ -40,7 +41,9 @@ class Attempt {
   Established take();
 
  private:
-  bool connecting() const { return state_ == State::kConnecting || state_ == State::kDataConnecting; }
+  bool connecting() const {
+    return state_ == State::kConnecting || state_ == State::kDataConnecting;
+  }
   void connect_unix();
   void connect_tcp();
   void on_connected();

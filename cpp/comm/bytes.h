@@ -9,7 +9,8 @@
 
 namespace distos_coll {
 
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the wire is little-endian and so are all supported hosts");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+              "the wire is little-endian and so are all supported hosts");
 
 class ByteWriter {
  public:

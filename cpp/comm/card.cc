@@ -24,10 +24,11 @@ bool printable(const std::string& text) {
 }
 
 [[noreturn]] void reject(const char* what) {
-  throw Error(Code::kInvalid,
-              strf("a peer's card is invalid: %s. Every rank must run the same version of distos_coll, "
-                   "and nothing else may write under its keys of the store",
-                   what));
+  throw Error(
+      Code::kInvalid,
+      strf("a peer's card is invalid: %s. Every rank must run the same version of distos_coll, "
+           "and nothing else may write under its keys of the store",
+           what));
 }
 
 }  // namespace

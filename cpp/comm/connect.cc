@@ -8,7 +8,8 @@
 
 namespace distos_coll {
 
-std::vector<std::shared_ptr<Peer>> RuntimeImpl::connect(const std::vector<PeerCard>& cards, int64_t deadline_ns) {
+std::vector<std::shared_ptr<Peer>> RuntimeImpl::connect(const std::vector<PeerCard>& cards,
+                                                        int64_t deadline_ns) {
   check_usable();
   std::unique_lock lock(mutex_);
   // An attempt that fails while we wait is an answer; one that failed before we asked is not.
@@ -18,13 +19,16 @@ std::vector<std::shared_ptr<Peer>> RuntimeImpl::connect(const std::vector<PeerCa
     if (card.uid == card_.uid) continue;
     const Known& known = known_[card.uid];
     failures_before[card.uid] = known.failures;
-    if (known.peer == nullptr && known.ended == PeerState::kAlive && card_.uid < card.uid) to_open.push_back(card);
+    if (known.peer == nullptr && known.ended == PeerState::kAlive && card_.uid < card.uid)
+      to_open.push_back(card);
   }
   lock.unlock();
   if (!to_open.empty()) {
-    reactor_->post([this, to_open, deadline_ns] {
+    // Attempts end a little before we stop waiting, so that their reasons are in our error.
+    const int64_t margin = std::clamp<int64_t>((deadline_ns - now_ns()) / 10, 0, kSecondNs / 5);
+    reactor_->post([this, to_open, until = deadline_ns - margin] {
       for (const PeerCard& card : to_open) {
-        if (refusal(card.uid).empty()) opener_.open(card, deadline_ns);
+        if (refusal(card.uid).empty()) opener_.open(card, until);
       }
     });
   }
@@ -35,14 +39,17 @@ std::vector<std::shared_ptr<Peer>> RuntimeImpl::connect(const std::vector<PeerCa
     if (card.uid == card_.uid) return Answer::kPeer;
     const Known& known = known_[card.uid];
     if (known.peer != nullptr) return Answer::kPeer;
-    const bool failed = known.ended != PeerState::kAlive || known.failures != failures_before[card.uid];
+    const bool failed =
+        known.ended != PeerState::kAlive || known.failures != failures_before[card.uid];
     return failed ? Answer::kFailure : Answer::kPending;
   };
   const auto all_answered = [&] {
-    return shut_down_ ||
-           std::none_of(cards.begin(), cards.end(), [&](const auto& card) { return answer(card) == Answer::kPending; });
+    return shut_down_ || std::none_of(cards.begin(), cards.end(), [&](const auto& card) {
+             return answer(card) == Answer::kPending;
+           });
   };
-  // In slices: now_ns() and the condition variable's clock are both monotonic, but only one of them is ours.
+  // In slices: now_ns() and the condition variable's clock are both monotonic, but only one of them
+  // is ours.
   while (!all_answered() && now_ns() < deadline_ns) {
     const int64_t left = std::min<int64_t>(deadline_ns - now_ns(), kSecondNs);
     changed_.wait_for(lock, std::chrono::nanoseconds(std::max<int64_t>(left, 0)));
@@ -52,28 +59,35 @@ std::vector<std::shared_ptr<Peer>> RuntimeImpl::connect(const std::vector<PeerCa
   std::vector<std::shared_ptr<Peer>> peers;
   std::string failed;
   int n_failed = 0;
+  Code code = Code::kTimeout;
   for (const PeerCard& card : cards) {
     if (answer(card) == Answer::kPeer) {
       peers.push_back(card.uid == card_.uid ? nullptr : known_[card.uid].peer);
       continue;
     }
     ++n_failed;
+    if (answer(card) == Answer::kFailure) code = Code::kSystem;
     failed += "\n  " + failure_text(card, card_.uid < card.uid);
   }
   if (n_failed == 0) return peers;
-  throw Error(Code::kSystem, strf("could not connect to %d of %zu processes:%s", n_failed, cards.size(), failed.c_str()));
+  throw Error(code, strf("could not connect to %d of %zu processes:%s", n_failed, cards.size(),
+                         failed.c_str()));
 }
 
 std::string RuntimeImpl::failure_text(const PeerCard& card, bool opens) const {
   const std::string who = describe_process(card);
   const auto found = known_.find(card.uid);
   const Known* known = found == known_.end() ? nullptr : &found->second;
-  if (known != nullptr && known->ended != PeerState::kAlive) return who + " has ended: " + known->end_why;
+  if (known != nullptr && known->ended != PeerState::kAlive)
+    return who + " has ended: " + known->end_why;
   std::string text = who + ": ";
   if (opens) {
-    text += known == nullptr || known->reasons.empty() ? "not reached before the deadline" : "not reached";
+    text += known == nullptr || known->reasons.empty() ? "not reached before the deadline"
+                                                       : "not reached";
   } else {
-    text += "it did not connect to this process before the deadline (of a pair, the process with the smaller uid opens)";
+    text +=
+        "it did not connect to this process before the deadline (of a pair, the process with the "
+        "smaller uid opens)";
   }
   if (known != nullptr) {
     for (const std::string& reason : known->reasons) text += "; " + reason;
@@ -100,10 +114,12 @@ std::string RuntimeImpl::describe() const {
   const int64_t dropped_connections = accepter_.dropped();
   const int64_t dropped_frames = dropped_frames_.load(std::memory_order_relaxed);
   if (dropped_connections > 0) {
-    text += strf("%lld connections were dropped during their handshake\n", static_cast<long long>(dropped_connections));
+    text += strf("%lld connections were dropped during their handshake\n",
+                 static_cast<long long>(dropped_connections));
   }
   if (dropped_frames > 0) {
-    text += strf("%lld frames came for groups that are closed here\n", static_cast<long long>(dropped_frames));
+    text += strf("%lld frames came for groups that are closed here\n",
+                 static_cast<long long>(dropped_frames));
   }
   return text;
 }

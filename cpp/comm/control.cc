@@ -23,7 +23,8 @@ std::string errno_text(const char* what, int error) {
 
 constexpr size_t kAncillaryBytes = CMSG_SPACE(sizeof(int) * kMaxMessageFds);
 
-// Takes every descriptor that came with a packet, so that none leaks even from a packet that is dropped.
+// Takes every descriptor that came with a packet, so that none leaks even from a packet that is
+// dropped.
 std::vector<Fd> take_fds(msghdr* header) {
   std::vector<Fd> fds;
   for (cmsghdr* each = CMSG_FIRSTHDR(header); each != nullptr; each = CMSG_NXTHDR(header, each)) {
@@ -114,8 +115,8 @@ bool ControlChannel::read_packets(const std::function<bool(Message)>& on_message
     }
     if (got < 0) {
       if (errno == EINTR) continue;
-      // The peer closed before it had read everything from us. Linux reports that once, ahead of the packets which the
-      // peer had sent before, such as its goodbye.
+      // The peer closed before it had read everything from us. Linux reports that once, ahead of
+      // the packets which the peer had sent before, such as its goodbye.
       if (errno == ECONNRESET && resets++ < 3) continue;
       return would_block(errno) || fail(errno_text("receiving", errno));
     }
@@ -131,8 +132,9 @@ bool ControlChannel::read_packets(const std::function<bool(Message)>& on_message
     }
     if ((header.msg_flags & MSG_CTRUNC) != 0) {
       // Whoever needs the descriptor fails with its own sentence; the connection is still good.
-      log(LogLevel::kError, "a descriptor from another process was lost: this process has too many files open; raise "
-                            "the limit (ulimit -n)");
+      log(LogLevel::kError,
+          "a descriptor from another process was lost: this process has too many files open; raise "
+          "the limit (ulimit -n)");
     }
     message.fds = std::move(fds);
     if (!on_message(std::move(message))) return true;
@@ -147,7 +149,8 @@ bool ControlChannel::read_stream(const std::function<bool(Message)>& on_message)
       Message message;
       size_t used = 0;
       std::string why;
-      const ParseResult result = parse_message(in_.data(), in_.size(), max_payload_, &message, &used, &why);
+      const ParseResult result =
+          parse_message(in_.data(), in_.size(), max_payload_, &message, &used, &why);
       if (result == ParseResult::kInvalid) return fail(why);
       if (result == ParseResult::kIncomplete) break;
       in_.erase(0, used);
@@ -158,7 +161,8 @@ bool ControlChannel::read_stream(const std::function<bool(Message)>& on_message)
       if (errno == EINTR) continue;
       return would_block(errno) || fail(errno_text("receiving", errno));
     }
-    if (got == 0) return in_.empty() ? false : fail("the connection ended in the middle of a message");
+    if (got == 0)
+      return in_.empty() ? false : fail("the connection ended in the middle of a message");
     in_.append(chunk.data(), static_cast<size_t>(got));
   }
 }

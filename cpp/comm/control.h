@@ -1,4 +1,5 @@
-// A control connection: messages in and out over a non-blocking socket. Used by the control thread only.
+// A control connection: messages in and out over a non-blocking socket. Used by the control thread
+// only.
 #pragma once
 
 #include <deque>
@@ -13,7 +14,8 @@ namespace distos_coll {
 
 class ControlChannel {
  public:
-  // packets: the socket keeps message boundaries and passes descriptors (SOCK_SEQPACKET); else a stream.
+  // packets: the socket keeps message boundaries and passes descriptors (SOCK_SEQPACKET); else a
+  // stream.
   ControlChannel(Fd socket, bool packets) : socket_(std::move(socket)), packets_(packets) {}
 
   int fd() const { return socket_.get(); }
@@ -23,13 +25,15 @@ class ControlChannel {
   bool wants_write() const { return !out_.empty(); }
   size_t queued() const { return out_.size(); }
 
-  // Reads what has arrived and hands over whole messages, until `on_message` returns false or nothing is left. False
-  // once the connection has ended or is broken; error() is empty after an orderly end.
+  // Reads what has arrived and hands over whole messages, until `on_message` returns false or
+  // nothing is left. False once the connection has ended or is broken; error() is empty after an
+  // orderly end.
   bool read(const std::function<bool(Message)>& on_message);
   const std::string& error() const { return error_; }
   // From here on longer messages are accepted: the peer is no stranger any more.
   void trust() { max_payload_ = kMaxMessagePayload; }
-  // The bare socket, for a data connection after its handshake. Invalid if bytes beyond the handshake were read.
+  // The bare socket, for a data connection after its handshake. Invalid if bytes beyond the
+  // handshake were read.
   Fd release();
 
  private:

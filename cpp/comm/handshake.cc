@@ -29,7 +29,8 @@ std::string socket_address_text(int socket, bool peer_side) {
   sockaddr_storage address{};
   socklen_t bytes = sizeof address;
   auto* raw = reinterpret_cast<sockaddr*>(&address);
-  const int result = peer_side ? getpeername(socket, raw, &bytes) : getsockname(socket, raw, &bytes);
+  const int result =
+      peer_side ? getpeername(socket, raw, &bytes) : getsockname(socket, raw, &bytes);
   return result == 0 ? address_text(address) : "unknown address";
 }
 

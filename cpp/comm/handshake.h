@@ -1,5 +1,5 @@
-// How two processes become peers. Of a pair, the one with the smaller uid opens. On one host it tries the Unix socket
-// first:
+// How two processes become peers. Of a pair, the one with the smaller uid opens. On one host it
+// tries the Unix socket first:
 //
 //   opener                                   accepter
 //   hello   {card, fds: bell, event, pair} ->           maps, reads the opener's secrets
@@ -7,8 +7,9 @@
 //   commit  {echoes}                       ->           checks, makes the peer
 //           <- committed {single copy?}                 the opener makes the peer
 //
-// Else TCP, two connections to the same address: control (hello, welcome), then data (hello, welcome), then commit and
-// committed on control. Everything runs on the control thread as state machines; nothing blocks.
+// Else TCP, two connections to the same address: control (hello, welcome), then data (hello,
+// welcome), then commit and committed on control. Everything runs on the control thread as state
+// machines; nothing blocks.
 #pragma once
 
 #include <cstdint>
@@ -56,8 +57,9 @@ class Accepter {
   explicit Accepter(HandshakeContext& context);
   ~Accepter();
 
-  // Opens the listeners and fills unix_name and addresses of *card. Returns the addresses not offered, with reasons.
-  // Throws Error(kSystem) naming them if no way to reach this process is left.
+  // Opens the listeners and fills unix_name and addresses of *card. Returns the addresses not
+  // offered, with reasons. Throws Error(kSystem) naming them if no way to reach this process is
+  // left.
   std::vector<std::string> listen(const Settings& settings, PeerCard* card);
   // After listen(), from the control thread on.
   void start();

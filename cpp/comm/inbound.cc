@@ -44,9 +44,11 @@ void Inbound::read() {
     }
     return state_ == State::kCommit;
   });
-  // What the peer says after its commit is read by whoever serves the connection next, its end included.
+  // What the peer says after its commit is read by whoever serves the connection next, its end
+  // included.
   if (!open && state_ != State::kEstablished) {
-    fail(channel_->error().empty() ? "the connection ended during the handshake" : channel_->error());
+    fail(channel_->error().empty() ? "the connection ended during the handshake"
+                                   : channel_->error());
   }
 }
 
@@ -55,9 +57,11 @@ void Inbound::on_hello(Message message) {
   std::optional<Handshake> hello = decode_handshake(message.payload, &why);
   if (!hello) return reject(why);
   if (hello->to != context_.own.uid) {
-    return reject("another process answers at this address (wrong uid): " + describe_process(context_.own));
+    return reject("another process answers at this address (wrong uid): " +
+                  describe_process(context_.own));
   }
-  if ((hello->role == Role::kUnix) != is_unix_) return reject("the hello is for another kind of connection");
+  if ((hello->role == Role::kUnix) != is_unix_)
+    return reject("the hello is for another kind of connection");
   if (hello->role == Role::kTcpData) {
     hello_ = std::move(hello);
     state_ = State::kData;
@@ -67,8 +71,10 @@ void Inbound::on_hello(Message message) {
     card_ = PeerCard::decode(hello->card.data(), hello->card.size());
     if (card_.uid != hello->from) return reject("the card in the hello is of another process");
     // Otherwise both could open, and neither would know which connection to keep.
-    if (!(hello->from < hello->to)) return reject("the process with the smaller uid opens connections");
-    if (const std::string refusal = context_.refusal(hello->from); !refusal.empty()) return reject(refusal);
+    if (!(hello->from < hello->to))
+      return reject("the process with the smaller uid opens connections");
+    if (const std::string refusal = context_.refusal(hello->from); !refusal.empty())
+      return reject(refusal);
     hello_ = std::move(hello);
     if (is_unix_) {
       welcome_unix(std::move(message));
@@ -90,12 +96,14 @@ Handshake Inbound::reply() const {
 }
 
 void Inbound::welcome_unix(Message message) {
-  if (message.fds.size() != kMaxMessageFds) return reject("the hello came without its three descriptors");
+  if (message.fds.size() != kMaxMessageFds)
+    return reject("the hello came without its three descriptors");
   const UnixPeer peer = identify_unix_peer(channel_->fd());
   if (!peer.same_user) return reject(strf("it belongs to another user (%u)", peer.user));
   pid_ = peer.pid;
   pidfd_ = open_pidfd(pid_);
-  bell_ = std::make_unique<Doorbell>(Doorbell::attach(std::move(message.fds[0]), std::move(message.fds[1])));
+  bell_ = std::make_unique<Doorbell>(
+      Doorbell::attach(std::move(message.fds[0]), std::move(message.fds[1])));
   proof_ = MappedProof::attach(message.fds[2], hello_->ring_bytes);
 
   Handshake body = reply();
@@ -121,24 +129,28 @@ void Inbound::welcome_tcp() {
 }
 
 bool Inbound::expects(const Handshake& data_hello) const {
-  return state_ == State::kCommit && !is_unix_ && !data_socket_.valid() && hello_->from == data_hello.from &&
-         hello_->nonce == data_hello.nonce;
+  return state_ == State::kCommit && !is_unix_ && !data_socket_.valid() &&
+         hello_->from == data_hello.from && hello_->nonce == data_hello.nonce;
 }
 
 void Inbound::adopt(Inbound& data) {
   data.channel_->queue(handshake_message(MessageType::kWelcome, reply()));
-  if (!data.channel_->flush() || data.channel_->wants_write()) return fail("the data connection broke at once");
+  if (!data.channel_->flush() || data.channel_->wants_write())
+    return fail("the data connection broke at once");
   data_socket_ = data.channel_->release();
   if (!data_socket_.valid()) fail("bytes followed the hello of the data connection");
 }
 
 void Inbound::on_commit(const Handshake& commit) {
-  if (commit.from != hello_->from || commit.nonce != hello_->nonce) return reject("the commit is of another handshake");
+  if (commit.from != hello_->from || commit.nonce != hello_->nonce)
+    return reject("the commit is of another handshake");
   // It may have become a peer in the meantime, by another connection.
-  if (const std::string refusal = context_.refusal(hello_->from); !refusal.empty()) return reject(refusal);
+  if (const std::string refusal = context_.refusal(hello_->from); !refusal.empty())
+    return reject(refusal);
   Handshake body = reply();
   if (is_unix_) {
-    if (!proof_->mapped_echo_is_right(commit.mapped_echo)) return reject("it does not see the memory of the pair");
+    if (!proof_->mapped_echo_is_right(commit.mapped_echo))
+      return reject("it does not see the memory of the pair");
     single_copy_ = single_copy_ && (commit.flags & kFlagSingleCopy) != 0 &&
                    proof_->private_echo_is_right(commit.private_echo);
     if (single_copy_) body.flags |= kFlagSingleCopy;

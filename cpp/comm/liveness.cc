@@ -14,10 +14,11 @@ namespace distos_coll {
 namespace {
 
 constexpr int64_t kMs = 1'000'000;
-// A peer that reads no control messages for so long is as good as dead, and our memory is not endless.
+// A peer that reads no control messages for so long is as good as dead, and our memory is not
+// endless.
 constexpr size_t kMaxQueued = 16'384;
-// Between hosts the data connection may lag behind the control connection. A departing peer waits up to a second for its
-// data to be taken; after a death only what is on the wire can still come.
+// Between hosts the data connection may lag behind the control connection. A departing peer waits
+// up to a second for its data to be taken; after a death only what is on the wire can still come.
 constexpr int64_t kDataAfterGoodbyeNs = 1'000 * kMs;
 constexpr int64_t kDataAfterDeathNs = 50 * kMs;
 // A broken data link usually means that the control connection is about to tell why.
@@ -32,14 +33,17 @@ bool silence_is_death(int64_t silent_ns, int64_t tick_gap_ns, int64_t heartbeat_
 }
 
 Liveness::Liveness(Reactor& reactor, int64_t heartbeat_ms, Events events)
-    : reactor_(reactor), heartbeat_ns_(std::max<int64_t>(heartbeat_ms, 1) * kMs), events_(std::move(events)) {}
+    : reactor_(reactor),
+      heartbeat_ns_(std::max<int64_t>(heartbeat_ms, 1) * kMs),
+      events_(std::move(events)) {}
 
 Liveness::Session* Liveness::find(const PeerUid& uid) {
   const auto found = sessions_.find(uid);
   return found == sessions_.end() ? nullptr : &found->second;
 }
 
-void Liveness::add(const std::shared_ptr<PeerImpl>& peer, std::unique_ptr<ControlChannel> control, Fd pidfd) {
+void Liveness::add(const std::shared_ptr<PeerImpl>& peer, std::unique_ptr<ControlChannel> control,
+                   Fd pidfd) {
   const PeerUid uid = peer->card().uid;
   Session& session = sessions_[uid];
   session.peer = peer;
@@ -47,9 +51,11 @@ void Liveness::add(const std::shared_ptr<PeerImpl>& peer, std::unique_ptr<Contro
   session.control->trust();
   session.pidfd = std::move(pidfd);
   session.last_heard_ns = reactor_.now();
-  session.socket = reactor_.watch(session.control->fd(), EPOLLIN, [this, uid](uint32_t e) { on_socket(uid, e); });
+  session.socket = reactor_.watch(session.control->fd(), EPOLLIN,
+                                  [this, uid](uint32_t e) { on_socket(uid, e); });
   if (session.pidfd.valid()) {
-    session.pid = reactor_.watch(session.pidfd.get(), EPOLLIN, [this, uid](uint32_t) { on_process_ended(uid); });
+    session.pid = reactor_.watch(session.pidfd.get(), EPOLLIN,
+                                 [this, uid](uint32_t) { on_process_ended(uid); });
   }
   if (is_tcp(*peer) && tick_ == 0) {
     last_tick_ns_ = reactor_.now();
@@ -84,8 +90,9 @@ void Liveness::on_socket(const PeerUid& uid, uint32_t events) {
     // A departing peer waits for its data to be taken, so do not wait for its end in turn.
     if (!open || session->goodbye) {
       const std::string& error = session->control->error();
-      end(*session, error.empty() ? "its control connection ended without a goodbye"
-                                  : "its control connection failed without a goodbye (" + error + ")");
+      end(*session, error.empty()
+                        ? "its control connection ended without a goodbye"
+                        : "its control connection failed without a goodbye (" + error + ")");
       return;
     }
   }
@@ -163,7 +170,8 @@ void Liveness::on_tick() {
   }
   for (const PeerUid& uid : silent) {
     Session& session = *find(uid);
-    end(session, strf("no heartbeat for %.1f s", static_cast<double>(now - session.last_heard_ns) / 1e9));
+    end(session,
+        strf("no heartbeat for %.1f s", static_cast<double>(now - session.last_heard_ns) / 1e9));
   }
 }
 
@@ -180,9 +188,10 @@ void Liveness::end(Session& session, const std::string& why) {
   session.end_state = session.goodbye ? PeerState::kLeft : PeerState::kDead;
   if (session.goodbye && is_tcp(*session.peer)) acknowledge_now(session.control->fd());
   const std::string who = describe_process(session.peer->card());
-  session.end_why = session.goodbye              ? who + " left"
-                    : session.last_words.empty() ? who + ": " + why
-                                                 : who + " gave up the connection: " + session.last_words;
+  session.end_why = session.goodbye ? who + " left"
+                    : session.last_words.empty()
+                        ? who + ": " + why
+                        : who + " gave up the connection: " + session.last_words;
   // Not from inside the caller, which may still use the session.
   const PeerUid uid = session.peer->card().uid;
   reactor_.at(reactor_.now(), [this, uid] {
@@ -239,7 +248,8 @@ bool Liveness::flushed() {
     int unsent = 0;
     const bool sent = session.control->flush() ? !session.control->wants_write() : true;
     // Unacknowledged bytes could be lost to the reset that closing with unread input sends.
-    const bool taken = !is_tcp(*session.peer) || ioctl(session.control->fd(), SIOCOUTQ, &unsent) != 0 || unsent == 0;
+    const bool taken = !is_tcp(*session.peer) ||
+                       ioctl(session.control->fd(), SIOCOUTQ, &unsent) != 0 || unsent == 0;
     all = all && sent && taken && session.peer->link().flushed();
   }
   return all;

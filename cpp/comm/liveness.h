@@ -1,8 +1,9 @@
-// Serves the control connections of established peers and decides who is alive. Control thread only.
+// Serves the control connections of established peers and decides who is alive. Control thread
+// only.
 //
-// Evidence of an end: a readable pidfd (host), silence for six heartbeats (between hosts), the end of the control
-// connection, a data link that broke. A goodbye read before the end makes it a departure, else it is a death. What the
-// peer had sent before is delivered first.
+// Evidence of an end: a readable pidfd (host), silence for six heartbeats (between hosts), the end
+// of the control connection, a data link that broke. A goodbye read before the end makes it a
+// departure, else it is a death. What the peer had sent before is delivered first.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,8 @@ namespace distos_coll {
 
 inline constexpr int kMissedHeartbeats = 6;
 
-// Pure. `tick_gap_ns` is the time between the last two looks at the clock: after a stall of our own (a stopped or starved
-// process) silence proves nothing, since it is we who did not listen.
+// Pure. `tick_gap_ns` is the time between the last two looks at the clock: after a stall of our own
+// (a stopped or starved process) silence proves nothing, since it is we who did not listen.
 bool silence_is_death(int64_t silent_ns, int64_t tick_gap_ns, int64_t heartbeat_ns);
 
 class Liveness {
@@ -33,7 +34,8 @@ class Liveness {
 
   Liveness(Reactor& reactor, int64_t heartbeat_ms, Events events);
 
-  void add(const std::shared_ptr<PeerImpl>& peer, std::unique_ptr<ControlChannel> control, Fd pidfd);
+  void add(const std::shared_ptr<PeerImpl>& peer, std::unique_ptr<ControlChannel> control,
+           Fd pidfd);
   // Sends what is in the peer's outbox.
   void flush(const PeerUid& uid);
   // Its data link failed, as somebody who polled it noticed.

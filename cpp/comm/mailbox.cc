@@ -12,7 +12,8 @@ constexpr size_t kMaxEarly = 4096;
 
 void Mailbox::hand_over(CommEvents& events, Message message) {
   Fd fd = message.fds.empty() ? Fd() : std::move(message.fds.front());
-  events.on_control(message.source, static_cast<ControlKind>(message.kind), message.payload, std::move(fd));
+  events.on_control(message.source, static_cast<ControlKind>(message.kind), message.payload,
+                    std::move(fd));
 }
 
 void Mailbox::deliver(Message message) {
@@ -24,7 +25,9 @@ void Mailbox::deliver(Message message) {
   }
   if (closed_.count(message.comm) != 0) return;
   if (early_.size() >= kMaxEarly) {
-    log(LogLevel::kError, "%zu control messages wait for groups that this process has not created; dropping the oldest",
+    log(LogLevel::kError,
+        "%zu control messages wait for groups that this process has not created; dropping the "
+        "oldest",
         early_.size());
     early_.pop_front();
   }

@@ -1,5 +1,5 @@
-// Control messages and losses on their way to communicators: kept for those that have not registered yet, in order,
-// and dropped for those that have gone. Control thread only.
+// Control messages and losses on their way to communicators: kept for those that have not
+// registered yet, in order, and dropped for those that have gone. Control thread only.
 #pragma once
 
 #include <cstdint>

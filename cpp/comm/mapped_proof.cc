@@ -17,7 +17,8 @@ uint64_t random_u64() {
   uint64_t value = 0;
   // Never zero, which is what fresh memory and an absent echo hold.
   while (value == 0) {
-    if (getrandom(&value, sizeof value, 0) != sizeof value && errno != EINTR) throw_errno("getrandom", errno);
+    if (getrandom(&value, sizeof value, 0) != sizeof value && errno != EINTR)
+      throw_errno("getrandom", errno);
   }
   return value;
 }
@@ -25,14 +26,16 @@ uint64_t random_u64() {
 UnixPeer identify_unix_peer(int socket) {
   ucred credentials{};
   socklen_t bytes = sizeof credentials;
-  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &bytes) != 0) throw_errno("SO_PEERCRED", errno);
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &bytes) != 0)
+    throw_errno("SO_PEERCRED", errno);
   return {credentials.pid, credentials.uid, credentials.uid == geteuid()};
 }
 
 Fd open_pidfd(int64_t pid) {
   // Within one process (ranks as threads) it would fire only when nobody is left to see it.
   if (pid <= 0 || pid == getpid()) return Fd();
-  return open_fd([&] { return static_cast<int>(syscall(SYS_pidfd_open, static_cast<pid_t>(pid), 0)); });
+  return open_fd(
+      [&] { return static_cast<int>(syscall(SYS_pidfd_open, static_cast<pid_t>(pid), 0)); });
 }
 
 MappedProof::MappedProof(Mapping pair, size_t ring_bytes, int side)
@@ -45,7 +48,8 @@ MappedProof::MappedProof(Mapping pair, size_t ring_bytes, int side)
 }
 
 MappedProof MappedProof::create(size_t ring_bytes, Fd* memory) {
-  return MappedProof(Mapping::create("distos_coll_pair", pair_bytes(ring_bytes), memory), ring_bytes, 0);
+  return MappedProof(Mapping::create("distos_coll_pair", pair_bytes(ring_bytes), memory),
+                     ring_bytes, 0);
 }
 
 MappedProof MappedProof::attach(const Fd& memory, size_t ring_bytes) {
@@ -55,14 +59,17 @@ MappedProof MappedProof::attach(const Fd& memory, size_t ring_bytes) {
   return MappedProof(Mapping::attach(memory, pair_bytes(ring_bytes)), ring_bytes, 1);
 }
 
-uint64_t MappedProof::read_mapped() const { return page()->nonce[1 - side_].load(std::memory_order_acquire); }
+uint64_t MappedProof::read_mapped() const {
+  return page()->nonce[1 - side_].load(std::memory_order_acquire);
+}
 
 std::optional<uint64_t> MappedProof::read_private(int64_t pid, uint64_t address) const {
   if (pid <= 0) return std::nullopt;
   uint64_t secret = 0;
   const iovec local{&secret, sizeof secret};
   const iovec remote{reinterpret_cast<void*>(address), sizeof secret};
-  if (process_vm_readv(static_cast<pid_t>(pid), &local, 1, &remote, 1, 0) != sizeof secret) return std::nullopt;
+  if (process_vm_readv(static_cast<pid_t>(pid), &local, 1, &remote, 1, 0) != sizeof secret)
+    return std::nullopt;
   return secret;
 }
 

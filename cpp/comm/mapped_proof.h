@@ -1,6 +1,6 @@
-// Proof that two processes share memory, and that they can read each other's: each side writes one secret into the
-// pair's pages and keeps another in its private memory; who echoes a secret has read it. Nothing is inferred from host
-// names or namespaces.
+// Proof that two processes share memory, and that they can read each other's: each side writes one
+// secret into the pair's pages and keeps another in its private memory; who echoes a secret has
+// read it. Nothing is inferred from host names or namespaces.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +18,8 @@ uint64_t random_u64();
 
 // Who is at the other end of a Unix socket, by the kernel's word.
 struct UnixPeer {
-  int64_t pid = 0;  // as seen from here; 0 when the kernel has no number for it in our pid namespace
+  int64_t pid =
+      0;  // as seen from here; 0 when the kernel has no number for it in our pid namespace
   uint32_t user = 0;
   bool same_user = false;
 };

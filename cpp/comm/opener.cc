@@ -11,7 +11,8 @@ namespace {
 constexpr int kRounds = 3;
 constexpr int64_t kRoundPauseNs = 200'000'000;
 constexpr int64_t kRetryNs = 5'000'000;
-// A process on this host that is merely slow must not end up on TCP, so the Unix socket gets more patience.
+// A process on this host that is merely slow must not end up on TCP, so the Unix socket gets more
+// patience.
 constexpr int64_t kMaxUnixTimeoutNs = 30 * kSecondNs;
 
 }  // namespace
@@ -38,7 +39,8 @@ class Outbound {
   Attempt* attempt() { return attempt_.get(); }
   bool exhausted() const { return exhausted_; }
   std::vector<std::string> failures() const {
-    if (ways_.empty()) return {"no transport is left: shared memory or TCP is switched off on one of the two sides"};
+    if (ways_.empty())
+      return {"no transport is left: shared memory or TCP is switched off on one of the two sides"};
     std::vector<std::string> out;
     for (size_t i = 0; i < reasons_.size(); ++i) {
       if (!reasons_[i].empty()) out.push_back(reasons_[i]);
@@ -83,7 +85,8 @@ void Outbound::unwatch() {
 
 void Outbound::set_timer(int64_t when_ns) {
   context_.reactor.cancel(timer_);
-  timer_ = context_.reactor.at(when_ns, [opener = &opener_, uid = card_.uid] { opener->expire(uid); });
+  timer_ =
+      context_.reactor.at(when_ns, [opener = &opener_, uid = card_.uid] { opener->expire(uid); });
 }
 
 void Outbound::next() {
@@ -108,8 +111,9 @@ void Outbound::begin() {
   reasons_.resize(ways_.size());
   attempt_ = std::make_unique<Attempt>(context_, card_, address);
   const int64_t left = std::max<int64_t>(deadline_ns_ - now(), 0);
-  const int64_t patience =
-      address == nullptr ? std::clamp(left / 2, kCandidateTimeoutNs, kMaxUnixTimeoutNs) : kCandidateTimeoutNs;
+  const int64_t patience = address == nullptr
+                               ? std::clamp(left / 2, kCandidateTimeoutNs, kMaxUnixTimeoutNs)
+                               : kCandidateTimeoutNs;
   way_deadline_ns_ = now() + std::min(patience, left);
   attempt_->start();
 }
@@ -147,9 +151,9 @@ void Outbound::give_up_way() {
 
 void Outbound::watch() {
   context_.reactor.unwatch(std::exchange(watch_, 0));
-  watch_ = context_.reactor.watch(attempt_->fd(), attempt_->events(), [opener = &opener_, uid = card_.uid](uint32_t events) {
-    opener->step(uid, events);
-  });
+  watch_ = context_.reactor.watch(
+      attempt_->fd(), attempt_->events(),
+      [opener = &opener_, uid = card_.uid](uint32_t events) { opener->step(uid, events); });
   set_timer(attempt_->state() == Attempt::State::kCommitted ? deadline_ns_ : way_deadline_ns_);
 }
 

@@ -26,11 +26,12 @@ std::string PeerImpl::why() const {
   return why_;
 }
 
-void PeerImpl::send_control(uint64_t comm, uint32_t source, ControlKind kind, const std::string& payload, int fd) {
+void PeerImpl::send_control(uint64_t comm, uint32_t source, ControlKind kind,
+                            const std::string& payload, int fd) {
   if (in_forked_child()) return;
   if (payload.size() > kMaxMessagePayload) {
-    throw Error(Code::kInvalid, strf("a control message of %zu bytes is too long; the limit is %zu", payload.size(),
-                                     kMaxMessagePayload));
+    throw Error(Code::kInvalid, strf("a control message of %zu bytes is too long; the limit is %zu",
+                                     payload.size(), kMaxMessagePayload));
   }
   Message message;
   message.kind = static_cast<uint16_t>(kind);
@@ -38,7 +39,8 @@ void PeerImpl::send_control(uint64_t comm, uint32_t source, ControlKind kind, co
   message.comm = comm;
   message.payload = payload;
   if (fd >= 0) {
-    if (!mapped()) throw Error(Code::kInvalid, "descriptors can be passed to peers on this host only");
+    if (!mapped())
+      throw Error(Code::kInvalid, "descriptors can be passed to peers on this host only");
     Fd copy = open_fd([&] { return fcntl(fd, F_DUPFD_CLOEXEC, 0); });
     if (!copy.valid()) throw_errno("cannot duplicate a descriptor for a peer", errno);
     message.fds.push_back(std::move(copy));

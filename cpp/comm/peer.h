@@ -1,4 +1,5 @@
-// A peer as communicators see it. What serves its control connection is the control thread's (comm/liveness.h).
+// A peer as communicators see it. What serves its control connection is the control thread's
+// (comm/liveness.h).
 #pragma once
 
 #include <atomic>
@@ -20,7 +21,8 @@ namespace distos_coll {
 struct Established {
   PeerCard card;
   std::unique_ptr<ControlChannel> control;
-  std::unique_ptr<Doorbell> bell;     // mapped peers only; declared before the link, which points to it
+  std::unique_ptr<Doorbell>
+      bell;  // mapped peers only; declared before the link, which points to it
   std::unique_ptr<ManagedLink> link;
   bool single_copy = false;
   int64_t pid = -1;
@@ -34,7 +36,8 @@ std::string describe_process(const PeerCard& card);
 
 class PeerImpl final : public Peer {
  public:
-  // Takes everything of `parts` but control and pidfd. `wake` tells the control thread that the outbox is not empty.
+  // Takes everything of `parts` but control and pidfd. `wake` tells the control thread that the
+  // outbox is not empty.
   PeerImpl(Established&& parts, std::function<void()> wake);
 
   const PeerCard& card() const override { return card_; }
@@ -48,7 +51,8 @@ class PeerImpl final : public Peer {
   }
   PeerState state() const override { return state_.load(std::memory_order_acquire); }
   std::string why() const override;
-  void send_control(uint64_t comm, uint32_t source, ControlKind kind, const std::string& payload, int fd) override;
+  void send_control(uint64_t comm, uint32_t source, ControlKind kind, const std::string& payload,
+                    int fd) override;
 
   std::string describe() const;
 
@@ -71,8 +75,8 @@ class PeerImpl final : public Peer {
   std::atomic<PeerState> state_{PeerState::kAlive};
   std::atomic<bool> broken_reported_{false};
   mutable std::mutex mutex_;
-  std::string why_;                // guarded by mutex_
-  std::vector<Message> outbox_;    // guarded by mutex_
+  std::string why_;              // guarded by mutex_
+  std::vector<Message> outbox_;  // guarded by mutex_
 };
 
 }  // namespace distos_coll

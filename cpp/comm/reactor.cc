@@ -7,13 +7,28 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <exception>
 
 #include "core/clock.h"
+#include "core/log.h"
 #include "core/status.h"
 
 namespace distos_coll {
 namespace {
+
 constexpr Reactor::Token kWakeToken = 0;
+
+// An exception must not end the process: the thread serves every peer, and the others are still
+// well.
+template <typename Task>
+void guarded(const Task& task) {
+  try {
+    task();
+  } catch (const std::exception& error) {
+    log(LogLevel::kError, "the control thread could not finish a task: %s", error.what());
+  }
+}
+
 }  // namespace
 
 Reactor::Reactor() : now_(now_ns()) {
@@ -24,7 +39,8 @@ Reactor::Reactor() : now_(now_ns()) {
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.u64 = kWakeToken;
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) != 0) throw_errno("epoll_ctl", errno);
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) != 0)
+    throw_errno("epoll_ctl", errno);
 }
 
 Reactor::Token Reactor::watch(int fd, uint32_t events, Handler handler) {
@@ -43,7 +59,8 @@ void Reactor::change(Token token, uint32_t events) {
   epoll_event event{};
   event.events = events;
   event.data.u64 = token;
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, found->second.fd, &event) != 0) throw_errno("epoll_ctl", errno);
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, found->second.fd, &event) != 0)
+    throw_errno("epoll_ctl", errno);
   found->second.events = events;
 }
 
@@ -104,14 +121,14 @@ void Reactor::run_posted() {
     const std::lock_guard lock(mutex_);
     tasks.swap(posted_);
   }
-  for (auto& task : tasks) task();
+  for (auto& task : tasks) guarded(task);
 }
 
 void Reactor::run_timers() {
   while (!timers_.empty() && timers_.begin()->first.first <= now_) {
     auto node = timers_.extract(timers_.begin());
     timer_times_.erase(node.key().second);
-    node.mapped()();
+    guarded(node.mapped());
   }
 }
 
@@ -132,10 +149,10 @@ void Reactor::run() {
       const auto found = watches_.find(events[i].data.u64);
       if (found == watches_.end()) continue;  // unwatched by an earlier callback of this turn
       const std::shared_ptr<Handler> handler = found->second.handler;
-      (*handler)(events[i].events);
+      guarded([&] { (*handler)(events[i].events); });
     }
-    // After the sockets: what a timer concludes from silence must not overlook what has already arrived. A turn that
-    // filled its events may have left some for the next.
+    // After the sockets: what a timer concludes from silence must not overlook what has already
+    // arrived. A turn that filled its events may have left some for the next.
     if (n < static_cast<int>(events.size())) run_timers();
   }
 }

@@ -1,5 +1,5 @@
-// The control thread's loop: descriptors, timers and posted work, one callback at a time. All methods but post() and
-// stop() belong to the thread that runs it (or to nobody else before run()).
+// The control thread's loop: descriptors, timers and posted work, one callback at a time. All
+// methods but post() and stop() belong to the thread that runs it (or to nobody else before run()).
 #pragma once
 
 #include <cstdint>

@@ -25,12 +25,19 @@ constexpr int kLinksPerTurn = 64;
 constexpr int64_t kShutdownNs = kSecondNs;
 constexpr int64_t kShutdownTickNs = 1'000'000;
 
-// What this thread last saw of the doorbell before it looked for work. Rings in between must keep it from sleeping.
+// What this thread last saw of the doorbell before it looked for work. Rings in between must keep
+// it from sleeping.
 struct LastLook {
   const Runtime* runtime = nullptr;
   uint32_t sequence = 0;
 };
 thread_local LastLook t_last_look;
+
+// A look at the sockets is a system call, ten times the cost of a look at the rings; where there
+// are both, threads that spin look at the sockets in every fourth pass while nothing comes from
+// there.
+constexpr int kPassesWithoutTcp = 3;
+thread_local int t_passes_without_tcp = 0;
 
 std::string host_name() {
   char name[256] = "";
@@ -41,7 +48,8 @@ std::string host_name() {
 std::string boot_id(const std::string& hostname) {
   std::ifstream file("/proc/sys/kernel/random/boot_id");
   std::string id;
-  // Where /proc is masked, the name is the next best hint; memory is shared only after the handshake's proof anyway.
+  // Where /proc is masked, the name is the next best hint; memory is shared only after the
+  // handshake's proof anyway.
   return std::getline(file, id) && !id.empty() ? id : hostname;
 }
 
@@ -61,7 +69,8 @@ PeerCard make_card(const Settings& settings) {
 
 class Dispatcher final : public FrameSink {
  public:
-  Dispatcher(const LinkTable& table, std::atomic<int64_t>* dropped) : table_(table), dropped_(dropped) {}
+  Dispatcher(const LinkTable& table, std::atomic<int64_t>* dropped)
+      : table_(table), dropped_(dropped) {}
 
   void on_frame(const FrameHeader& header, const std::byte* payload) override {
     if (header.comm != comm_ || events_ == nullptr) {
@@ -87,11 +96,13 @@ class Dispatcher final : public FrameSink {
 std::shared_ptr<Runtime> Runtime::create(const Settings& settings) {
   if (in_forked_child()) {
     throw Error(Code::kUnsupported,
-                "this process was forked from one that uses distos_coll, and cannot use it itself: start workers with "
+                "this process was forked from one that uses distos_coll, and cannot use it itself: "
+                "start workers with "
                 "the spawn or forkserver method, or fork before the first group is made");
   }
   guard_against_fork();
-  // In a forked child the threads are gone and locks may be held by them for ever: nothing there may be destroyed.
+  // In a forked child the threads are gone and locks may be held by them for ever: nothing there
+  // may be destroyed.
   return std::shared_ptr<Runtime>(new RuntimeImpl(settings), [](RuntimeImpl* runtime) {
     if (!in_forked_child()) delete runtime;
   });
@@ -144,13 +155,15 @@ RuntimeImpl::RuntimeImpl(const Settings& settings)
     reactor->run();
   });
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  control_thread_ = thread_->get_id();
 }
 
 RuntimeImpl::~RuntimeImpl() { shutdown(); }
 
 void RuntimeImpl::check_usable() const {
   if (in_forked_child()) {
-    throw Error(Code::kUnsupported, "distos_coll cannot be used in a forked child; start workers with spawn");
+    throw Error(Code::kUnsupported,
+                "distos_coll cannot be used in a forked child; start workers with spawn");
   }
 }
 
@@ -159,10 +172,12 @@ void RuntimeImpl::check_usable() const {
 void RuntimeImpl::register_comm(uint64_t id, CommEvents* events) {
   check_usable();
   table_.update([&](LinkTable& table) {
-    const auto at = std::lower_bound(table.comms.begin(), table.comms.end(), id,
-                                     [](const auto& each, uint64_t wanted) { return each.first < wanted; });
+    const auto at =
+        std::lower_bound(table.comms.begin(), table.comms.end(), id,
+                         [](const auto& each, uint64_t wanted) { return each.first < wanted; });
     if (at != table.comms.end() && at->first == id) {
-      throw Error(Code::kInternal, strf("communicator %llx is registered twice", static_cast<unsigned long long>(id)));
+      throw Error(Code::kInternal, strf("communicator %llx is registered twice",
+                                        static_cast<unsigned long long>(id)));
     }
     table.comms.insert(at, {id, events});
   });
@@ -191,8 +206,14 @@ int RuntimeImpl::poll_links() {
     delivered += got;
     if (got == 0 && peer->link().broken()) report_broken(*peer);
   }
-  if (!table->tcp.empty()) delivered += poll_tcp(*table, sink);
-  return delivered;
+  if (table->tcp.empty()) return delivered;
+  if (t_passes_without_tcp > 0) {
+    --t_passes_without_tcp;
+    return delivered;
+  }
+  const int from_tcp = poll_tcp(*table, sink);
+  if (from_tcp == 0 && !table->shm.empty()) t_passes_without_tcp = kPassesWithoutTcp;
+  return delivered + from_tcp;
 }
 
 int RuntimeImpl::poll_tcp(const LinkTable& table, FrameSink& sink) {
@@ -209,8 +230,9 @@ int RuntimeImpl::poll_tcp(const LinkTable& table, FrameSink& sink) {
   const int n = epoll_wait(tcp_epoll_.get(), ready.data(), ready.size(), 0);
   for (int i = 0; i < n; ++i) {
     const uint64_t token = ready[i].data.u64;
-    const auto at = std::lower_bound(table.tcp.begin(), table.tcp.end(), token,
-                                     [](const auto& each, uint64_t wanted) { return each.token < wanted; });
+    const auto at =
+        std::lower_bound(table.tcp.begin(), table.tcp.end(), token,
+                         [](const auto& each, uint64_t wanted) { return each.token < wanted; });
     // Missing: the peer ended a moment ago.
     if (at != table.tcp.end() && at->token == token) poll_one(*at->peer);
   }
@@ -220,7 +242,8 @@ int RuntimeImpl::poll_tcp(const LinkTable& table, FrameSink& sink) {
 void RuntimeImpl::report_broken(PeerImpl& peer) {
   if (!peer.report_broken_once()) return;
   // A closed socket stays readable, and nobody could sleep.
-  if (peer.link().poll_fd() >= 0) epoll_ctl(tcp_epoll_.get(), EPOLL_CTL_DEL, peer.link().poll_fd(), nullptr);
+  if (peer.link().poll_fd() >= 0)
+    epoll_ctl(tcp_epoll_.get(), EPOLL_CTL_DEL, peer.link().poll_fd(), nullptr);
   reactor_->post([this, uid = peer.card().uid] { liveness_.link_broken(uid); });
 }
 
@@ -249,12 +272,15 @@ void RuntimeImpl::sleep(int64_t timeout_us, const std::function<bool()>& ready) 
       if (peer->link().wants_write()) fds.push_back({peer->link().poll_fd(), POLLOUT, 0});
     }
   }
+  // The look before and the look after a sleep miss nothing.
+  t_passes_without_tcp = 0;
   const bool looked = t_last_look.runtime == this;
   const uint32_t seen = t_last_look.sequence;
   bell_->sleep(timeout_us, fds.data(), static_cast<int>(fds.size()), [&] {
     return (looked && bell_->sequence() != seen) || links_have_frames() || ready();
   });
   t_last_look = {this, bell_->sequence()};
+  t_passes_without_tcp = 0;
 }
 
 // ---- Control thread
@@ -294,7 +320,8 @@ void RuntimeImpl::watch_data(uint64_t token, int fd) {
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.u64 = token;
-  // Without it only latency suffers: passes poll the links that have frames, and sleeps are bounded.
+  // Without it only latency suffers: passes poll the links that have frames, and sleeps are
+  // bounded.
   if (epoll_ctl(tcp_epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
     log(LogLevel::kError, "epoll_ctl for a data connection failed (errno %d)", errno);
   }
@@ -325,7 +352,9 @@ std::string RuntimeImpl::refusal(const PeerUid& uid) {
   const auto found = known_.find(uid);
   if (found == known_.end()) return "";
   if (found->second.peer != nullptr) return "these two processes are connected already";
-  return found->second.ended != PeerState::kAlive ? "the connection of these two processes has ended before" : "";
+  return found->second.ended != PeerState::kAlive
+             ? "the connection of these two processes has ended before"
+             : "";
 }
 
 void RuntimeImpl::drain(PeerImpl& peer) {
@@ -338,7 +367,7 @@ void RuntimeImpl::drain(PeerImpl& peer) {
 
 void RuntimeImpl::shutdown() {
   if (in_forked_child()) return;
-  if (thread_ != nullptr && thread_->get_id() == std::this_thread::get_id()) {
+  if (control_thread_ == std::this_thread::get_id()) {
     throw Error(Code::kInternal, "shutdown() was called from a callback of the control thread");
   }
   const std::lock_guard one_at_a_time(shutdown_mutex_);
@@ -374,7 +403,8 @@ void RuntimeImpl::begin_shutdown() {
 
 void RuntimeImpl::finish_shutdown(int64_t deadline_ns) {
   if (!liveness_.flushed() && reactor_->now() < deadline_ns) {
-    reactor_->at(reactor_->now() + kShutdownTickNs, [this, deadline_ns] { finish_shutdown(deadline_ns); });
+    reactor_->at(reactor_->now() + kShutdownTickNs,
+                 [this, deadline_ns] { finish_shutdown(deadline_ns); });
     return;
   }
   liveness_.close_all();

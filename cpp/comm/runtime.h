@@ -1,6 +1,6 @@
-// The process's side of communication: who the peers are, the links to them, how they are known to live. One per
-// process in production; tests make one per thread, so that ranks may be threads. A runtime knows nothing of
-// collectives: communicators register and are called back.
+// The process's side of communication: who the peers are, the links to them, how they are known to
+// live. One per process in production; tests make one per thread, so that ranks may be threads. A
+// runtime knows nothing of collectives: communicators register and are called back.
 #pragma once
 
 #include <array>
@@ -20,19 +20,20 @@ namespace distos_coll {
 
 using PeerUid = std::array<uint8_t, 16>;
 
-// What a process tells others about itself through the store: identity, where to knock. Encoded as bytes; decode
-// trusts nothing.
+// What a process tells others about itself through the store: identity, where to knock. Encoded as
+// bytes; decode trusts nothing.
 struct PeerCard {
   PeerUid uid{};
   int64_t pid = 0;
-  std::string hostname;                // for people
-  std::string host_id;                 // boot id + settings.host_id: a hint that memory might be shared, never a proof
-  std::string unix_name;               // abstract socket
+  std::string hostname;  // for people
+  std::string
+      host_id;  // boot id + settings.host_id: a hint that memory might be shared, never a proof
+  std::string unix_name;  // abstract socket
   struct Address {
     std::string interface, ip;
     uint16_t port = 0;
   };
-  std::vector<Address> addresses;      // TCP, best first
+  std::vector<Address> addresses;  // TCP, best first
 
   std::string encode() const;
   static PeerCard decode(const void* data, size_t bytes);  // throws Error(kInvalid)
@@ -42,24 +43,28 @@ enum class PeerState : int { kAlive = 0, kLeft, kDead };
 
 enum class ControlKind : uint16_t { kWindow = 1, kClose, kAbort };
 
-// Another process, or this one (a rank may have itself as a peer only in tests). Shared by communicators.
+// Another process, or this one (a rank may have itself as a peer only in tests). Shared by
+// communicators.
 class Peer {
  public:
   virtual ~Peer() = default;
   virtual const PeerCard& card() const = 0;
   virtual Link& link() = 0;
-  virtual bool mapped() const = 0;       // proved by handshake: fds passed, nonce read in each other's memory
+  virtual bool mapped()
+      const = 0;  // proved by handshake: fds passed, nonce read in each other's memory
   virtual bool single_copy() const = 0;  // proved: process_vm_readv of its nonce worked
   virtual int64_t pid() const = 0;       // as seen from here; for process_vm_readv
   virtual void ring() = 0;               // rings its doorbell if mapped
   virtual PeerState state() const = 0;
-  virtual std::string why() const = 0;   // "process 4711 on host a ended", "no heartbeat for 1.5 s"
-  // Queues a message on the control channel; fd is duplicated, and allowed for mapped peers only. Never blocks.
-  virtual void send_control(uint64_t comm, uint32_t source, ControlKind kind, const std::string& payload, int fd) = 0;
+  virtual std::string why() const = 0;  // "process 4711 on host a ended", "no heartbeat for 1.5 s"
+  // Queues a message on the control channel; fd is duplicated, and allowed for mapped peers only.
+  // Never blocks.
+  virtual void send_control(uint64_t comm, uint32_t source, ControlKind kind,
+                            const std::string& payload, int fd) = 0;
 };
 
-// What a communicator hears. Called from the control thread (frames: from whoever polls); must return soon and must not
-// call back into connect/register/unregister.
+// What a communicator hears. Called from the control thread (frames: from whoever polls); must
+// return soon and must not call back into connect/register/unregister.
 class CommEvents : public FrameSink {
  public:
   virtual void on_control(uint32_t source, ControlKind kind, const std::string& payload, Fd fd) = 0;
@@ -68,19 +73,25 @@ class CommEvents : public FrameSink {
 
 class Runtime {
  public:
-  // Starts listening and the control thread. Throws Error(kSystem) with the reason for every address that could not be used.
+  // Starts listening and the control thread. Throws Error(kSystem) with the reason for every
+  // address that could not be used.
   static std::shared_ptr<Runtime> create(const Settings& settings);
   virtual ~Runtime() = default;
 
   virtual const Settings& settings() const = 0;
   virtual const PeerCard& card() const = 0;
 
-  // Establishes (or finds) the links to these processes; the others must call it too, in any order. deadline_ns is on
-  // now_ns()'s clock. Throws Error naming, for each peer that failed, every address tried and why it was rejected.
-  virtual std::vector<std::shared_ptr<Peer>> connect(const std::vector<PeerCard>& cards, int64_t deadline_ns) = 0;
+  // Establishes (or finds) the links to these processes; the others must call it too, in any order.
+  // deadline_ns is on now_ns()'s clock. Throws Error naming, for each peer that failed, every
+  // address tried and why it was rejected (kTimeout if all that failed merely did not come in
+  // time). The result has the order of `cards`; null for this runtime's own card.
+  virtual std::vector<std::shared_ptr<Peer>> connect(const std::vector<PeerCard>& cards,
+                                                     int64_t deadline_ns) = 0;
 
-  // From here on the communicator hears its frames, control messages (those that came earlier are delivered first, in
-  // order) and losses. unregister returns only when no callback is running.
+  // From here on the communicator hears its frames, control messages (those that came earlier are
+  // delivered first, in order) and losses, those of before included. unregister returns only when
+  // no callback is running, of this or another communicator: call neither with a lock held that a
+  // callback takes.
   virtual void register_comm(uint64_t id, CommEvents* events) = 0;
   virtual void unregister_comm(uint64_t id) = 0;
 
@@ -89,12 +100,14 @@ class Runtime {
 
   // Wakes everybody who sleeps in this process.
   virtual void ring_self() = 0;
-  // Sleeps until something may have changed (doorbell, socket) or timeout_us; see Doorbell::sleep for `ready`.
+  // Sleeps until something may have changed (doorbell, socket) or timeout_us; see Doorbell::sleep
+  // for `ready`.
   virtual void sleep(int64_t timeout_us, const std::function<bool()>& ready) = 0;
 
   // Says goodbye to all peers and stops. Idempotent.
   virtual void shutdown() = 0;
-  // One line per peer: transport, interface, address, and the rejected candidates with their reasons.
+  // One line per peer: transport, interface, address, and the rejected candidates with their
+  // reasons.
   virtual std::string describe() const = 0;
 };
 

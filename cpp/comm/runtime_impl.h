@@ -28,7 +28,8 @@ class RuntimeImpl final : public Runtime {
 
   const Settings& settings() const override { return settings_; }
   const PeerCard& card() const override { return card_; }
-  std::vector<std::shared_ptr<Peer>> connect(const std::vector<PeerCard>& cards, int64_t deadline_ns) override;
+  std::vector<std::shared_ptr<Peer>> connect(const std::vector<PeerCard>& cards,
+                                             int64_t deadline_ns) override;
   void register_comm(uint64_t id, CommEvents* events) override;
   void unregister_comm(uint64_t id) override;
   int poll_links() override;
@@ -43,9 +44,9 @@ class RuntimeImpl final : public Runtime {
     std::shared_ptr<PeerImpl> peer;  // alive
     PeerState ended = PeerState::kAlive;
     std::string end_why;
-    std::string line;                   // describe()'s, once it has ended
-    int64_t failures = 0;               // finished attempts to open a connection
-    std::vector<std::string> reasons;   // of the last one; for accepted ones, why they failed
+    std::string line;                  // describe()'s, once it has ended
+    int64_t failures = 0;              // finished attempts to open a connection
+    std::vector<std::string> reasons;  // of the last one; for accepted ones, why they failed
   };
 
   // Any thread
@@ -68,7 +69,7 @@ class RuntimeImpl final : public Runtime {
   PeerCard card_;
   std::vector<std::string> rejected_addresses_;
   const std::shared_ptr<Doorbell> bell_;  // links that outlive the runtime still ring it
-  Fd tcp_epoll_;  // all data sockets, for poll_links and sleep
+  Fd tcp_epoll_;                          // all data sockets, for poll_links and sleep
   std::atomic<int64_t> dropped_frames_{0};
 
   const std::shared_ptr<Reactor> reactor_;  // shared with the peers' wake-up hooks
@@ -80,6 +81,7 @@ class RuntimeImpl final : public Runtime {
   Liveness liveness_;
   uint64_t next_data_token_ = 1;
   std::unique_ptr<std::thread> thread_;
+  std::thread::id control_thread_;
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;

@@ -1,5 +1,5 @@
-// What a progress pass looks at: the links and the communicators of the moment. Immutable once published; changes
-// replace the whole, and wait until nobody uses the old one.
+// What a progress pass looks at: the links and the communicators of the moment. Immutable once
+// published; changes replace the whole, and wait until nobody uses the old one.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@ struct LinkTable {
     std::shared_ptr<PeerImpl> peer;
   };
   std::vector<std::shared_ptr<PeerImpl>> shm;
-  std::vector<TcpEntry> tcp;                           // by token
+  std::vector<TcpEntry> tcp;                            // by token
   std::vector<std::pair<uint64_t, CommEvents*>> comms;  // by id
 
   CommEvents* find(uint64_t comm) const {
@@ -57,7 +57,8 @@ class TableHolder {
     const std::lock_guard lock(mutex_);
     auto next = std::make_unique<LinkTable>(*table_.load(std::memory_order_relaxed));
     change(*next);
-    const std::unique_ptr<const LinkTable> old(table_.exchange(next.release(), std::memory_order_seq_cst));
+    const std::unique_ptr<const LinkTable> old(
+        table_.exchange(next.release(), std::memory_order_seq_cst));
     gate_.wait_for_readers();
   }
 

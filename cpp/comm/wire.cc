@@ -16,8 +16,8 @@ std::string encode_message(const Message& message) {
   return out.take();
 }
 
-ParseResult parse_message(const char* data, size_t bytes, size_t max_payload, Message* out, size_t* used,
-                          std::string* why) {
+ParseResult parse_message(const char* data, size_t bytes, size_t max_payload, Message* out,
+                          size_t* used, std::string* why) {
   ByteReader in(data, bytes);
   const auto magic = in.number<uint32_t>();
   // Garbage is told from a short read as early as its first four bytes.
@@ -36,7 +36,8 @@ ParseResult parse_message(const char* data, size_t bytes, size_t max_payload, Me
     return ParseResult::kInvalid;
   }
   if (payload_bytes > max_payload) {
-    *why = strf("a message of %u bytes is longer than allowed here (%zu)", payload_bytes, max_payload);
+    *why =
+        strf("a message of %u bytes is longer than allowed here (%zu)", payload_bytes, max_payload);
     return ParseResult::kInvalid;
   }
   if (in.left() < payload_bytes) return ParseResult::kIncomplete;
@@ -67,8 +68,10 @@ std::optional<Handshake> decode_handshake(const std::string& payload, std::strin
   Handshake out;
   out.version = in.number<uint16_t>();
   if (in.ok() && out.version != kHandshakeVersion) {
-    *why = strf("it speaks handshake version %u and this process version %u; install the same distos_coll on both",
-                out.version, kHandshakeVersion);
+    *why = strf(
+        "it speaks handshake version %u and this process version %u; install the same distos_coll "
+        "on both",
+        out.version, kHandshakeVersion);
     return std::nullopt;
   }
   const auto role = in.number<uint16_t>();

@@ -1,5 +1,6 @@
-// What travels on control connections: a fixed header and a short payload, the same over Unix sockets (one packet
-// each, descriptors attached) and TCP (a byte stream). The handshake uses the same messages, with one fixed body.
+// What travels on control connections: a fixed header and a short payload, the same over Unix
+// sockets (one packet each, descriptors attached) and TCP (a byte stream). The handshake uses the
+// same messages, with one fixed body.
 #pragma once
 
 #include <array>
@@ -23,7 +24,7 @@ enum class MessageType : uint16_t {
   kReject,     // either: the payload says why, then the connection ends
   kHeartbeat,
   kGoodbye,
-  kControl,    // a communicator's message
+  kControl,  // a communicator's message
 };
 inline constexpr uint16_t kLastMessageType = static_cast<uint16_t>(MessageType::kControl);
 
@@ -48,8 +49,8 @@ std::string encode_message(const Message& message);
 
 enum class ParseResult { kWhole, kIncomplete, kInvalid };
 // Reads one message from the front. *used is set for kWhole; *why for kInvalid.
-ParseResult parse_message(const char* data, size_t bytes, size_t max_payload, Message* out, size_t* used,
-                          std::string* why);
+ParseResult parse_message(const char* data, size_t bytes, size_t max_payload, Message* out,
+                          size_t* used, std::string* why);
 
 inline constexpr uint16_t kHandshakeVersion = 1;
 
@@ -61,12 +62,13 @@ struct Handshake {
   Role role = Role::kUnix;
   uint32_t flags = 0;
   PeerUid from{}, to{};
-  uint64_t nonce = 0;          // names the attempt, so that a data connection finds its control connection
-  uint64_t mapped_echo = 0;    // what the sender read in the shared memory where the receiver wrote a secret
+  uint64_t nonce = 0;  // names the attempt, so that a data connection finds its control connection
+  uint64_t mapped_echo =
+      0;  // what the sender read in the shared memory where the receiver wrote a secret
   uint64_t private_echo = 0;   // what it read in the receiver's private memory
   uint64_t proof_address = 0;  // where the sender's own secret lies in its private memory
   uint64_t ring_bytes = 0;
-  std::string card;            // kHello only: the opener's card, since the accepter may not know it yet
+  std::string card;  // kHello only: the opener's card, since the accepter may not know it yet
 };
 inline constexpr uint32_t kFlagSingleCopy = 1;
 

@@ -32,8 +32,8 @@ long futex(std::atomic<uint32_t>* word, int op, uint32_t value, const timespec* 
   return syscall(SYS_futex, reinterpret_cast<uint32_t*>(word), op, value, timeout, nullptr, 0);
 }
 
-// Counts this thread in for its lifetime. The fence pairs with the one in ring(): either the ringer sees the count, or
-// `ready`, called after this, sees what the ringer stored.
+// Counts this thread in for its lifetime. The fence pairs with the one in ring(): either the ringer
+// sees the count, or `ready`, called after this, sees what the ringer stored.
 class Registered {
  public:
   explicit Registered(std::atomic<uint32_t>* count) : count_(count) {
@@ -88,7 +88,8 @@ void Doorbell::wake() {
   }
 }
 
-void Doorbell::sleep(int64_t timeout_us, pollfd* fds, int n_fds, const std::function<bool()>& ready) {
+void Doorbell::sleep(int64_t timeout_us, pollfd* fds, int n_fds,
+                     const std::function<bool()>& ready) {
   if (n_fds == 0) {
     wait_on_futex(timeout_us, false, ready);
   } else if (polling_->exchange(true, std::memory_order_seq_cst)) {
@@ -98,10 +99,12 @@ void Doorbell::sleep(int64_t timeout_us, pollfd* fds, int n_fds, const std::func
   }
 }
 
-void Doorbell::wait_on_futex(int64_t timeout_us, bool follower, const std::function<bool()>& ready) {
+void Doorbell::wait_on_futex(int64_t timeout_us, bool follower,
+                             const std::function<bool()>& ready) {
   const uint32_t seen = sequence();
   const Registered registered(&page_->sleepers);
-  // A follower whose poller left in the meantime must not sleep: nobody would watch the sockets for it.
+  // A follower whose poller left in the meantime must not sleep: nobody would watch the sockets for
+  // it.
   if (follower && !polling_->load(std::memory_order_seq_cst)) return;
   if (ready()) return;
   const timespec timeout = to_timespec(timeout_us);
@@ -128,7 +131,8 @@ void Doorbell::wait_in_poll(int64_t timeout_us, pollfd* fds, int n_fds,
   if (ppoll(all.data(), all.size(), &timeout, nullptr) <= 0) return;
   std::copy(all.begin(), all.end() - 1, fds);
   if (all.back().revents != 0) {
-    // Only the one poller drains, while it still counts as one, so a ring that it has not answered stays readable.
+    // Only the one poller drains, while it still counts as one, so a ring that it has not answered
+    // stays readable.
     uint64_t count = 0;
     [[maybe_unused]] const ssize_t got = read(event_.get(), &count, sizeof count);
   }

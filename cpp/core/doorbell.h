@@ -1,6 +1,7 @@
-// How a sleeping process is woken by another one on the same host. Each runtime owns one doorbell: a page of shared
-// memory with a futex word, and an eventfd for sleepers that also watch sockets. Whoever publishes something that a
-// peer may be waiting for rings that peer's doorbell, which costs one fence and one load while nobody sleeps.
+// How a sleeping process is woken by another one on the same host. Each runtime owns one doorbell:
+// a page of shared memory with a futex word, and an eventfd for sleepers that also watch sockets.
+// Whoever publishes something that a peer may be waiting for rings that peer's doorbell, which
+// costs one fence and one load while nobody sleeps.
 #pragma once
 
 #include <atomic>
@@ -45,15 +46,16 @@ class Doorbell {
       wake();
     }
   }
-  // As ring(), and leaves a trace in sequence() even if nobody sleeps yet, for rare events that a thread about to
-  // sleep has no other way to notice.
+  // As ring(), and leaves a trace in sequence() even if nobody sleeps yet, for rare events that a
+  // thread about to sleep has no other way to notice.
   void ring_and_mark() { wake(); }
   uint32_t sequence() const { return page_->sequence.load(std::memory_order_acquire); }
 
-  // Sleeps until the next ring, a readable or (if listed so) writable descriptor, or timeout_us. `ready` is called once
-  // after this thread is registered as a sleeper: if it returns true the call returns at once, so no wake-up is lost.
-  // n_fds may be 0, then a plain futex is used. Of several threads that pass descriptors one polls, the others wait for
-  // it on the futex and are woken whenever it wakes; so all must pass the same set. May return early.
+  // Sleeps until the next ring, a readable or (if listed so) writable descriptor, or timeout_us.
+  // `ready` is called once after this thread is registered as a sleeper: if it returns true the
+  // call returns at once, so no wake-up is lost. n_fds may be 0, then a plain futex is used. Of
+  // several threads that pass descriptors one polls, the others wait for it on the futex and are
+  // woken whenever it wakes; so all must pass the same set. May return early.
   void sleep(int64_t timeout_us, struct pollfd* fds, int n_fds, const std::function<bool()>& ready);
 
  private:
@@ -61,7 +63,8 @@ class Doorbell {
   void wake();
   void wake_sleepers();
   void wait_on_futex(int64_t timeout_us, bool follower, const std::function<bool()>& ready);
-  void wait_in_poll(int64_t timeout_us, struct pollfd* fds, int n_fds, const std::function<bool()>& ready);
+  void wait_in_poll(int64_t timeout_us, struct pollfd* fds, int n_fds,
+                    const std::function<bool()>& ready);
 
   DoorbellPage* page_ = nullptr;
   Mapping mapping_;

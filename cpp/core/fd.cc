@@ -14,8 +14,9 @@
 namespace distos_coll {
 namespace {
 
-// One bit per descriptor number. The kernel hands out the lowest free number, so a million is beyond what any process
-// reaches; untouched words cost no memory. The child's handler may only use async-signal-safe calls, hence no container.
+// One bit per descriptor number. The kernel hands out the lowest free number, so a million is
+// beyond what any process reaches; untouched words cost no memory. The child's handler may only use
+// async-signal-safe calls, hence no container.
 constexpr int kMaxFd = 1 << 20;
 constexpr int kWordBits = 64;
 std::array<std::atomic<uint64_t>, kMaxFd / kWordBits> g_owned{};
@@ -59,9 +60,10 @@ Fd::Fd(int fd) {
   if (fd < 0) return;
   if (fd >= kMaxFd) {
     close(fd);
-    throw Error(Code::kSystem, strf("descriptor %d is too large; this process has more than %d files open: lower "
-                                    "its limit (ulimit -n) or find the leak",
-                                    fd, kMaxFd));
+    throw Error(Code::kSystem,
+                strf("descriptor %d is too large; this process has more than %d files open: lower "
+                     "its limit (ulimit -n) or find the leak",
+                     fd, kMaxFd));
   }
   own(fd);
   fd_ = fd;

@@ -29,8 +29,9 @@ const char* word_of(LogLevel level) {
 }  // namespace
 
 void set_log_level(int level) {
-  g_level.store(std::clamp(level, static_cast<int>(LogLevel::kError), static_cast<int>(LogLevel::kDebug)),
-                std::memory_order_relaxed);
+  g_level.store(
+      std::clamp(level, static_cast<int>(LogLevel::kError), static_cast<int>(LogLevel::kDebug)),
+      std::memory_order_relaxed);
 }
 
 void set_log_rank(int rank) { g_rank.store(rank, std::memory_order_relaxed); }
@@ -47,10 +48,10 @@ void log(LogLevel level, const char* format, ...) {
   char line[2048];
   // Room for the newline stays free.
   const size_t limit = sizeof line - 1;
-  const int head = rank >= 0
-                       ? std::snprintf(line, limit, "[distos_coll %d/%s] %s ", rank, host, word_of(level))
-                       : std::snprintf(line, limit, "[distos_coll pid %d/%s] %s ",
-                                       static_cast<int>(getpid()), host, word_of(level));
+  const int head =
+      rank >= 0 ? std::snprintf(line, limit, "[distos_coll %d/%s] %s ", rank, host, word_of(level))
+                : std::snprintf(line, limit, "[distos_coll pid %d/%s] %s ",
+                                static_cast<int>(getpid()), host, word_of(level));
   size_t used = std::min(static_cast<size_t>(std::max(head, 0)), limit - 1);
   va_list args;
   va_start(args, format);

@@ -1,5 +1,5 @@
-// Lines on stderr for the operator: what was decided, once, where it was decided. Errors travel as Code and Error; a
-// log line never replaces one.
+// Lines on stderr for the operator: what was decided, once, where it was decided. Errors travel as
+// Code and Error; a log line never replaces one.
 #pragma once
 
 #include <atomic>
@@ -9,7 +9,8 @@ namespace distos_coll {
 
 enum class LogLevel : int { kError = 0, kWarn, kInfo, kDebug };
 
-// Lines above this level are dropped; kWarn until somebody says otherwise. Out-of-range values are clamped.
+// Lines above this level are dropped; kWarn until somebody says otherwise. Out-of-range values are
+// clamped.
 void set_log_level(int level);
 // The rank in "[distos_coll 3/hostname] WARN ..."; negative prints the process id instead.
 void set_log_rank(int rank);
@@ -22,7 +23,8 @@ void log(LogLevel level, const char* format, ...) __attribute__((format(printf, 
 class LogLimit {
  public:
   explicit LogLimit(int64_t burst) : burst_(burst) {}
-  // True if a line may be written now. `*suppressed` gets the number of lines dropped since the last one.
+  // True if a line may be written now. `*suppressed` gets the number of lines dropped since the
+  // last one.
   bool allow(int64_t now_ns, int64_t* suppressed);
 
  private:

@@ -15,9 +15,11 @@ namespace distos_coll {
 Mapping::Mapping(int fd, size_t bytes) : size_(bytes) {
   void* at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (at == MAP_FAILED) {
-    throw_errno(strf("cannot map %zu bytes of shared memory (is the memory limit of the container too low?)",
-                     bytes),
-                errno);
+    throw_errno(
+        strf(
+            "cannot map %zu bytes of shared memory (is the memory limit of the container too low?)",
+            bytes),
+        errno);
   }
   data_ = static_cast<std::byte*>(at);
   if (madvise(at, bytes, MADV_DONTFORK) != 0) {
@@ -46,7 +48,7 @@ Mapping Mapping::attach(const Fd& memory, size_t bytes) {
   if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || (seals & F_SEAL_GROW) == 0) {
     throw Error(Code::kInvalid, "the peer's shared memory is not sealed against resizing");
   }
-  struct stat info {};
+  struct stat info{};
   if (fstat(memory.get(), &info) != 0) throw_errno("fstat of the peer's shared memory", errno);
   if (info.st_size < 0 || static_cast<size_t>(info.st_size) != bytes) {
     throw Error(Code::kInvalid, strf("the peer's shared memory has %lld bytes, expected %zu",
@@ -65,7 +67,8 @@ Mapping& Mapping::operator=(Mapping&& other) noexcept {
 }
 
 Mapping::~Mapping() {
-  // In a forked child the range is not mapped (MADV_DONTFORK), and may hold something of the child's by now.
+  // In a forked child the range is not mapped (MADV_DONTFORK), and may hold something of the
+  // child's by now.
   if (data_ != nullptr && !in_forked_child()) munmap(data_, size_);
 }
 

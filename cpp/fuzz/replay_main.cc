@@ -1,5 +1,6 @@
-// replay TARGET_CORPUS_FOLDER... [--mutations=N]: runs every file of the folders through the target, and N mutations of
-// each, the same ones every time. A crash, a sanitizer report or a failed check ends the process; that is the verdict.
+// replay TARGET_CORPUS_FOLDER... [--mutations=N]: runs every file of the folders through the
+// target, and N mutations of each, the same ones every time. A crash, a sanitizer report or a
+// failed check ends the process; that is the verdict.
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -30,10 +31,12 @@ std::vector<uint8_t> mutated(std::vector<uint8_t> input, std::mt19937_64& random
         input.resize(at);
         break;
       case 4:
-        input.insert(input.begin() + static_cast<std::ptrdiff_t>(at), static_cast<uint8_t>(random()));
+        input.insert(input.begin() + static_cast<std::ptrdiff_t>(at),
+                     static_cast<uint8_t>(random()));
         break;
       default: {
-        const std::vector<uint8_t> copy(input.begin(), input.begin() + static_cast<std::ptrdiff_t>(at));
+        const std::vector<uint8_t> copy(input.begin(),
+                                        input.begin() + static_cast<std::ptrdiff_t>(at));
         input.insert(input.end(), copy.begin(), copy.end());
       }
     }
@@ -57,7 +60,8 @@ int main(int argc, char** argv) {
     if (argument.rfind(kMutations, 0) == 0) {
       mutations = std::strtoull(argument.c_str() + std::string(kMutations).size(), nullptr, 10);
     } else if (std::filesystem::is_directory(argument)) {
-      for (const auto& each : std::filesystem::directory_iterator(argument)) files.push_back(each.path());
+      for (const auto& each : std::filesystem::directory_iterator(argument))
+        files.push_back(each.path());
     } else {
       files.emplace_back(argument);
     }
@@ -75,6 +79,7 @@ int main(int argc, char** argv) {
       LLVMFuzzerTestOneInput(other.data(), other.size());
     }
   }
-  std::printf("%zu files, %llu mutations of each\n", files.size(), static_cast<unsigned long long>(mutations));
+  std::printf("%zu files, %llu mutations of each\n", files.size(),
+              static_cast<unsigned long long>(mutations));
   return 0;
 }

@@ -1,5 +1,5 @@
-// A shared-memory ring as a broken peer may leave it: 8 bytes of its tail, 8 bytes of where the reader stands (in
-// records), then the memory.
+// A shared-memory ring as a broken peer may leave it: 8 bytes of its tail, 8 bytes of where the
+// reader stands (in records), then the memory.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -51,7 +51,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t bytes) {
   // Bring the reader to `start` with well-formed records: empty frames, 64 bytes each.
   std::vector<std::byte> saved = ring;
   FrameHeader empty;
-  for (size_t at = 0; at < kMinRingBytes; at += kFrameAlign) std::memcpy(ring.data() + at, &empty, sizeof empty);
+  for (size_t at = 0; at < kMinRingBytes; at += kFrameAlign)
+    std::memcpy(ring.data() + at, &empty, sizeof empty);
   for (uint64_t tail = 0; tail < start;) {
     tail = std::min<uint64_t>(start, tail + kMinRingBytes);
     control->tail.store(tail);

@@ -120,12 +120,15 @@ TEST(Wire, MessagesAreParsedWholeOrNotAtAll) {
   size_t used = 0;
   std::string why;
   for (size_t n = 0; n < bytes.size(); ++n) {
-    EXPECT_EQ(parse_message(bytes.data(), n, 100, &back, &used, &why), ParseResult::kIncomplete) << n;
+    EXPECT_EQ(parse_message(bytes.data(), n, 100, &back, &used, &why), ParseResult::kIncomplete)
+        << n;
   }
-  ASSERT_EQ(parse_message(bytes.data(), bytes.size(), 100, &back, &used, &why), ParseResult::kWhole);
+  ASSERT_EQ(parse_message(bytes.data(), bytes.size(), 100, &back, &used, &why),
+            ParseResult::kWhole);
   EXPECT_EQ(used, bytes.size());
   EXPECT_EQ(encode_message(back), bytes);
-  EXPECT_EQ(parse_message(bytes.data(), bytes.size(), 5, &back, &used, &why), ParseResult::kInvalid);
+  EXPECT_EQ(parse_message(bytes.data(), bytes.size(), 5, &back, &used, &why),
+            ParseResult::kInvalid);
   EXPECT_EQ(parse_message("GET ", 4, 100, &back, &used, &why), ParseResult::kInvalid);
 }
 

@@ -18,14 +18,16 @@
 namespace distos_coll {
 namespace {
 
-constexpr int64_t kForEverUs = 3'600'000'000;  // a test that needs it hangs, and the runner's limit reports it
+constexpr int64_t kForEverUs =
+    3'600'000'000;  // a test that needs it hangs, and the runner's limit reports it
 const auto kNever = [] { return false; };
 
 Fd duplicate(int fd) {
   return open_fd([&] { return fcntl(fd, F_DUPFD_CLOEXEC, 0); });
 }
 
-// Two threads hand a counter back and forth; each sleeps until the other has moved it. A single lost wake-up hangs.
+// Two threads hand a counter back and forth; each sleeps until the other has moved it. A single
+// lost wake-up hangs.
 void ping_pong(bool polls) {
   Doorbell bells[2] = {Doorbell::create(), Doorbell::create()};
   Fd quiet = open_fd([] { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); });
@@ -67,7 +69,8 @@ TEST(Doorbell, TimesOut) {
   bell.sleep(100, &fd, 1, kNever);
 }
 
-// One polls, the others follow it on the futex: a ring must reach all of them, and so must a readable descriptor.
+// One polls, the others follow it on the futex: a ring must reach all of them, and so must a
+// readable descriptor.
 TEST(Doorbell, AllSleepersWakeByRingAndByDescriptor) {
   for (const bool by_ring : {true, false}) {
     Doorbell bell = Doorbell::create();

@@ -15,8 +15,8 @@
 #include <thread>
 
 #include "comm/control.h"
-#include "core/log.h"
 #include "comm/mapped_proof.h"
+#include "core/log.h"
 #include "tests/runtimes.h"
 #include "transport/interfaces.h"
 
@@ -40,7 +40,8 @@ class Client {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     std::memcpy(address.sun_path + 1, card.unix_name.data(), card.unix_name.size());
-    const auto bytes = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + card.unix_name.size());
+    const auto bytes =
+        static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + card.unix_name.size());
     EXPECT_EQ(connect(socket.get(), reinterpret_cast<sockaddr*>(&address), bytes), 0);
     return Client(std::move(socket), true);
   }
@@ -112,7 +113,8 @@ Handshake hello_to(const PeerCard& card, Role role) {
 TEST(Strangers, GarbageIsDropped) {
   const auto shm = Runtime::create(shm_only());
   const auto tcp = Runtime::create(tcp_only());
-  const std::string garbage[] = {"GET / HTTP/1.1\r\n\r\n", std::string(4, '\0'), std::string(100'000, 'x'),
+  const std::string garbage[] = {"GET / HTTP/1.1\r\n\r\n", std::string(4, '\0'),
+                                 std::string(100'000, 'x'),
                                  "\x16\x03\x01\x02" + std::string(512, '\1')};
   for (const std::string& bytes : garbage) {
     Client over_tcp = Client::tcp_to(tcp->card());
@@ -129,7 +131,8 @@ TEST(Strangers, GarbageIsDropped) {
   Client client = Client::tcp_to(tcp->card());
   client.send_raw(encode_message(huge));
   client.expect_closed();
-  EXPECT_NE(tcp->describe().find("5 connections were dropped"), std::string::npos) << tcp->describe();
+  EXPECT_NE(tcp->describe().find("5 connections were dropped"), std::string::npos)
+      << tcp->describe();
 }
 
 TEST(Strangers, SilenceAndHalfAHelloTimeOut) {
@@ -137,7 +140,9 @@ TEST(Strangers, SilenceAndHalfAHelloTimeOut) {
   const auto tcp = Runtime::create(tcp_only());
   Client silent = Client::tcp_to(tcp->card());
   Client half = Client::tcp_to(tcp->card());
-  half.send_raw(encode_message(handshake_message(MessageType::kHello, hello_to(tcp->card(), Role::kTcpControl))).substr(0, 50));
+  half.send_raw(encode_message(handshake_message(MessageType::kHello,
+                                                 hello_to(tcp->card(), Role::kTcpControl)))
+                    .substr(0, 50));
   Client silent_unix = Client::unix_to(shm->card());
   silent.expect_closed();
   half.expect_closed();
@@ -145,7 +150,8 @@ TEST(Strangers, SilenceAndHalfAHelloTimeOut) {
 }
 
 TEST(Strangers, AFloodOfSilentConnectionsDoesNotKeepPeersOut) {
-  const std::vector<std::shared_ptr<Runtime>> runtimes = {Runtime::create(tcp_only()), Runtime::create(tcp_only())};
+  const std::vector<std::shared_ptr<Runtime>> runtimes = {Runtime::create(tcp_only()),
+                                                          Runtime::create(tcp_only())};
   std::vector<Client> flood;
   for (size_t i = 0; i < 2 * kMaxHalfOpen; ++i) {
     flood.push_back(Client::tcp_to(runtimes[i % 2]->card()));
@@ -196,7 +202,8 @@ TEST(Strangers, HellosThatAreWrongAreRejectedWithTheReason) {
   EXPECT_NE(no_data.expect_reject().find("before the data connection"), std::string::npos);
 }
 
-// A stranger that does the TCP handshake right becomes a peer; the same uid is refused a second time.
+// A stranger that does the TCP handshake right becomes a peer; the same uid is refused a second
+// time.
 TEST(Strangers, TheSameUidConnectsOnce) {
   const auto tcp = Runtime::create(tcp_only());
   const Handshake control_hello = hello_to(tcp->card(), Role::kTcpControl);
@@ -232,7 +239,8 @@ struct UnixHello {
   std::vector<Fd> fds;
 };
 
-UnixHello unix_hello(const PeerCard& card, const Doorbell& bell, std::optional<MappedProof>* proof) {
+UnixHello unix_hello(const PeerCard& card, const Doorbell& bell,
+                     std::optional<MappedProof>* proof) {
   UnixHello out{hello_to(card, Role::kUnix), doorbell_fds(bell)};
   Fd memory;
   *proof = MappedProof::create(kMinRingBytes, &memory);
@@ -315,7 +323,8 @@ TEST(Strangers, SingleCopyThatOneSideCannotProveIsOff) {
 
 // Two runtimes, the first with the smaller uid, so that it opens.
 std::vector<std::shared_ptr<Runtime>> ordered_pair(const Settings& settings) {
-  std::vector<std::shared_ptr<Runtime>> pair = {Runtime::create(settings), Runtime::create(settings)};
+  std::vector<std::shared_ptr<Runtime>> pair = {Runtime::create(settings),
+                                                Runtime::create(settings)};
   if (pair[1]->card().uid < pair[0]->card().uid) std::swap(pair[0], pair[1]);
   return pair;
 }
@@ -340,16 +349,22 @@ TEST(Opener, TriesCandidatesInOrderAndKeepsTheReasons) {
   const auto other = Runtime::create(tcp_only());
   const Listener mute;
   uint16_t refusing = 0;
-  { refusing = Listener().port; }
+  {
+    refusing = Listener().port;
+  }
   PeerCard card = pair[1]->card();
   const PeerCard::Address good = card.addresses.back();
   const PeerCard::Address foreign = other->card().addresses.back();
-  card.addresses = {{"a", "127.0.0.1", refusing}, {"b", foreign.ip, foreign.port}, {"c", "nonsense", 1},
-                    {"d", "127.0.0.1", mute.port}, good};
+  card.addresses = {{"a", "127.0.0.1", refusing},
+                    {"b", foreign.ip, foreign.port},
+                    {"c", "nonsense", 1},
+                    {"d", "127.0.0.1", mute.port},
+                    good};
   const auto peers = pair[0]->connect({card}, now_ns() + kPatienceNs);
   ASSERT_TRUE(peers[0]);
   const std::string text = pair[0]->describe();
-  for (const char* part : {"a 127.0.0.1", "Connection refused", "wrong uid", "c nonsense:1: not an IP address", "timed out"}) {
+  for (const char* part : {"a 127.0.0.1", "Connection refused", "wrong uid",
+                           "c nonsense:1: not an IP address", "timed out"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
   }
 }
@@ -357,7 +372,9 @@ TEST(Opener, TriesCandidatesInOrderAndKeepsTheReasons) {
 TEST(Opener, FailureNamesEveryAddressAndReason) {
   const auto pair = ordered_pair(tcp_only());
   uint16_t refusing = 0;
-  { refusing = Listener().port; }
+  {
+    refusing = Listener().port;
+  }
   PeerCard card = pair[1]->card();
   card.hostname = "far-host";
   card.unix_name.clear();
@@ -372,9 +389,28 @@ TEST(Opener, FailureNamesEveryAddressAndReason) {
     }
   }
   // A later attempt is a new one.
-  std::thread accepting([&] { EXPECT_NO_THROW(pair[1]->connect({pair[0]->card()}, now_ns() + kPatienceNs)); });
+  std::thread accepting(
+      [&] { EXPECT_NO_THROW(pair[1]->connect({pair[0]->card()}, now_ns() + kPatienceNs)); });
   EXPECT_NO_THROW(pair[0]->connect({pair[1]->card()}, now_ns() + kPatienceNs));
   accepting.join();
+}
+
+TEST(Opener, ADeadlineThatPassesHasItsReasonsToo) {
+  const auto pair = ordered_pair(tcp_only());
+  const Listener mute;
+  PeerCard card = pair[1]->card();
+  card.addresses = {{"eth9", "127.0.0.1", mute.port}};
+  const auto what = [&](Runtime& runtime, const PeerCard& other) {
+    try {
+      runtime.connect({other}, now_ns() + kSecondNs / 2);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("connected");
+  };
+  EXPECT_NE(what(*pair[0], card).find("eth9 127.0.0.1"), std::string::npos) << what(*pair[0], card);
+  // The accepting side can only say that nobody came.
+  EXPECT_NE(what(*pair[1], pair[0]->card()).find("did not connect"), std::string::npos);
 }
 
 TEST(Opener, ServersThatAreNotOursAreToldApart) {
@@ -383,7 +419,8 @@ TEST(Opener, ServersThatAreNotOursAreToldApart) {
   std::atomic<bool> stop{false};
   std::thread server([&] {
     while (!stop.load()) {
-      const Fd client(accept4(http.socket.get(), nullptr, nullptr, SOCK_CLOEXEC));  // blocks, so not under a guard
+      const Fd client(accept4(http.socket.get(), nullptr, nullptr,
+                              SOCK_CLOEXEC));  // blocks, so not under a guard
       ::send(client.get(), "HTTP/1.1 400 Bad Request\r\n\r\n", 28, MSG_NOSIGNAL);
     }
   });
@@ -393,7 +430,8 @@ TEST(Opener, ServersThatAreNotOursAreToldApart) {
     pair[0]->connect({card}, now_ns() + kPatienceNs);
     FAIL() << "connected to a web server";
   } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find("something else talks"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("something else talks"), std::string::npos)
+        << error.what();
   }
   stop.store(true);
   PeerCard last = card;
@@ -407,7 +445,8 @@ TEST(Opener, SharedMemoryRefusedFallsBackToTcp) {
   card.unix_name = "distos_coll.nobody";
   const auto peers = pair[0]->connect({card}, now_ns() + kPatienceNs);
   EXPECT_FALSE(peers[0]->mapped());
-  EXPECT_NE(pair[0]->describe().find("unix socket: connection refused"), std::string::npos) << pair[0]->describe();
+  EXPECT_NE(pair[0]->describe().find("unix socket: connection refused"), std::string::npos)
+      << pair[0]->describe();
 }
 
 }  // namespace

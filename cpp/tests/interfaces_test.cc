@@ -6,11 +6,11 @@ namespace distos_coll {
 namespace {
 
 std::vector<InterfaceAddress> some_host() {
-  return {{"lo", "127.0.0.1", true, true, 0},     {"lo", "::1", true, true, 0},
-          {"eth0", "10.0.0.1", true, false, 1000}, {"eth0", "fe80::1", true, false, 1000},
-          {"eth0", "fd00::1", true, false, 1000},  {"ib0", "10.1.0.1", true, false, 200000},
+  return {{"lo", "127.0.0.1", true, true, 0},        {"lo", "::1", true, true, 0},
+          {"eth0", "10.0.0.1", true, false, 1000},   {"eth0", "fe80::1", true, false, 1000},
+          {"eth0", "fd00::1", true, false, 1000},    {"ib0", "10.1.0.1", true, false, 200000},
           {"docker0", "172.17.0.1", true, false, 0}, {"virbr0", "192.168.122.1", true, false, 0},
-          {"eth1", "10.2.0.1", false, false, 0},   {"eth2", "169.254.3.4", true, false, 0},
+          {"eth1", "10.2.0.1", false, false, 0},     {"eth2", "169.254.3.4", true, false, 0},
           {"sit0", "fec0::1", true, false, 0}};
 }
 

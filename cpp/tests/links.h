@@ -36,7 +36,8 @@ struct TestFrame {
     header.b = n;
     payload.resize(bytes);
     const uint64_t pattern = random();
-    for (size_t i = 0; i < bytes; ++i) payload[i] = static_cast<std::byte>((pattern + i * 131) >> (i % 8));
+    for (size_t i = 0; i < bytes; ++i)
+      payload[i] = static_cast<std::byte>((pattern + i * 131) >> (i % 8));
   }
 };
 

@@ -1,5 +1,6 @@
-// Real processes that end in the ways processes end. Each child is this binary, run again (it cannot be a plain fork:
-// a forked child may not use the library), as a hidden test that plays the peer.
+// Real processes that end in the ways processes end. Each child is this binary, run again (it
+// cannot be a plain fork: a forked child may not use the library), as a hidden test that plays the
+// peer.
 #include "comm/liveness.h"
 
 #include <fcntl.h>
@@ -74,7 +75,8 @@ TEST(Child, DISABLED_Plays) {
   const auto runtime = Runtime::create(settings_for(transport == "shm"));
   put(kChildOut, runtime->card().encode());
   const std::string card = take(kChildIn);
-  const auto peers = runtime->connect({PeerCard::decode(card.data(), card.size())}, now_ns() + kPatienceNs);
+  const auto peers =
+      runtime->connect({PeerCard::decode(card.data(), card.size())}, now_ns() + kPatienceNs);
   std::string pids;
   for (int i = 0; i < 2; ++i) pids += " " + std::to_string(worker(workers == "raw"));
   FrameHeader header;
@@ -84,7 +86,7 @@ TEST(Child, DISABLED_Plays) {
   }
   put(kChildOut, pids);
   const std::string order = take(kChildIn);
-  if (order == "exit") _exit(0);           // without a word
+  if (order == "exit") _exit(0);  // without a word
   if (order == "leave") runtime->shutdown();
   if (order == "leave") _exit(0);
   for (;;) pause();
@@ -102,7 +104,8 @@ class Child {
     posix_spawn_file_actions_adddup2(&files, out[1], kChildOut);
     posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     setenv("DISTOS_COLL_TEST_CHILD", how.c_str(), 1);
-    std::string argument[] = {"test", "--gtest_filter=Child.DISABLED_Plays", "--gtest_also_run_disabled_tests"};
+    std::string argument[] = {"test", "--gtest_filter=Child.DISABLED_Plays",
+                              "--gtest_also_run_disabled_tests"};
     char* arguments[] = {argument[0].data(), argument[1].data(), argument[2].data(), nullptr};
     EXPECT_EQ(posix_spawn(&pid_, "/proc/self/exe", &files, nullptr, arguments, environ), 0);
     posix_spawn_file_actions_destroy(&files);
@@ -150,8 +153,8 @@ class Child {
 
 struct Ending {
   const char* name;
-  const char* how;     // transport, kind of workers
-  const char* order;   // "kill", "stop": by signal; others are told to the child
+  const char* how;    // transport, kind of workers
+  const char* order;  // "kill", "stop": by signal; others are told to the child
   PeerState state;
   const char* reason;
 };
@@ -197,7 +200,8 @@ INSTANTIATE_TEST_SUITE_P(
     All, Endings,
     ::testing::Values(
         Ending{"ShmKilled", "shm fork", "kill", PeerState::kDead, "without a goodbye"},
-        Ending{"ShmKilledWorkersHoldSockets", "shm raw", "kill", PeerState::kDead, "the process ended"},
+        Ending{"ShmKilledWorkersHoldSockets", "shm raw", "kill", PeerState::kDead,
+               "the process ended"},
         Ending{"ShmExit", "shm fork", "exit", PeerState::kDead, "without a goodbye"},
         Ending{"ShmGoodbye", "shm fork", "leave", PeerState::kLeft, "left"},
         Ending{"TcpKilled", "tcp fork", "kill", PeerState::kDead, "without a goodbye"},

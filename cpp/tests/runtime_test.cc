@@ -32,7 +32,8 @@ class RuntimeOver : public ::testing::TestWithParam<const char*> {
   }
 };
 
-// Every ordered pair exchanges checked frames, in threads that progress and sleep as communicators do.
+// Every ordered pair exchanges checked frames, in threads that progress and sleep as communicators
+// do.
 TEST_P(RuntimeOver, FramesBothWaysBetweenAll) {
   constexpr int kRanks = 3;
   constexpr uint64_t kFrames = 400;
@@ -48,7 +49,9 @@ TEST_P(RuntimeOver, FramesBothWaysBetweenAll) {
       for (int from = 0; from < kRanks; ++from) {
         sinks.push_back(std::make_unique<CheckingSink>(from * 10 + me, 100 + from));
         comms.push_back(std::make_unique<RecordingComm>());
-        comms.back()->frame_hook = [&, from](const FrameHeader& h, const std::byte* p) { sinks[from]->on_frame(h, p); };
+        comms.back()->frame_hook = [&, from](const FrameHeader& h, const std::byte* p) {
+          sinks[from]->on_frame(h, p);
+        };
         runtimes[me]->register_comm(100 + from, comms.back().get());
       }
       finished.fetch_add(1);
@@ -56,7 +59,8 @@ TEST_P(RuntimeOver, FramesBothWaysBetweenAll) {
       std::vector<uint64_t> sent(kRanks);
       const auto all = [&] {
         for (int other = 0; other < kRanks; ++other) {
-          if (other != me && (sent[other] < kFrames || sinks[other]->received() < kFrames)) return false;
+          if (other != me && (sent[other] < kFrames || sinks[other]->received() < kFrames))
+            return false;
         }
         return true;
       };
@@ -66,7 +70,8 @@ TEST_P(RuntimeOver, FramesBothWaysBetweenAll) {
         for (int other = 0; other < kRanks; ++other) {
           if (other == me || sent[other] == kFrames) continue;
           const TestFrame frame(me * 10 + other, sent[other], 100 + me);
-          if (peers[me][other]->link().try_send(frame.header, frame.payload.data()) != Code::kOk) continue;
+          if (peers[me][other]->link().try_send(frame.header, frame.payload.data()) != Code::kOk)
+            continue;
           ++sent[other];
           moved = true;
         }
@@ -94,7 +99,8 @@ TEST_P(RuntimeOver, PeersAreWhatTheHandshakeProved) {
     EXPECT_EQ(other.pid(), shm() ? getpid() : -1);
     EXPECT_EQ(other.state(), PeerState::kAlive);
     const std::string text = runtimes[me]->describe();
-    EXPECT_NE(text.find(shm() ? ": shm over unix socket" : ": tcp over"), std::string::npos) << text;
+    EXPECT_NE(text.find(shm() ? ": shm over unix socket" : ": tcp over"), std::string::npos)
+        << text;
   }
 }
 
@@ -132,7 +138,8 @@ TEST_P(RuntimeOver, ControlMessagesKeepTheirOrder) {
   runtimes[1]->register_comm(5, &comm);
   constexpr size_t kMessages = 2000;
   for (size_t i = 0; i < kMessages; ++i) {
-    peers[0][1]->send_control(5, 3, ControlKind::kAbort, std::to_string(i) + std::string(i % 700, '.'), -1);
+    peers[0][1]->send_control(5, 3, ControlKind::kAbort,
+                              std::to_string(i) + std::string(i % 700, '.'), -1);
   }
   ASSERT_TRUE(run_until(*runtimes[1], [&] { return comm.n_controls() == kMessages; }));
   const auto controls = comm.take_controls();
@@ -149,15 +156,18 @@ TEST_P(RuntimeOver, EarlyMessagesWaitForRegistration) {
   const PeerMatrix peers = connect_all(runtimes);
   RecordingComm first, second;
   runtimes[1]->register_comm(1, &first);
-  for (int i = 0; i < 5; ++i) peers[0][1]->send_control(2, 0, ControlKind::kClose, std::to_string(i), -1);
+  for (int i = 0; i < 5; ++i)
+    peers[0][1]->send_control(2, 0, ControlKind::kClose, std::to_string(i), -1);
   // Messages keep their order across groups, so when this one is here, the early ones are too.
   peers[0][1]->send_control(1, 0, ControlKind::kClose, "", -1);
   ASSERT_TRUE(run_until(*runtimes[1], [&] { return first.n_controls() == 1; }));
   runtimes[1]->register_comm(2, &second);
-  for (int i = 5; i < 10; ++i) peers[0][1]->send_control(2, 0, ControlKind::kClose, std::to_string(i), -1);
+  for (int i = 5; i < 10; ++i)
+    peers[0][1]->send_control(2, 0, ControlKind::kClose, std::to_string(i), -1);
   ASSERT_TRUE(run_until(*runtimes[1], [&] { return second.n_controls() == 10; }));
   const auto controls = second.take_controls();
-  for (int i = 0; i < 10; ++i) EXPECT_EQ(controls[static_cast<size_t>(i)].payload, std::to_string(i));
+  for (int i = 0; i < 10; ++i)
+    EXPECT_EQ(controls[static_cast<size_t>(i)].payload, std::to_string(i));
   // A group that has been closed hears nothing more, even if its id is used again.
   runtimes[1]->unregister_comm(2);
   runtimes[1]->unregister_comm(1);
@@ -213,7 +223,8 @@ TEST_P(RuntimeOver, FramesForClosedGroupsAreCounted) {
   runtimes[1]->unregister_comm(1);
 }
 
-// unregister_comm returns only when no callback runs: a communicator freed right after must never be touched.
+// unregister_comm returns only when no callback runs: a communicator freed right after must never
+// be touched.
 TEST_P(RuntimeOver, UnregisterRacesWithFramesAndMessages) {
   const auto runtimes = make(2);
   const PeerMatrix peers = connect_all(runtimes);
@@ -253,7 +264,8 @@ TEST_P(RuntimeOver, SeveralThreadsSleepAndAreAllWoken) {
   runtimes[1]->register_comm(1, &comm);
   std::vector<std::thread> sleepers;
   for (int i = 0; i < 3; ++i) {
-    sleepers.emplace_back([&] { EXPECT_TRUE(run_until(*runtimes[1], [&] { return comm.frames.load() == 100; })); });
+    sleepers.emplace_back(
+        [&] { EXPECT_TRUE(run_until(*runtimes[1], [&] { return comm.frames.load() == 100; })); });
   }
   FrameHeader header;
   header.comm = 1;
@@ -269,7 +281,8 @@ INSTANTIATE_TEST_SUITE_P(Transports, RuntimeOver, ::testing::Values("shm", "tcp"
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(Runtime, DescriptorsTravelToMappedPeersOnly) {
-  const std::vector<std::shared_ptr<Runtime>> mapped = {Runtime::create(shm_only()), Runtime::create(shm_only())};
+  const std::vector<std::shared_ptr<Runtime>> mapped = {Runtime::create(shm_only()),
+                                                        Runtime::create(shm_only())};
   const PeerMatrix peers = connect_all(mapped);
   RecordingComm comm;
   mapped[1]->register_comm(1, &comm);
@@ -282,15 +295,18 @@ TEST(Runtime, DescriptorsTravelToMappedPeersOnly) {
   const auto controls = comm.take_controls();
   for (int i = 0; i < 20; ++i) {
     int value = -1;
-    ASSERT_EQ(pread(controls[static_cast<size_t>(i)].fd.get(), &value, sizeof value, 0), static_cast<ssize_t>(sizeof value));
+    ASSERT_EQ(pread(controls[static_cast<size_t>(i)].fd.get(), &value, sizeof value, 0),
+              static_cast<ssize_t>(sizeof value));
     EXPECT_EQ(value, i);
   }
   mapped[1]->unregister_comm(1);
 
-  const std::vector<std::shared_ptr<Runtime>> distant = {Runtime::create(tcp_only()), Runtime::create(tcp_only())};
+  const std::vector<std::shared_ptr<Runtime>> distant = {Runtime::create(tcp_only()),
+                                                         Runtime::create(tcp_only())};
   const PeerMatrix far = connect_all(distant);
   EXPECT_THROW(far[0][1]->send_control(1, 0, ControlKind::kWindow, "", STDERR_FILENO), Error);
-  EXPECT_THROW(far[0][1]->send_control(1, 0, ControlKind::kAbort, std::string(1 << 20, 'x'), -1), Error);
+  EXPECT_THROW(far[0][1]->send_control(1, 0, ControlKind::kAbort, std::string(1 << 20, 'x'), -1),
+               Error);
 }
 
 TEST(Runtime, DifferentHostIdsMeetOverTcp) {
@@ -310,8 +326,8 @@ TEST(Runtime, SingleCopyNeedsBothSides) {
   Settings off = shm_only();
   off.single_copy = false;
   for (const bool first : {true, false}) {
-    const std::vector<std::shared_ptr<Runtime>> runtimes = {Runtime::create(first ? off : shm_only()),
-                                                            Runtime::create(first ? shm_only() : off)};
+    const std::vector<std::shared_ptr<Runtime>> runtimes = {
+        Runtime::create(first ? off : shm_only()), Runtime::create(first ? shm_only() : off)};
     const PeerMatrix peers = connect_all(runtimes);
     EXPECT_TRUE(peers[0][1]->mapped() && peers[1][0]->mapped());
     EXPECT_FALSE(peers[0][1]->single_copy());
@@ -322,7 +338,8 @@ TEST(Runtime, SingleCopyNeedsBothSides) {
 TEST(Runtime, Ipv6LoopbackWorks) {
   Settings settings = tcp_only();
   settings.interfaces = "lo";
-  const std::vector<std::shared_ptr<Runtime>> runtimes = {Runtime::create(settings), Runtime::create(settings)};
+  const std::vector<std::shared_ptr<Runtime>> runtimes = {Runtime::create(settings),
+                                                          Runtime::create(settings)};
   std::vector<PeerCard> cards = cards_of(runtimes);
   for (PeerCard& card : cards) {
     std::erase_if(card.addresses, [](const auto& each) { return each.ip != "::1"; });
@@ -356,7 +373,8 @@ TEST(Runtime, ShutdownEndsAConnectInProgress) {
     PeerCard absent = runtime->card();
     absent.uid.fill(fill);
     absent.host_id = "elsewhere";
-    std::thread caller([&] { EXPECT_THROW(waiting->connect({absent}, now_ns() + kPatienceNs), Error); });
+    std::thread caller(
+        [&] { EXPECT_THROW(waiting->connect({absent}, now_ns() + kPatienceNs), Error); });
     waiting->shutdown();
     caller.join();
     EXPECT_THROW(waiting->connect({absent}, now_ns() + kPatienceNs), Error);
@@ -367,7 +385,8 @@ TEST(Runtime, ShutdownEndsAConnectInProgress) {
 TEST(Runtime, PeersAndLinksSurviveTheirRuntime) {
   std::shared_ptr<Peer> peer;
   {
-    const std::vector<std::shared_ptr<Runtime>> runtimes = {Runtime::create(shm_only()), Runtime::create(shm_only())};
+    const std::vector<std::shared_ptr<Runtime>> runtimes = {Runtime::create(shm_only()),
+                                                            Runtime::create(shm_only())};
     peer = connect_all(runtimes)[0][1];
   }
   FrameHeader header;
@@ -378,7 +397,8 @@ TEST(Runtime, PeersAndLinksSurviveTheirRuntime) {
 }
 
 TEST(Runtime, AForkedChildMayDropEverythingButUseNothing) {
-  std::vector<std::shared_ptr<Runtime>> runtimes = {Runtime::create(shm_only()), Runtime::create(shm_only())};
+  std::vector<std::shared_ptr<Runtime>> runtimes = {Runtime::create(shm_only()),
+                                                    Runtime::create(shm_only())};
   PeerMatrix peers = connect_all(runtimes);
   const pid_t child = fork();
   ASSERT_GE(child, 0);

@@ -1,4 +1,5 @@
-// For tests of the runtime: several in one process (ranks as threads), and a communicator that records what it hears.
+// For tests of the runtime: several in one process (ranks as threads), and a communicator that
+// records what it hears.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -95,7 +96,8 @@ inline Settings shm_only() {
 inline Settings tcp_only() {
   Settings settings;
   settings.shm = false;
-  settings.heartbeat_ms = 1000;  // sanitizers on a busy machine are slow, and these tests are not about silence
+  settings.heartbeat_ms =
+      1000;  // sanitizers on a busy machine are slow, and these tests are not about silence
   return settings;
 }
 

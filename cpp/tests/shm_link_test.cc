@@ -38,7 +38,9 @@ struct Pair {
   Mapping raw;  // a third view, to corrupt
 };
 
-Code send(Link& link, const TestFrame& frame) { return link.try_send(frame.header, frame.payload.data()); }
+Code send(Link& link, const TestFrame& frame) {
+  return link.try_send(frame.header, frame.payload.data());
+}
 
 TEST(ShmLink, CarriesFramesThroughManyWraps) {
   Pair pair;
@@ -68,7 +70,8 @@ TEST(ShmLink, BothDirectionsFromThreadsThatSleep) {
     uint64_t sent = 0;
     while (sent < kFrames || sink.received() < kFrames) {
       const uint32_t seen = pair.bells[me].sequence();
-      bool moved = sent < kFrames && send(*pair.links[me], TestFrame(static_cast<uint64_t>(me), sent)) == Code::kOk;
+      bool moved = sent < kFrames &&
+                   send(*pair.links[me], TestFrame(static_cast<uint64_t>(me), sent)) == Code::kOk;
       sent += moved ? 1 : 0;
       moved |= pair.links[me]->poll(sink, 16) > 0;
       if (moved) continue;
@@ -85,7 +88,8 @@ TEST(ShmLink, BothDirectionsFromThreadsThatSleep) {
 TEST(ShmLink, SeveralSendersKeepFramesWhole) {
   struct Count : FrameSink {
     void on_frame(const FrameHeader& header, const std::byte* payload) override {
-      for (uint32_t i = 0; i < header.bytes; ++i) ASSERT_EQ(payload[i], static_cast<std::byte>(header.source));
+      for (uint32_t i = 0; i < header.bytes; ++i)
+        ASSERT_EQ(payload[i], static_cast<std::byte>(header.source));
       ++frames;
     }
     int frames = 0;
@@ -100,7 +104,8 @@ TEST(ShmLink, SeveralSendersKeepFramesWhole) {
       header.source = id;
       header.bytes = static_cast<uint32_t>(payload.size());
       for (int i = 0; i < kEach; ++i) {
-        while (pair.links[0]->try_send(header, payload.data()) == Code::kAgain) std::this_thread::yield();
+        while (pair.links[0]->try_send(header, payload.data()) == Code::kAgain)
+          std::this_thread::yield();
       }
     });
   }
@@ -156,7 +161,8 @@ TEST(ShmLink, ClosedLinkStillDeliversWhatWasPublished) {
   EXPECT_EQ(pair.links[1]->drain(sink), 10);
 }
 
-// What a broken or hostile peer may leave in the ring. Each case must end as broken(), with nothing delivered from it.
+// What a broken or hostile peer may leave in the ring. Each case must end as broken(), with nothing
+// delivered from it.
 struct Corruption {
   const char* name;
   std::function<void(Pair&)> apply;
@@ -172,7 +178,9 @@ TEST_P(ShmCorruption, BreaksTheLink) {
   ASSERT_EQ(pair.links[0]->try_send(header, payload.data()), Code::kOk);
   GetParam().apply(pair);
   struct Fail : FrameSink {
-    void on_frame(const FrameHeader&, const std::byte*) override { ADD_FAILURE() << "delivered a corrupt frame"; }
+    void on_frame(const FrameHeader&, const std::byte*) override {
+      ADD_FAILURE() << "delivered a corrupt frame";
+    }
   } sink;
   EXPECT_EQ(pair.links[1]->poll(sink, 10), 0);
   EXPECT_TRUE(pair.links[1]->broken());
@@ -184,15 +192,19 @@ TEST_P(ShmCorruption, BreaksTheLink) {
 INSTANTIATE_TEST_SUITE_P(
     All, ShmCorruption,
     ::testing::Values(
-        Corruption{"LengthBeyondMaximum", [](Pair& p) { p.header_at(0)->bytes = kMaxFramePayload + 1; }},
+        Corruption{"LengthBeyondMaximum",
+                   [](Pair& p) { p.header_at(0)->bytes = kMaxFramePayload + 1; }},
         Corruption{"LengthHuge", [](Pair& p) { p.header_at(0)->bytes = UINT32_MAX; }},
         Corruption{"LengthBeyondPublished", [](Pair& p) { p.header_at(0)->bytes = 200; }},
         Corruption{"KindZero", [](Pair& p) { p.header_at(0)->kind = static_cast<FrameKind>(0); }},
-        Corruption{"KindUnknown", [](Pair& p) { p.header_at(0)->kind = static_cast<FrameKind>(99); }},
-        Corruption{"PadBeyondPublished", [](Pair& p) { p.header_at(0)->kind = static_cast<FrameKind>(0xffff); }},
+        Corruption{"KindUnknown",
+                   [](Pair& p) { p.header_at(0)->kind = static_cast<FrameKind>(99); }},
+        Corruption{"PadBeyondPublished",
+                   [](Pair& p) { p.header_at(0)->kind = static_cast<FrameKind>(0xffff); }},
         Corruption{"TailUnaligned", [](Pair& p) { p.page()->ring[0].tail.fetch_add(1); }},
         Corruption{"TailTooFar", [](Pair& p) { p.page()->ring[0].tail.fetch_add(kRing); }},
-        Corruption{"TailBackwards", [](Pair& p) { p.page()->ring[0].tail.store(0 - kFrameAlign); }}),
+        Corruption{"TailBackwards",
+                   [](Pair& p) { p.page()->ring[0].tail.store(0 - kFrameAlign); }}),
     [](const auto& info) { return info.param.name; });
 
 // A ring published exactly full, with a pad as its only record, must not make the reader spin.

@@ -31,12 +31,14 @@ std::pair<Fd, Fd> connected(const std::string& ip) {
   Fd listener = open_fd([&] { return socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0); });
   const int small = 64 * 1024;
   setsockopt(listener.get(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
-  if (!listener.valid() || bind(listener.get(), raw, bytes) != 0 || listen(listener.get(), 1) != 0) return {};
+  if (!listener.valid() || bind(listener.get(), raw, bytes) != 0 || listen(listener.get(), 1) != 0)
+    return {};
   getsockname(listener.get(), raw, &bytes);
   Fd client = open_fd([&] { return socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0); });
   setsockopt(client.get(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
   if (connect(client.get(), raw, bytes) != 0) return {};
-  return {std::move(client), open_fd([&] { return accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC); })};
+  return {std::move(client),
+          open_fd([&] { return accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC); })};
 }
 
 struct Pair {
@@ -57,7 +59,9 @@ void wait_readable(int fd) {
   ::poll(&each, 1, -1);
 }
 
-Code send(Link& link, const TestFrame& frame) { return link.try_send(frame.header, frame.payload.data()); }
+Code send(Link& link, const TestFrame& frame) {
+  return link.try_send(frame.header, frame.payload.data());
+}
 
 class TcpLinkByFamily : public ::testing::TestWithParam<const char*> {};
 
@@ -81,7 +85,8 @@ TEST_P(TcpLinkByFamily, CarriesFramesUnderBackPressure) {
   }
   while (sink.received() < sent) {
     pair.links[0]->poll(nothing, 1);
-    if (pair.links[1]->poll(sink, INT_MAX) == 0 && !pair.links[0]->wants_write()) wait_readable(pair.links[1]->poll_fd());
+    if (pair.links[1]->poll(sink, INT_MAX) == 0 && !pair.links[0]->wants_write())
+      wait_readable(pair.links[1]->poll_fd());
   }
   EXPECT_GT(full, 0);
   EXPECT_GT(pair.staged.load(), 0);
@@ -113,7 +118,8 @@ TEST(TcpLink, TwoThreadsSendAndTwoPoll) {
   constexpr int kEach = 1500;
   struct Count : FrameSink {
     void on_frame(const FrameHeader& header, const std::byte* payload) override {
-      for (uint32_t i = 0; i < header.bytes; ++i) ASSERT_EQ(payload[i], static_cast<std::byte>(header.source));
+      for (uint32_t i = 0; i < header.bytes; ++i)
+        ASSERT_EQ(payload[i], static_cast<std::byte>(header.source));
       frames.fetch_add(1);
     }
     std::atomic<int> frames{0};
@@ -129,7 +135,8 @@ TEST(TcpLink, TwoThreadsSendAndTwoPoll) {
         void on_frame(const FrameHeader&, const std::byte*) override {}
       } ignore;
       for (int i = 0; i < kEach; ++i) {
-        while (pair.links[0]->try_send(header, payload.data()) == Code::kAgain) std::this_thread::yield();
+        while (pair.links[0]->try_send(header, payload.data()) == Code::kAgain)
+          std::this_thread::yield();
       }
       while (pair.links[0]->wants_write()) pair.links[0]->poll(ignore, 1);
     });
@@ -147,7 +154,8 @@ TEST(TcpLink, TwoThreadsSendAndTwoPoll) {
 std::string why_after(const std::string& bytes, bool close_after, int* delivered) {
   auto [client, server] = connected("127.0.0.1");
   TcpLink link(std::move(server), "host a (10.0.0.1:5)", [] {});
-  EXPECT_EQ(::send(client.get(), bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
+  EXPECT_EQ(::send(client.get(), bytes.data(), bytes.size(), 0),
+            static_cast<ssize_t>(bytes.size()));
   if (close_after) client.reset();
   struct Count : FrameSink {
     void on_frame(const FrameHeader&, const std::byte*) override { ++frames; }
@@ -172,15 +180,20 @@ std::string header_bytes(uint32_t payload, uint16_t kind) {
 
 TEST(TcpLink, EndsAndCorruptionSayWhy) {
   int delivered = 0;
-  EXPECT_NE(why_after(header_bytes(0, 1), true, &delivered).find("closed the connection"), std::string::npos);
+  EXPECT_NE(why_after(header_bytes(0, 1), true, &delivered).find("closed the connection"),
+            std::string::npos);
   EXPECT_EQ(delivered, 1);
-  EXPECT_NE(why_after(header_bytes(100, 1), true, &delivered).find("middle of a frame"), std::string::npos);
+  EXPECT_NE(why_after(header_bytes(100, 1), true, &delivered).find("middle of a frame"),
+            std::string::npos);
   EXPECT_EQ(delivered, 0);
-  EXPECT_NE(why_after(header_bytes(kMaxFramePayload + 1, 1), false, &delivered).find("corrupt"), std::string::npos);
+  EXPECT_NE(why_after(header_bytes(kMaxFramePayload + 1, 1), false, &delivered).find("corrupt"),
+            std::string::npos);
   EXPECT_NE(why_after(header_bytes(0, 0), false, &delivered).find("corrupt"), std::string::npos);
-  EXPECT_NE(why_after(header_bytes(0, 1) + header_bytes(0, 8), false, &delivered).find("corrupt"), std::string::npos);
+  EXPECT_NE(why_after(header_bytes(0, 1) + header_bytes(0, 8), false, &delivered).find("corrupt"),
+            std::string::npos);
   EXPECT_EQ(delivered, 1);
-  EXPECT_NE(why_after("GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: long enough for a header\r\n\r\n", false, &delivered)
+  EXPECT_NE(why_after("GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: long enough for a header\r\n\r\n",
+                      false, &delivered)
                 .find("10.0.0.1:5"),
             std::string::npos);
 }
@@ -194,13 +207,16 @@ TEST(TcpLink, FailedSendLeavesWhatHadArrived) {
     header.b = n;
     ASSERT_EQ(pair.links[1]->try_send(header, nullptr), Code::kOk);
   }
-  // Only what our kernel has is safe: the reset that answers a send makes the other kernel drop the rest.
+  // Only what our kernel has is safe: the reset that answers a send makes the other kernel drop the
+  // rest.
   while (!pair.links[1]->flushed()) std::this_thread::yield();
   pair.links[1].reset();
   const TestFrame frame(1, 0);
   while (send(*pair.links[0], frame) != Code::kPeerDied) std::this_thread::yield();
   struct Count : FrameSink {
-    void on_frame(const FrameHeader& header, const std::byte*) override { EXPECT_EQ(header.b, frames++); }
+    void on_frame(const FrameHeader& header, const std::byte*) override {
+      EXPECT_EQ(header.b, frames++);
+    }
     uint64_t frames = 0;
   } sink;
   while (!pair.links[0]->broken()) pair.links[0]->poll(sink, 3);

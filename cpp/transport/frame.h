@@ -1,4 +1,5 @@
-// What both links agree about a frame that arrived: nothing in it is trusted before it is checked here.
+// What both links agree about a frame that arrived: nothing in it is trusted before it is checked
+// here.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +12,8 @@
 namespace distos_coll {
 
 inline bool valid_frame(const FrameHeader& header) {
-  return header.bytes <= kMaxFramePayload && header.kind >= FrameKind::kStream && header.kind <= FrameKind::kData;
+  return header.bytes <= kMaxFramePayload && header.kind >= FrameKind::kStream &&
+         header.kind <= FrameKind::kData;
 }
 
 // The sentence for a link that got an invalid one.

@@ -7,7 +7,8 @@
 namespace distos_coll {
 namespace {
 
-// Several frames per system call, and small enough to stay in the cache between the kernel's copy and ours.
+// Several frames per system call, and small enough to stay in the cache between the kernel's copy
+// and ours.
 constexpr size_t kBufferBytes = 256 * 1024;
 constexpr size_t kMaxFrame = sizeof(FrameHeader) + kMaxFramePayload;
 static_assert(kBufferBytes >= 2 * kMaxFrame);

@@ -1,5 +1,5 @@
-// Cuts a byte stream into frames. Whatever the bytes are, it stays inside its buffer, and delivers checked frames or
-// reports corruption.
+// Cuts a byte stream into frames. Whatever the bytes are, it stays inside its buffer, and delivers
+// checked frames or reports corruption.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,8 @@ class FrameBuffer {
  public:
   FrameBuffer();
 
-  // Where to put the next bytes of the stream, and how many; never 0 after deliver() without a limit.
+  // Where to put the next bytes of the stream, and how many; never 0 after deliver() without a
+  // limit.
   std::byte* room(size_t* bytes);
   void commit(size_t bytes) { end_ += bytes; }
 

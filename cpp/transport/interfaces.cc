@@ -17,7 +17,9 @@
 namespace distos_coll {
 namespace {
 
-bool has_prefix(const std::string& text, const std::string& prefix) { return text.rfind(prefix, 0) == 0; }
+bool has_prefix(const std::string& text, const std::string& prefix) {
+  return text.rfind(prefix, 0) == 0;
+}
 
 bool is_v6(const std::string& ip) { return ip.find(':') != std::string::npos; }
 
@@ -27,7 +29,8 @@ bool is_link_local(const std::string& ip) {
   return has_prefix(ip, "169.254.");
 }
 
-// Multicast, site-local, v4-mapped and the like: only global unicast (2000::/3) and unique local (fc00::/7) reach a peer.
+// Multicast, site-local, v4-mapped and the like: only global unicast (2000::/3) and unique local
+// (fc00::/7) reach a peer.
 bool is_routable_v6(const std::string& ip) {
   in6_addr v6{};
   if (inet_pton(AF_INET6, ip.c_str(), &v6) != 1) return false;
@@ -39,13 +42,16 @@ std::string reason_against(const InterfaceAddress& address, const InterfaceFilte
   const bool named = filter.names(address.interface);
   if (!address.up) return "interface is down or has no carrier";
   if (filter.given() && filter.excluding() && named) return "excluded by the interface setting";
-  if (is_link_local(address.ip)) return "link-local address, not reachable without an interface scope";
+  if (is_link_local(address.ip))
+    return "link-local address, not reachable without an interface scope";
   if (address.loopback) return "";
   if (filter.given() && !filter.excluding()) return named ? "" : "not in the interface setting";
-  if (is_v6(address.ip) && !is_routable_v6(address.ip)) return "neither a global nor a unique local address";
+  if (is_v6(address.ip) && !is_routable_v6(address.ip))
+    return "neither a global nor a unique local address";
   for (const char* prefix : {"docker", "virbr"}) {
     if (has_prefix(address.interface, prefix)) {
-      return "bridge of this host's containers or virtual machines; name it in the interface setting to use it";
+      return "bridge of this host's containers or virtual machines; name it in the interface "
+             "setting to use it";
     }
   }
   return "";
@@ -63,7 +69,8 @@ std::string ip_text(const sockaddr* address) {
   if (address->sa_family == AF_INET) {
     inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(address)->sin_addr, text, sizeof text);
   } else if (address->sa_family == AF_INET6) {
-    inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr, text, sizeof text);
+    inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(address)->sin6_addr, text,
+              sizeof text);
   }
   return text;
 }
@@ -90,7 +97,8 @@ bool InterfaceFilter::names(const std::string& interface) const {
   });
 }
 
-AddressChoice choose_addresses(const std::vector<InterfaceAddress>& found, const std::string& filter_text) {
+AddressChoice choose_addresses(const std::vector<InterfaceAddress>& found,
+                               const std::string& filter_text) {
   const InterfaceFilter filter(filter_text);
   AddressChoice choice;
   for (const InterfaceAddress& address : found) {

@@ -25,8 +25,9 @@ struct AddressChoice {
   std::vector<RejectedAddress> rejected;
 };
 
-// NCCL_SOCKET_IFNAME's grammar: a list of prefixes ("eth,ib"), exact names after '=' ("=eth0,eth1"), or with '^' in
-// front the interfaces to leave out ("^docker,virbr", "^=lo"). Empty: all but those that lead nowhere.
+// NCCL_SOCKET_IFNAME's grammar: a list of prefixes ("eth,ib"), exact names after '='
+// ("=eth0,eth1"), or with '^' in front the interfaces to leave out ("^docker,virbr", "^=lo").
+// Empty: all but those that lead nowhere.
 class InterfaceFilter {
  public:
   explicit InterfaceFilter(const std::string& text);
@@ -42,7 +43,8 @@ class InterfaceFilter {
 };
 
 // Pure: the order depends on the arguments only.
-AddressChoice choose_addresses(const std::vector<InterfaceAddress>& found, const std::string& filter);
+AddressChoice choose_addresses(const std::vector<InterfaceAddress>& found,
+                               const std::string& filter);
 // What the kernel lists now. Throws Error(kSystem).
 std::vector<InterfaceAddress> list_addresses();
 

@@ -1,6 +1,6 @@
-// A link carries frames to one peer process: ordered, reliable, bounded, shared by all communicators of the process.
-// Everything above (programs' streams, matching, credits) is written once over this interface; what differs between
-// shared memory and TCP stays below it.
+// A link carries frames to one peer process: ordered, reliable, bounded, shared by all
+// communicators of the process. Everything above (programs' streams, matching, credits) is written
+// once over this interface; what differs between shared memory and TCP stays below it.
 #pragma once
 
 #include <cstddef>
@@ -24,9 +24,9 @@ enum class FrameKind : uint16_t {
 
 // 48 bytes, little-endian, at the start of every frame.
 struct FrameHeader {
-  uint64_t comm = 0;     // communicator id, the same on all of its ranks
-  uint32_t source = 0;   // sender's rank in that communicator
-  uint32_t bytes = 0;    // payload that follows
+  uint64_t comm = 0;    // communicator id, the same on all of its ranks
+  uint32_t source = 0;  // sender's rank in that communicator
+  uint32_t bytes = 0;   // payload that follows
   FrameKind kind = FrameKind::kStream;
   uint16_t lane = 0;
   uint32_t signature = 0;  // of the collective call, for mismatch detection
@@ -48,20 +48,21 @@ class Link {
  public:
   virtual ~Link() = default;
 
-  // Takes the whole frame (kOk), or nothing (kAgain: full; kPeerDied: the peer is gone). After kOk the payload memory
-  // belongs to the caller again. Thread-safe; never blocks.
+  // Takes the whole frame (kOk), or nothing (kAgain: full; kPeerDied: the peer is gone). After kOk
+  // the payload memory belongs to the caller again. Thread-safe; never blocks.
   virtual Code try_send(const FrameHeader& header, const void* payload) = 0;
 
-  // Pushes out what try_send accepted but the wire did not take yet, and delivers frames that have arrived, at most
-  // `budget` of them. Returns how many frames it delivered. Thread-safe: a second caller returns 0 at once. A broken
-  // link delivers nothing and reports through broken().
+  // Pushes out what try_send accepted but the wire did not take yet, and delivers frames that have
+  // arrived, at most `budget` of them. Returns how many frames it delivered. Thread-safe: a second
+  // caller returns 0 at once. A broken link delivers nothing and reports through broken().
   virtual int poll(FrameSink& sink, int budget) = 0;
 
   // False until the link has failed for good; then why() says how.
   virtual bool broken() const = 0;
   virtual std::string why() const = 0;
 
-  // A descriptor whose readability means that poll() has work, or -1 for links that ring the doorbell instead.
+  // A descriptor whose readability means that poll() has work, or -1 for links that ring the
+  // doorbell instead.
   virtual int poll_fd() const = 0;
   // True while bytes wait for the wire, so that a sleeper must also watch for writability.
   virtual bool wants_write() const = 0;

@@ -28,7 +28,8 @@ ShmLink::ShmLink(Mapping pair, size_t ring_bytes, int side, Doorbell* peer)
 
 Code ShmLink::try_send(const FrameHeader& header, const void* payload) {
   if (header.bytes > kMaxFramePayload) return Code::kInternal;
-  if (closed_.load(std::memory_order_acquire) || broken() || in_forked_child()) return Code::kPeerDied;
+  if (closed_.load(std::memory_order_acquire) || broken() || in_forked_child())
+    return Code::kPeerDied;
   {
     const std::lock_guard lock(send_mutex_);
     if (!writer_.write(header, payload)) return Code::kAgain;

@@ -13,8 +13,8 @@
 
 namespace distos_coll {
 
-// The memory of a pair. Whoever opens the connection creates it and writes `nonce[0]`, the other attaches and writes
-// `nonce[1]`; reading each other's nonce proves that both map the same pages.
+// The memory of a pair. Whoever opens the connection creates it and writes `nonce[0]`, the other
+// attaches and writes `nonce[1]`; reading each other's nonce proves that both map the same pages.
 struct PairPage {
   std::atomic<uint64_t> nonce[2];
   RingControl ring[2];  // ring[i]: written by side i
@@ -28,7 +28,8 @@ constexpr size_t pair_bytes(size_t ring_bytes) { return kPairPageBytes + 2 * rin
 
 class ShmLink final : public ManagedLink {
  public:
-  // side: 0 for the creator of the memory, 1 for the other. The peer's doorbell must outlive the link.
+  // side: 0 for the creator of the memory, 1 for the other. The peer's doorbell must outlive the
+  // link.
   ShmLink(Mapping pair, size_t ring_bytes, int side, Doorbell* peer);
 
   Code try_send(const FrameHeader& header, const void* payload) override;

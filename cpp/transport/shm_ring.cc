@@ -21,7 +21,8 @@ constexpr uint64_t record_bytes(uint64_t payload) {
 bool RingWriter::has_room(size_t needed) {
   if (tail_ - seen_head_ + needed <= ring_bytes_) return true;
   const uint64_t head = control_->head.load(std::memory_order_acquire);
-  // A consumer that claims to have read what was never written only hurts itself, but must not move us backwards.
+  // A consumer that claims to have read what was never written only hurts itself, but must not move
+  // us backwards.
   if (head - seen_head_ > tail_ - seen_head_) return false;
   seen_head_ = head;
   return tail_ - seen_head_ + needed <= ring_bytes_;
@@ -67,7 +68,8 @@ int RingReader::read(FrameSink& sink, int budget, bool* sender_waits) {
     if (record == 0) break;
     head += record;
     head_.store(head, std::memory_order_relaxed);
-    // Early enough that the sender can refill while we read on, seldom enough that the line does not ping-pong.
+    // Early enough that the sender can refill while we read on, seldom enough that the line does
+    // not ping-pong.
     if (head - released >= ring_bytes_ / 8) {
       *sender_waits |= release(head);
       released = head;
@@ -83,7 +85,8 @@ uint64_t RingReader::consume(uint64_t head, uint64_t available, FrameSink& sink,
   // A copy: the peer could change the original between check and use.
   FrameHeader header;
   std::memcpy(&header, data_ + position, sizeof header);
-  if (header.kind == kPad && contiguous == ring_bytes_ - position && contiguous < available) return contiguous;
+  if (header.kind == kPad && contiguous == ring_bytes_ - position && contiguous < available)
+    return contiguous;
   const uint64_t record = record_bytes(header.bytes);
   if (!valid_frame(header) || record > contiguous) {
     fail(describe_invalid_frame(header));

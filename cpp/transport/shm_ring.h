@@ -1,7 +1,8 @@
-// One direction of a shared-memory link: a single-producer single-consumer ring of bytes in memory that both processes
-// map. Frames are contiguous and start at multiples of 64 bytes; a pad record fills the end of the buffer when the
-// next frame does not fit there. The consumer believes nothing that the producer wrote: whatever lies in the memory,
-// it reads within the ring and either delivers checked frames or reports corruption.
+// One direction of a shared-memory link: a single-producer single-consumer ring of bytes in memory
+// that both processes map. Frames are contiguous and start at multiples of 64 bytes; a pad record
+// fills the end of the buffer when the next frame does not fit there. The consumer believes nothing
+// that the producer wrote: whatever lies in the memory, it reads within the ring and either
+// delivers checked frames or reports corruption.
 #pragma once
 
 #include <atomic>
@@ -15,12 +16,14 @@
 namespace distos_coll {
 
 inline constexpr size_t kFrameAlign = 64;
-// A frame and the pad before it must fit together in an empty ring, or the sender could wait for ever.
+// A frame and the pad before it must fit together in an empty ring, or the sender could wait for
+// ever.
 inline constexpr size_t kMinRingBytes = 256 * 1024;
 inline constexpr size_t kMaxRingBytes = size_t{1} << 30;
 static_assert(kMinRingBytes >= 2 * (sizeof(FrameHeader) + kMaxFramePayload + kFrameAlign));
 
-// Lives in shared memory, all zero at first. The counters only grow; position = counter mod ring size.
+// Lives in shared memory, all zero at first. The counters only grow; position = counter mod ring
+// size.
 struct RingControl {
   alignas(kLineBytes) std::atomic<uint64_t> tail;            // bytes published, by the producer
   alignas(kLineBytes) std::atomic<uint64_t> head;            // bytes released, by the consumer
@@ -32,8 +35,8 @@ class RingWriter {
   RingWriter(RingControl* control, std::byte* data, size_t ring_bytes)
       : control_(control), data_(data), ring_bytes_(ring_bytes) {}
 
-  // False: no room. The flag for the consumer is set then, and the room checked once more after that, so that either
-  // this call succeeds or the consumer's next release rings.
+  // False: no room. The flag for the consumer is set then, and the room checked once more after
+  // that, so that either this call succeeds or the consumer's next release rings.
   bool write(const FrameHeader& header, const void* payload);
 
  private:
@@ -55,8 +58,9 @@ class RingReader {
   bool has_frames() const {
     return control_->tail.load(std::memory_order_acquire) != head_.load(std::memory_order_relaxed);
   }
-  // Delivers up to `budget` frames and releases their room. Returns how many; sets *sender_waits when the producer
-  // must be told about the room. After corruption it returns 0 for ever and error() is not empty.
+  // Delivers up to `budget` frames and releases their room. Returns how many; sets *sender_waits
+  // when the producer must be told about the room. After corruption it returns 0 for ever and
+  // error() is not empty.
   int read(FrameSink& sink, int budget, bool* sender_waits);
   const std::string& error() const { return error_; }
 

@@ -34,23 +34,28 @@ TcpLink::TcpLink(Fd socket, std::string peer, std::function<void()> on_staged)
       on_staged_(std::move(on_staged)),
       staging_(sizeof(FrameHeader) + kMaxFramePayload) {
   const int on = 1;
-  if (setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0) throw_errno("TCP_NODELAY", errno);
+  if (setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)
+    throw_errno("TCP_NODELAY", errno);
 }
 
 Code TcpLink::try_send(const FrameHeader& header, const void* payload) {
   if (header.bytes > kMaxFramePayload) return Code::kInternal;
-  if (closed_.load(std::memory_order_acquire) || broken() || in_forked_child()) return Code::kPeerDied;
+  if (closed_.load(std::memory_order_acquire) || broken() || in_forked_child())
+    return Code::kPeerDied;
   const std::lock_guard lock(send_mutex_);
-  if (!flush_staging()) return closed_.load(std::memory_order_acquire) ? Code::kPeerDied : Code::kAgain;
+  if (!flush_staging())
+    return closed_.load(std::memory_order_acquire) ? Code::kPeerDied : Code::kAgain;
 
-  iovec parts[2] = {{const_cast<FrameHeader*>(&header), sizeof header}, {const_cast<void*>(payload), header.bytes}};
+  iovec parts[2] = {{const_cast<FrameHeader*>(&header), sizeof header},
+                    {const_cast<void*>(payload), header.bytes}};
   msghdr message{};
   message.msg_iov = parts;
   message.msg_iovlen = header.bytes > 0 ? 2 : 1;
   const ssize_t sent = sendmsg(socket_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent < 0) {
     if (would_block(errno)) {
-      // Taken nevertheless: with bytes staged, wants_write() makes sleepers watch for room, which kAgain alone would not.
+      // Taken nevertheless: with bytes staged, wants_write() makes sleepers watch for room, which
+      // kAgain alone would not.
       stage(reinterpret_cast<const std::byte*>(&header), sizeof header);
       stage(static_cast<const std::byte*>(payload), header.bytes);
       on_staged_();

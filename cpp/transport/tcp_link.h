@@ -1,5 +1,5 @@
-// A TCP connection as a link. The socket never blocks: what the kernel does not take of an accepted frame waits in a
-// staging buffer of at most one frame, so acceptance is all or nothing.
+// A TCP connection as a link. The socket never blocks: what the kernel does not take of an accepted
+// frame waits in a staging buffer of at most one frame, so acceptance is all or nothing.
 #pragma once
 
 #include <atomic>
@@ -15,13 +15,15 @@
 
 namespace distos_coll {
 
-// A departing peer waits until its last bytes are acknowledged; without this the kernel may take 40 ms to do so.
+// A departing peer waits until its last bytes are acknowledged; without this the kernel may take 40
+// ms to do so.
 void acknowledge_now(int socket);
 
 class TcpLink final : public ManagedLink {
  public:
-  // `socket` is connected and non-blocking. `peer` is for messages: "host b (10.0.0.2:4711)". `on_staged` is called
-  // (with the send lock held, so it must be short) when bytes start to wait, so that sleepers watch for writability.
+  // `socket` is connected and non-blocking. `peer` is for messages: "host b (10.0.0.2:4711)".
+  // `on_staged` is called (with the send lock held, so it must be short) when bytes start to wait,
+  // so that sleepers watch for writability.
   TcpLink(Fd socket, std::string peer, std::function<void()> on_staged);
 
   Code try_send(const FrameHeader& header, const void* payload) override;
@@ -44,7 +46,7 @@ class TcpLink final : public ManagedLink {
   bool flush_staging();                             // needs send_mutex_; true when empty
   void stage(const std::byte* data, size_t bytes);  // needs send_mutex_
   int receive(FrameSink& sink, int budget);         // needs poll_mutex_
-  bool fill();                                      // needs poll_mutex_; true if the socket may have more
+  bool fill();  // needs poll_mutex_; true if the socket may have more
   void stop_sending(int error);
   void fail(const std::string& why);
 
@@ -61,7 +63,8 @@ class TcpLink final : public ManagedLink {
   FrameBuffer received_;
   std::atomic<bool> pending_{false};
 
-  // Two ends: after a failed send there may still be frames to receive, so only the receiving side breaks the link.
+  // Two ends: after a failed send there may still be frames to receive, so only the receiving side
+  // breaks the link.
   std::atomic<bool> broken_{false};
   std::atomic<bool> closed_{false};
   mutable std::mutex why_mutex_;
