@@ -41,15 +41,19 @@ Planner current_planner() {
   C10_THROW_ERROR(DistBackendError, text);
 }
 
-void install_plan(dc_comm* comm, int rank, int size, const std::string& name) {
-  Planner planner = current_planner();
-  if (!planner) return;
+PlanRequest topology_of(dc_comm* comm, int rank, int size, const std::string& name) {
   PlanRequest request{rank, size, std::vector<int32_t>(size), std::vector<int32_t>(size)};
-  int code = dc_comm_topology(comm, request.domain_of.data(), request.domain_bits.data());
+  const int code = dc_comm_topology(comm, request.domain_of.data(), request.domain_bits.data());
   if (code != 0) throw_setup(code, name, "read the topology of", "");
+  return request;
+}
+
+void install_plan(dc_comm* comm, const PlanRequest& request, const std::string& name) {
+  const Planner planner = current_planner();
+  if (!planner) return;
   const std::string plan = planner(request);
   if (plan.empty()) return;
-  code = dc_comm_install_plan(comm, plan.data(), plan.size());
+  const int code = dc_comm_install_plan(comm, plan.data(), plan.size());
   if (code != 0) throw_setup(code, name, "install the plan of", "");
 }
 
@@ -79,14 +83,17 @@ c10::intrusive_ptr<ProcessGroupDistos> ProcessGroupDistos::create(const c10::int
   // From here on the group closes the communicator, whatever throws.
   auto group = Group::make(comm, name, rank, size);
   group->set_timeout(options->timeout.count());
-  install_plan(comm, rank, size, name);
+  PlanRequest topology = topology_of(comm, rank, size, name);
+  install_plan(comm, topology, name);
   code = dc_comm_ready(comm, adaptor.get());
   if (code != 0) throw_setup(code, name, "agree on the plan of", adaptor.trouble());
-  return c10::intrusive_ptr<ProcessGroupDistos>::reclaim(new ProcessGroupDistos(std::move(group), options));
+  return c10::intrusive_ptr<ProcessGroupDistos>::unsafe_steal_from_new(
+      new ProcessGroupDistos(std::move(group), std::move(topology), options));
 }
 
-ProcessGroupDistos::ProcessGroupDistos(std::shared_ptr<Group> group, c10::intrusive_ptr<Options> options)
-    : Backend(group->rank(), group->size()), group_(std::move(group)), options_(std::move(options)) {
+ProcessGroupDistos::ProcessGroupDistos(std::shared_ptr<Group> group, PlanRequest topology,
+                                       c10::intrusive_ptr<Options> options)
+    : Backend(group->rank(), group->size()), group_(std::move(group)), topology_(std::move(topology)), options_(std::move(options)) {
   init();
 }
 

@@ -70,6 +70,7 @@ class ProcessGroupDistos final : public c10d::Backend {
   WorkPtr endCoalescing() override;
   // The algorithm that a call of this many bytes would run, for explanation.
   std::string choice(int collective, int64_t bytes) const;
+  const PlanRequest& topology() const { return topology_; }
 
   WorkPtr allreduce(Tensors& tensors, const c10d::AllreduceOptions& opts) override;
   WorkPtr allreduce_sparse(Tensors& tensors, const c10d::AllreduceOptions& opts) override;
@@ -97,7 +98,7 @@ class ProcessGroupDistos final : public c10d::Backend {
   void monitoredBarrier(const c10d::BarrierOptions& opts, bool wait_all_ranks) override;
 
  private:
-  ProcessGroupDistos(std::shared_ptr<Group> group, c10::intrusive_ptr<Options> options);
+  ProcessGroupDistos(std::shared_ptr<Group> group, PlanRequest topology, c10::intrusive_ptr<Options> options);
 
   // Runs the calls as one operation, in the caller's thread if nobody needs a work.
   WorkPtr run(const Operation& operation, const dc_call* calls, size_t count, Holdings holdings);
@@ -123,6 +124,7 @@ class ProcessGroupDistos final : public c10d::Backend {
   uint32_t wire_flags() const { return options_->float32_on_wire ? static_cast<uint32_t>(DC_WIDE) : 0U; }
 
   const std::shared_ptr<Group> group_;
+  const PlanRequest topology_;
   const c10::intrusive_ptr<Options> options_;
 
   // Between startCoalescing() and endCoalescing(), for the thread that called it.

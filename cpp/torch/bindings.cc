@@ -64,6 +64,11 @@ void bind_backend(py::module& module) {
                                    return c10::static_intrusive_pointer_cast<ProcessGroupDistos::Options>(
                                        self->getBackendOptions());
                                  })
+          .def_property_readonly("topology",
+                                 [](const ProcessGroupDistos& self) {
+                                   const PlanRequest& known = self.topology();
+                                   return py::make_tuple(known.size, known.domain_of, known.domain_bits);
+                                 })
           .def("choice", &ProcessGroupDistos::choice, py::arg("collective"), py::arg("bytes"),
                py::call_guard<py::gil_scoped_release>());
   bind_options(backend, backend_base.attr("Options"));

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "torch/arguments.h"
+#include "torch/callbacks.h"
 
 namespace distos_coll::torch_door {
 
@@ -108,8 +109,8 @@ void DistosWork::on_done(void* context, int code) {
   try {
     self->arrive(positive(code));
   } catch (const std::exception& error) {
-    // A callback that somebody attached to the future. The core's threads are not the place for its exception.
-    TORCH_WARN("distos: a callback of ", self->operation_.name, " failed: ", error.what());
+    // Somebody's hook. The core's threads are not the place for its exception.
+    TORCH_WARN("distos: a hook of ", self->operation_.name, " failed: ", error.what());
   }
 }
 
@@ -143,7 +144,7 @@ void DistosWork::finish() {
   finished_ = std::chrono::steady_clock::now();
   Work::finish(error);
   done_.store(true, std::memory_order_release);
-  complete_futures();
+  tell_futures();
   group_->work_finished();
   if (hook_) {
     hook_(std::make_shared<c10d::WorkInfo>(operation_.type, sequence_, started_, finished_, finished_ - started_));
@@ -222,6 +223,7 @@ c10::intrusive_ptr<c10::ivalue::Future> DistosWork::getFuture() {
   auto future = future_;
   const bool completed = completed_;
   lock.unlock();
+  // Nothing is attached to it yet, and the caller should find it completed.
   if (completed) complete_futures();
   return future;
 }
@@ -234,6 +236,21 @@ c10::intrusive_ptr<c10::ivalue::Future> DistosWork::getFutureResult() {
   lock.unlock();
   if (completed) complete_futures();
   return future;
+}
+
+void DistosWork::tell_futures() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!future_ && !result_future_) return;
+  }
+  auto self = c10::intrusive_ptr<DistosWork>::unsafe_reclaim_from_nonowning(this);
+  run_callback([self = std::move(self)] {
+    try {
+      self->complete_futures();
+    } catch (const std::exception& error) {
+      TORCH_WARN("distos: a callback of ", self->operation_.name, " failed: ", error.what());
+    }
+  });
 }
 
 // Both the finishing thread and a late getFuture() may come here: whoever sets the flag first completes the future.

@@ -73,6 +73,7 @@ class DistosWork final : public c10d::Work {
   void started(int code, dc_work* handle);
   void arrive(int code);
   void finish();
+  void tell_futures();
   void complete_futures();
   bool wait_done(std::chrono::milliseconds timeout);
   [[noreturn]] void throw_waited(std::chrono::milliseconds timeout);
