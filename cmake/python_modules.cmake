@@ -34,6 +34,10 @@ if(torch_sources AND DISTOS_COLL_TORCH)
                                ${torch_root}/include/torch/csrc/api/include)
     target_compile_definitions(_c10d PRIVATE _GLIBCXX_USE_CXX11_ABI=${torch_cxx11_abi}
                                TORCH_EXTENSION_NAME=_c10d DISTOS_COLL_TORCH_VERSION="${torch_version}")
+    # Each file would read half a million lines of torch; the door copies no data, so -O2 and line tables do.
+    target_precompile_headers(_c10d PRIVATE <torch/csrc/distributed/c10d/Backend.hpp>
+                              <torch/csrc/distributed/c10d/ProcessGroup.hpp>)
+    target_compile_options(_c10d PRIVATE -O2 $<$<CONFIG:RelWithDebInfo>:-g1>)
     target_link_libraries(_c10d PRIVATE distos_coll distos_coll_warnings)
     foreach(library torch torch_cpu torch_python c10)
       target_link_libraries(_c10d PRIVATE ${torch_root}/lib/lib${library}.so)
