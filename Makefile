@@ -60,12 +60,15 @@ check: lint typecheck ## everything that reads the code without running it
 
 lint: $(LINTERS) ## format, style, layers and sizes
 	$(SAY) "Lint"
-	$(BIN)/ruff format --check
-	$(BIN)/ruff check
-	$(BIN)/clang-format --dry-run --Werror $(CPP)
-	$(BIN)/lint-imports
-	$(BIN)/python tools/check_includes.py
-	$(BIN)/python tools/check_size.py
+	@failed=(); run() { echo "+ $$*" | cut -c-120; "$$@" || failed+=("$$1 $${2:-}"); }; \
+	cd "$(CURDIR)"; PATH="$(BIN):$$PATH"; \
+	run ruff format --check; \
+	run ruff check; \
+	run clang-format --dry-run --Werror $(CPP); \
+	run lint-imports --no-logo; \
+	run python tools/check_includes.py; \
+	run python tools/check_size.py; \
+	[ $${#failed[@]} = 0 ] || { printf 'failed: %s\n' "$${failed[@]}" >&2; exit 1; }
 
 format: $(LINTERS) ## rewrite what lint complains about where a tool can
 	$(BIN)/ruff format
