@@ -5,6 +5,7 @@ from typing import Any
 
 from distos_coll._vocabulary import Collective
 
+
 def create_backend(dist_options: Any, pg_options: Any = None) -> Any:
     """Make this rank's part of a group; every rank of it calls this. For `register_backend`."""
     from distos_coll.torch.loader import native
@@ -47,6 +48,9 @@ def explain_choice(group: Any, collective: str, nbytes: int) -> str:
     import torch
     import torch.distributed as dist
 
+    from distos_coll import settings
+    from distos_coll.torch import planning
+
     names = [member.name.lower() for member in Collective]
     if collective not in names:
         raise ValueError(f"collective is one of {', '.join(names)}, not {collective!r}")
@@ -56,5 +60,6 @@ def explain_choice(group: Any, collective: str, nbytes: int) -> str:
     backend = group._get_backend(torch.device("cpu"))
     if not hasattr(backend, "choice"):
         raise RuntimeError(f"the group's CPU backend is {backend.name()}, not distos")
-    text: str = backend.choice(names.index(collective), nbytes)
-    return text
+    settings_now = settings.load()
+    explanation = planning.plan_for(settings_now, *backend.topology).explain(collective, nbytes)
+    return f"{explanation}\nthe core runs: {backend.choice(names.index(collective), nbytes)}"

@@ -20,12 +20,15 @@ GPU_DECORATORS = frozenset({"skip_if_no_gpu", "skip_if_lt_x_gpu"})
 _GATES: tuple[tuple[str, str], ...] = (
     (r'BACKEND != "(gloo|mpi)"', r'BACKEND not in ("\1", "{backend}")'),
     (r'BACKEND == "mpi" or BACKEND == "gloo"', r'BACKEND in ("mpi", "gloo", "{backend}")'),
-    (r'require_backend_is_available\(\{"gloo"\}\)', r'require_backend_is_available({{"gloo", BACKEND}})'),
+    (
+        r'require_backend_is_available\(\{"gloo"\}\)',
+        r'require_backend_is_available({{"gloo", BACKEND}})',
+    ),
     # The lists of backends whose profiling is tested.
     (r"(?m)^    dist\.Backend\.GLOO,$", r"    dist.Backend.GLOO,\n    BACKEND_UNDER_TEST,"),
 )
 
-_HEADER = '''
+_HEADER = """
 # ---- added by tests/torch/suite_source.py
 import os as _os
 BACKEND_UNDER_TEST = _os.environ["BACKEND"]
@@ -38,7 +41,7 @@ def skip_if_small_worldsize(func):
     enough = int(_os.environ["WORLD_SIZE"]) >= 3
     return unittest.skipIf(not enough, "Needs three ranks.")(func)
 # ----
-'''
+"""
 
 _FOOTER = '''
 

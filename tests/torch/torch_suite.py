@@ -52,7 +52,9 @@ class Outcome:
 class Recorder(unittest.TestResult):
     """Reports each test as it ends."""
 
-    def __init__(self, opened: frozenset[str], log: Path, report: Callable[[Outcome], None]) -> None:
+    def __init__(
+        self, opened: frozenset[str], log: Path, report: Callable[[Outcome], None]
+    ) -> None:
         super().__init__()
         self._opened = opened
         self._log = log
@@ -123,7 +125,9 @@ def _exempt(name: str) -> str:
     return next((reason for pattern, reason in EXEMPT if re.fullmatch(pattern, name)), "")
 
 
-def _select(source: SuiteSource, names: list[str], args: argparse.Namespace) -> tuple[list[str], list[Outcome]]:
+def _select(
+    source: SuiteSource, names: list[str], args: argparse.Namespace
+) -> tuple[list[str], list[Outcome]]:
     run: list[str] = []
     settled: list[Outcome] = []
     for name in names:
@@ -166,7 +170,9 @@ def _run(args: argparse.Namespace, folder: Path) -> list[Outcome]:
     return sorted(outcomes, key=lambda outcome: outcome.name)
 
 
-def _markdown(outcomes: list[Outcome], args: argparse.Namespace, torch_version: str, seconds: float) -> str:
+def _markdown(
+    outcomes: list[Outcome], args: argparse.Namespace, torch_version: str, seconds: float
+) -> str:
     counts = Counter(outcome.status for outcome in outcomes)
     opened = sum(outcome.opened and outcome.status == "passed" for outcome in outcomes)
     lines = [
@@ -195,7 +201,10 @@ def _markdown(outcomes: list[Outcome], args: argparse.Namespace, torch_version: 
         for outcome in chosen:
             reason = outcome.reason.strip().splitlines()[-1] if outcome.reason else ""
             mark = " (gated by name)" if outcome.opened else ""
-            lines.append(f"- `{outcome.name}`{mark}" + (f": {reason}" if reason and status != "deselected" else ""))
+            lines.append(
+                f"- `{outcome.name}`{mark}"
+                + (f": {reason}" if reason and status != "deselected" else "")
+            )
         lines.append("")
     return "\n".join(lines)
 
@@ -204,7 +213,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backend", default="distos")
     parser.add_argument("--world-size", type=int, default=3)
-    parser.add_argument("-k", default="", help="run tests whose name matches this regular expression")
+    parser.add_argument(
+        "-k", default="", help="run tests whose name matches this regular expression"
+    )
     parser.add_argument("--gpu", action="store_true", help="do not deselect tests that need a GPU")
     parser.add_argument("--list", action="store_true", help="print what would run")
     parser.add_argument("--verbose", action="store_true", help="print skipped tests too")
@@ -235,7 +246,10 @@ def main() -> int:
         return 0
     seconds = time.monotonic() - started
     counts = Counter(outcome.status for outcome in outcomes)
-    print(", ".join(f"{count} {status}" for status, count in sorted(counts.items())), f"in {seconds:.0f} s")
+    print(
+        ", ".join(f"{count} {status}" for status, count in sorted(counts.items())),
+        f"in {seconds:.0f} s",
+    )
     if args.json:
         args.json.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1) + "\n")
     if args.markdown:

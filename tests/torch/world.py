@@ -23,7 +23,9 @@ def _context() -> Any:
     # Forked from a server that has imported torch, a rank starts in tens of milliseconds; it has
     # none of this process's threads.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "torch.distributed", "torch.distributed.fsdp", "numpy"])
+    context.set_forkserver_preload(
+        ["torch", "torch.distributed", "torch.distributed.fsdp", "numpy"]
+    )
     # Until Python 3.13 the server ignored the parent's sys.path.
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)
@@ -63,7 +65,12 @@ def run_ranks(
             process = context.Process(
                 target=_enter,
                 args=(there, str(log), dict(environment or {}), function, rank, size),
-                kwargs={"store": folder + "/store", "backend": backend, "args": args, "seconds": group_timeout},
+                kwargs={
+                    "store": folder + "/store",
+                    "backend": backend,
+                    "args": args,
+                    "seconds": group_timeout,
+                },
             )
             process.start()
             there.close()
