@@ -1,5 +1,5 @@
-// From torch's tensors, dtypes and reduce ops to the core's: what is accepted, what is refused and why, and how a tensor
-// that the core cannot use as it is gets a plain copy.
+// From torch's tensors, dtypes and reduce ops to the core's: what is accepted, what is refused and
+// why, and how a tensor that the core cannot use as it is gets a plain copy.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -47,23 +47,27 @@ struct Reduction {
 // Throws TypeError or ValueError with the reason when the pair has no meaning.
 Reduction reduction_for(const char* operation, at::ScalarType dtype, const c10d::ReduceOp& op);
 
-// A dense tensor in this process's memory; throws otherwise, naming torch's routing for a wrong device.
+// A dense tensor in this process's memory; throws otherwise, naming torch's routing for a wrong
+// device.
 void check_tensor(const Group& group, const char* operation, const at::Tensor& tensor);
-void check_tensors(const Group& group, const char* operation, const std::vector<at::Tensor>& tensors);
+void check_tensors(const Group& group, const char* operation,
+                   const std::vector<at::Tensor>& tensors);
 // The single tensor of torch's list-shaped arguments.
-const at::Tensor& only_tensor(const Group& group, const char* operation, const std::vector<at::Tensor>& tensors);
+const at::Tensor& only_tensor(const Group& group, const char* operation,
+                              const std::vector<at::Tensor>& tensors);
 void check_same_dtype(const char* operation, const at::Tensor& a, const at::Tensor& b);
 void check_root(const Group& group, const char* operation, int64_t root);
 
-// The memory order of the tensor is the order of its elements, and nothing (conjugation, negation) is pending.
+// The memory order of the tensor is the order of its elements, and nothing (conjugation, negation)
+// is pending.
 inline bool is_plain(const at::Tensor& tensor) {
   return tensor.is_contiguous() && !tensor.is_conj() && !tensor.is_neg();
 }
 
 // A plain tensor with the same elements: the tensor itself if it is one.
 at::Tensor plain_input(const at::Tensor& tensor);
-// A plain tensor that receives a result for `tensor`: itself, or a new one whose copy back is appended to `holdings`.
-// keep_contents when the operation also reads it.
+// A plain tensor that receives a result for `tensor`: itself, or a new one whose copy back is
+// appended to `holdings`. keep_contents when the operation also reads it.
 at::Tensor plain_output(const at::Tensor& tensor, bool keep_contents, Holdings& holdings);
 
 // Runs what plain_output() and others appended, in any thread, without autograd. At most once.
@@ -77,14 +81,15 @@ at::Tensor real_view(const at::Tensor& tensor);
 // input * factor as premul-sum means it, or the plain input when the reduction is not scaled.
 at::Tensor scaled_input(const Reduction& reduction, const at::Tensor& plain);
 
-// Where the parts of a list lie, in elements of `element_bytes` from one base pointer. Separate allocations are fine:
-// the core only ever adds an offset to the base.
+// Where the parts of a list lie, in elements of `element_bytes` from one base pointer. Separate
+// allocations are fine: the core only ever adds an offset to the base.
 struct Parts {
   std::byte* base = nullptr;
   std::vector<int64_t> counts;
   std::vector<int64_t> offsets;
 };
-// All plain, of one dtype. False when a distance between two parts is not a whole number of elements.
+// All plain, of one dtype. False when a distance between two parts is not a whole number of
+// elements.
 bool locate_parts(const std::vector<at::Tensor>& parts, int64_t element_bytes, Parts* out);
 
 // All parts have the same number of elements.

@@ -15,7 +15,8 @@ namespace distos_coll::torch_door {
 
 namespace {
 
-// Never destroyed: at exit the interpreter that a planner belongs to is gone before static destructors run.
+// Never destroyed: at exit the interpreter that a planner belongs to is gone before static
+// destructors run.
 struct PlannerSlot {
   std::mutex mutex;
   Planner planner;
@@ -32,8 +33,10 @@ Planner current_planner() {
   return slot.planner;
 }
 
-[[noreturn]] void throw_setup(int code, const std::string& group, const char* step, const std::string& store_trouble) {
-  std::string text = std::string("distos could not ") + step + " group '" + group + "': " + dc_last_error();
+[[noreturn]] void throw_setup(int code, const std::string& group, const char* step,
+                              const std::string& store_trouble) {
+  std::string text =
+      std::string("distos could not ") + step + " group '" + group + "': " + dc_last_error();
   if (!store_trouble.empty()) text += " (the store said: " + store_trouble + ")";
   code = positive(code);
   if (code == DC_INVALID) C10_THROW_ERROR(ValueError, text);
@@ -65,8 +68,9 @@ void set_planner(Planner planner) {
   slot.planner = std::move(planner);
 }
 
-c10::intrusive_ptr<ProcessGroupDistos> ProcessGroupDistos::create(const c10::intrusive_ptr<c10d::Store>& store, int rank,
-                                                                  int size, const c10::intrusive_ptr<Options>& options) {
+c10::intrusive_ptr<ProcessGroupDistos> ProcessGroupDistos::create(
+    const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
+    const c10::intrusive_ptr<Options>& options) {
   const std::string name = options->group_name.empty() ? "unnamed" : options->group_name;
   dc_runtime* runtime = dc_runtime_default();
   if (runtime == nullptr) throw_setup(DC_SYSTEM, name, "start the runtime for", "");
@@ -93,16 +97,18 @@ c10::intrusive_ptr<ProcessGroupDistos> ProcessGroupDistos::create(const c10::int
 
 ProcessGroupDistos::ProcessGroupDistos(std::shared_ptr<Group> group, PlanRequest topology,
                                        c10::intrusive_ptr<Options> options)
-    : Backend(group->rank(), group->size()), group_(std::move(group)), topology_(std::move(topology)), options_(std::move(options)) {
+    : Backend(group->rank(), group->size()),
+      group_(std::move(group)),
+      topology_(std::move(topology)),
+      options_(std::move(options)) {
   init();
 }
 
-ProcessGroupDistos::~ProcessGroupDistos() {
-  group_->close();
-}
+ProcessGroupDistos::~ProcessGroupDistos() { group_->close(); }
 
 void ProcessGroupDistos::setTimeout(std::chrono::milliseconds timeout) {
-  TORCH_CHECK_VALUE(timeout.count() > 0, "distos: a timeout must be positive, got ", timeout.count(), " ms");
+  TORCH_CHECK_VALUE(timeout.count() > 0, "distos: a timeout must be positive, got ",
+                    timeout.count(), " ms");
   options_->timeout = timeout;
   group_->set_timeout(timeout.count());
 }
@@ -111,24 +117,26 @@ void ProcessGroupDistos::abort() {
   group_->abort("abort() was called on rank " + std::to_string(rank_));
 }
 
-void ProcessGroupDistos::shutdown() {
-  group_->close();
-}
+void ProcessGroupDistos::shutdown() { group_->close(); }
 
-void ProcessGroupDistos::registerOnCompletionHook(std::function<void(std::shared_ptr<c10d::WorkInfo>)>&& hook) {
-  TORCH_CHECK(!onCompletionHook_, "distos: a completion hook is already registered for group '", group_->name(), "'");
+void ProcessGroupDistos::registerOnCompletionHook(
+    std::function<void(std::shared_ptr<c10d::WorkInfo>)>&& hook) {
+  TORCH_CHECK(!onCompletionHook_, "distos: a completion hook is already registered for group '",
+              group_->name(), "'");
   onCompletionHook_ = std::move(hook);
 }
 
-c10::intrusive_ptr<c10d::Backend> ProcessGroupDistos::split(const c10::intrusive_ptr<c10d::Store>& store,
-                                                            const std::vector<int>& ranks,
-                                                            const c10::intrusive_ptr<Backend::Options>& options) {
+c10::intrusive_ptr<c10d::Backend> ProcessGroupDistos::split(
+    const c10::intrusive_ptr<c10d::Store>& store, const std::vector<int>& ranks,
+    const c10::intrusive_ptr<Backend::Options>& options) {
   const auto place = std::find(ranks.begin(), ranks.end(), rank_);
-  // torch splits once per device type with the same store, and both device types are served by one backend.
+  // torch splits once per device type with the same store, and both device types are served by one
+  // backend.
   if (store.get() == split_store_ && ranks == last_split_ranks_) {
     if (auto again = last_split_.lock()) return again;
   }
-  // The group's name, and with it the store's prefix, is the same whenever the same ranks are split off; this is not.
+  // The group's name, and with it the store's prefix, is the same whenever the same ranks are split
+  // off; this is not.
   const int64_t number = splits_++;
   if (place == ranks.end()) return nullptr;
   auto child_options = c10::make_intrusive<Options>(options->timeout);
@@ -140,8 +148,10 @@ c10::intrusive_ptr<c10d::Backend> ProcessGroupDistos::split(const c10::intrusive
         static_cast<size_t>(rank) < globals.size() ? globals[rank] : static_cast<uint64_t>(rank));
   }
   const auto* own = dynamic_cast<Options*>(options.get());
-  child_options->float32_on_wire = own != nullptr ? own->float32_on_wire : options_->float32_on_wire;
-  auto child_store = c10::make_intrusive<c10d::PrefixStore>("split" + std::to_string(number) + "/", store);
+  child_options->float32_on_wire =
+      own != nullptr ? own->float32_on_wire : options_->float32_on_wire;
+  auto child_store =
+      c10::make_intrusive<c10d::PrefixStore>("split" + std::to_string(number) + "/", store);
   const int child_rank = static_cast<int>(place - ranks.begin());
   c10::intrusive_ptr<Backend> child =
       create(child_store, child_rank, static_cast<int>(ranks.size()), child_options);
@@ -154,13 +164,15 @@ c10::intrusive_ptr<c10d::Backend> ProcessGroupDistos::split(const c10::intrusive
 void ProcessGroupDistos::startCoalescing() {
   std::thread::id nobody;
   TORCH_CHECK(coalescing_thread_.compare_exchange_strong(nobody, std::this_thread::get_id()),
-              "distos: startCoalescing() on group '", group_->name(), "' while another coalescing is open");
+              "distos: startCoalescing() on group '", group_->name(),
+              "' while another coalescing is open");
   coalesced_.clear();
 }
 
 ProcessGroupDistos::WorkPtr ProcessGroupDistos::endCoalescing() {
   TORCH_CHECK(coalescing_thread_.load() == std::this_thread::get_id(),
-              "distos: endCoalescing() without startCoalescing() in this thread, on group '", group_->name(), "'");
+              "distos: endCoalescing() without startCoalescing() in this thread, on group '",
+              group_->name(), "'");
   auto members = std::exchange(coalesced_, {});
   coalescing_thread_.store(std::thread::id());
   return c10::make_intrusive<CoalescedWork>(rank_, std::move(members));
@@ -185,17 +197,20 @@ void ProcessGroupDistos::run_inline(const Operation& operation, const dc_call& c
   copy.flags |= DC_BLOCKING;
   group_->next_sequence();
   const int code = dc_comm_enqueue(comm, &copy, nullptr);
-  if (C10_UNLIKELY(code != 0)) group_->raise(code, operation.name, operation.timeout_ms, dc_last_error());
+  if (C10_UNLIKELY(code != 0))
+    group_->raise(code, operation.name, operation.timeout_ms, dc_last_error());
 }
 
-ProcessGroupDistos::WorkPtr ProcessGroupDistos::run(const Operation& operation, const dc_call* calls, size_t count,
+ProcessGroupDistos::WorkPtr ProcessGroupDistos::run(const Operation& operation,
+                                                    const dc_call* calls, size_t count,
                                                     Holdings holdings) {
   if (!needs_work(operation)) {
     for (size_t i = 0; i < count; i++) run_inline(operation, calls[i]);
     run_epilogue(holdings);
     return {};
   }
-  auto work = c10::make_intrusive<DistosWork>(group_, operation, std::move(holdings), at::hasCallbacks());
+  auto work =
+      c10::make_intrusive<DistosWork>(group_, operation, std::move(holdings), at::hasCallbacks());
   if (hasHooks()) work->set_hook(onCompletionHook_);
   for (size_t i = 0; i < count; i++) work->enqueue(calls[i]);
   return publish(std::move(work), operation);
@@ -212,7 +227,8 @@ ProcessGroupDistos::WorkPtr ProcessGroupDistos::publish(c10::intrusive_ptr<Disto
   return work;
 }
 
-ProcessGroupDistos::WorkPtr ProcessGroupDistos::finished_work(const Operation& operation, Holdings holdings) {
+ProcessGroupDistos::WorkPtr ProcessGroupDistos::finished_work(const Operation& operation,
+                                                              Holdings holdings) {
   return run(operation, nullptr, 0, std::move(holdings));
 }
 

@@ -1,7 +1,9 @@
-// The torch.distributed backend "distos": translates c10d's calls into the core's and back, and decides nothing.
+// The torch.distributed backend "distos": translates c10d's calls into the core's and back, and
+// decides nothing.
 //
-// A call with asyncOp == false runs in the caller's thread and returns no work, which torch allows ("backends that sync
-// at CPP level"); with a profiler, a hook or coalescing listening it takes the asynchronous path like everything else.
+// A call with asyncOp == false runs in the caller's thread and returns no work, which torch allows
+// ("backends that sync at CPP level"); with a profiler, a hook or coalescing listening it takes the
+// asynchronous path like everything else.
 #pragma once
 
 #include <torch/csrc/distributed/c10d/Backend.hpp>
@@ -28,7 +30,8 @@ struct PlanRequest {
   std::vector<int32_t> domain_of;
   std::vector<int32_t> domain_bits;
 };
-// Returns a PlanTable, or nothing for the core's own default. Called without the GIL, once per group.
+// Returns a PlanTable, or nothing for the core's own default. Called without the GIL, once per
+// group.
 using Planner = std::function<std::string(const PlanRequest&)>;
 void set_planner(Planner planner);
 
@@ -39,15 +42,19 @@ class ProcessGroupDistos final : public c10d::Backend {
   using TensorLists = std::vector<std::vector<at::Tensor>>;
 
   struct Options final : c10d::Backend::Options {
-    explicit Options(std::chrono::milliseconds timeout = kBackendDefaultTimeout) : Backend::Options("distos", timeout) {}
+    explicit Options(std::chrono::milliseconds timeout = kBackendDefaultTimeout)
+        : Backend::Options("distos", timeout) {}
     // Since torch 2.14 split_group() copies options through this.
-    c10::intrusive_ptr<Backend::Options> clone() const { return c10::make_intrusive<Options>(*this); }
+    c10::intrusive_ptr<Backend::Options> clone() const {
+      return c10::make_intrusive<Options>(*this);
+    }
     // Half precision travels as float32 between domains: slower there, one rounding in all.
     bool float32_on_wire = false;
   };
 
   // Collective over the ranks of the store. Throws naming the ranks that did not come.
-  static c10::intrusive_ptr<ProcessGroupDistos> create(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
+  static c10::intrusive_ptr<ProcessGroupDistos> create(const c10::intrusive_ptr<c10d::Store>& store,
+                                                       int rank, int size,
                                                        const c10::intrusive_ptr<Options>& options);
   ~ProcessGroupDistos() override;
 
@@ -61,10 +68,12 @@ class ProcessGroupDistos final : public c10d::Backend {
   c10d::ErrorType getError() override { return group_->error(); }
   void abort() override;
   void shutdown() override;
-  void registerOnCompletionHook(std::function<void(std::shared_ptr<c10d::WorkInfo>)>&& hook) override;
+  void registerOnCompletionHook(
+      std::function<void(std::shared_ptr<c10d::WorkInfo>)>&& hook) override;
   void waitForPendingWorks() override { group_->wait_for_pending(); }
   void enableCollectivesTiming() override {}  // every work is timed
-  c10::intrusive_ptr<Backend> split(const c10::intrusive_ptr<c10d::Store>& store, const std::vector<int>& ranks,
+  c10::intrusive_ptr<Backend> split(const c10::intrusive_ptr<c10d::Store>& store,
+                                    const std::vector<int>& ranks,
                                     const c10::intrusive_ptr<Backend::Options>& options) override;
   void startCoalescing() override;
   WorkPtr endCoalescing() override;
@@ -74,22 +83,29 @@ class ProcessGroupDistos final : public c10d::Backend {
 
   WorkPtr allreduce(Tensors& tensors, const c10d::AllreduceOptions& opts) override;
   WorkPtr allreduce_sparse(Tensors& tensors, const c10d::AllreduceOptions& opts) override;
-  WorkPtr allreduce_coalesced(Tensors& tensors, const c10d::AllreduceCoalescedOptions& opts) override;
+  WorkPtr allreduce_coalesced(Tensors& tensors,
+                              const c10d::AllreduceCoalescedOptions& opts) override;
   WorkPtr reduce(Tensors& tensors, const c10d::ReduceOptions& opts) override;
   WorkPtr broadcast(Tensors& tensors, const c10d::BroadcastOptions& opts) override;
-  WorkPtr allgather(TensorLists& outputs, Tensors& inputs, const c10d::AllgatherOptions& opts) override;
-  WorkPtr _allgather_base(at::Tensor& output, at::Tensor& input, const c10d::AllgatherOptions& opts) override;
-  WorkPtr allgather_coalesced(TensorLists& outputs, Tensors& inputs, const c10d::AllgatherOptions& opts) override;
+  WorkPtr allgather(TensorLists& outputs, Tensors& inputs,
+                    const c10d::AllgatherOptions& opts) override;
+  WorkPtr _allgather_base(at::Tensor& output, at::Tensor& input,
+                          const c10d::AllgatherOptions& opts) override;
+  WorkPtr allgather_coalesced(TensorLists& outputs, Tensors& inputs,
+                              const c10d::AllgatherOptions& opts) override;
   WorkPtr allgather_into_tensor_coalesced(Tensors& outputs, Tensors& inputs,
                                           const c10d::AllgatherOptions& opts) override;
   WorkPtr gather(TensorLists& outputs, Tensors& inputs, const c10d::GatherOptions& opts) override;
   WorkPtr scatter(Tensors& outputs, TensorLists& inputs, const c10d::ScatterOptions& opts) override;
-  WorkPtr reduce_scatter(Tensors& outputs, TensorLists& inputs, const c10d::ReduceScatterOptions& opts) override;
-  WorkPtr _reduce_scatter_base(at::Tensor& output, at::Tensor& input, const c10d::ReduceScatterOptions& opts) override;
+  WorkPtr reduce_scatter(Tensors& outputs, TensorLists& inputs,
+                         const c10d::ReduceScatterOptions& opts) override;
+  WorkPtr _reduce_scatter_base(at::Tensor& output, at::Tensor& input,
+                               const c10d::ReduceScatterOptions& opts) override;
   WorkPtr reduce_scatter_tensor_coalesced(Tensors& outputs, Tensors& inputs,
                                           const c10d::ReduceScatterOptions& opts) override;
   WorkPtr alltoall_base(at::Tensor& output, at::Tensor& input, std::vector<int64_t>& output_splits,
-                        std::vector<int64_t>& input_splits, const c10d::AllToAllOptions& opts) override;
+                        std::vector<int64_t>& input_splits,
+                        const c10d::AllToAllOptions& opts) override;
   WorkPtr alltoall(Tensors& outputs, Tensors& inputs, const c10d::AllToAllOptions& opts) override;
   WorkPtr send(Tensors& tensors, int peer, int tag) override;
   WorkPtr recv(Tensors& tensors, int peer, int tag) override;
@@ -98,7 +114,8 @@ class ProcessGroupDistos final : public c10d::Backend {
   void monitoredBarrier(const c10d::BarrierOptions& opts, bool wait_all_ranks) override;
 
  private:
-  ProcessGroupDistos(std::shared_ptr<Group> group, PlanRequest topology, c10::intrusive_ptr<Options> options);
+  ProcessGroupDistos(std::shared_ptr<Group> group, PlanRequest topology,
+                     c10::intrusive_ptr<Options> options);
 
   // Runs the calls as one operation, in the caller's thread if nobody needs a work.
   WorkPtr run(const Operation& operation, const dc_call* calls, size_t count, Holdings holdings);
@@ -111,17 +128,21 @@ class ProcessGroupDistos final : public c10d::Backend {
   WorkPtr receive(Tensors& tensors, int peer, int tag, const Operation& operation);
   WorkPtr finished_work(const Operation& operation, Holdings holdings);
 
-  dc_call all_reduce_call(const Operation& operation, const at::Tensor& tensor, const c10d::ReduceOp& op,
-                          Holdings& holdings);
-  dc_call all_gather_call(const Operation& operation, const at::Tensor& output, const at::Tensor& input,
-                          Holdings& holdings);
-  dc_call reduce_scatter_call(const Operation& operation, const at::Tensor& output, const at::Tensor& input,
-                              const c10d::ReduceOp& op, Holdings& holdings);
-  dc_call all_gather_list_call(const Operation& operation, const Tensors& outputs, const at::Tensor& input,
-                               Holdings& holdings, Parts& parts);
-  dc_call reduce_scatter_list_call(const Operation& operation, const at::Tensor& output, const Tensors& inputs,
-                                   const c10d::ReduceOp& op, Holdings& holdings, Parts& parts);
-  uint32_t wire_flags() const { return options_->float32_on_wire ? static_cast<uint32_t>(DC_WIDE) : 0U; }
+  dc_call all_reduce_call(const Operation& operation, const at::Tensor& tensor,
+                          const c10d::ReduceOp& op, Holdings& holdings);
+  dc_call all_gather_call(const Operation& operation, const at::Tensor& output,
+                          const at::Tensor& input, Holdings& holdings);
+  dc_call reduce_scatter_call(const Operation& operation, const at::Tensor& output,
+                              const at::Tensor& input, const c10d::ReduceOp& op,
+                              Holdings& holdings);
+  dc_call all_gather_list_call(const Operation& operation, const Tensors& outputs,
+                               const at::Tensor& input, Holdings& holdings, Parts& parts);
+  dc_call reduce_scatter_list_call(const Operation& operation, const at::Tensor& output,
+                                   const Tensors& inputs, const c10d::ReduceOp& op,
+                                   Holdings& holdings, Parts& parts);
+  uint32_t wire_flags() const {
+    return options_->float32_on_wire ? static_cast<uint32_t>(DC_WIDE) : 0U;
+  }
 
   const std::shared_ptr<Group> group_;
   const PlanRequest topology_;

@@ -26,9 +26,12 @@ dc_call ProcessGroupDistos::all_reduce_call(const Operation& operation, const at
   return call;
 }
 
-ProcessGroupDistos::WorkPtr ProcessGroupDistos::allreduce(Tensors& tensors, const c10d::AllreduceOptions& opts) {
-  if (tensors.size() == 1 && tensors.front().layout() == at::kSparse) return allreduce_sparse(tensors, opts);
-  const Operation operation = operation_for("all_reduce", "distos:all_reduce", OpType::ALLREDUCE, opts);
+ProcessGroupDistos::WorkPtr ProcessGroupDistos::allreduce(Tensors& tensors,
+                                                          const c10d::AllreduceOptions& opts) {
+  if (tensors.size() == 1 && tensors.front().layout() == at::kSparse)
+    return allreduce_sparse(tensors, opts);
+  const Operation operation =
+      operation_for("all_reduce", "distos:all_reduce", OpType::ALLREDUCE, opts);
   const at::Tensor& tensor = only_tensor(*group_, operation.name, tensors);
   Holdings holdings;
   const dc_call call = all_reduce_call(operation, tensor, opts.reduceOp, holdings);
@@ -42,8 +45,8 @@ ProcessGroupDistos::WorkPtr ProcessGroupDistos::allreduce(Tensors& tensors, cons
   return run(operation, call, std::move(holdings));
 }
 
-ProcessGroupDistos::WorkPtr ProcessGroupDistos::allreduce_coalesced(Tensors& tensors,
-                                                                    const c10d::AllreduceCoalescedOptions& opts) {
+ProcessGroupDistos::WorkPtr ProcessGroupDistos::allreduce_coalesced(
+    Tensors& tensors, const c10d::AllreduceCoalescedOptions& opts) {
   const Operation operation =
       operation_for("all_reduce_coalesced", "distos:all_reduce", OpType::ALLREDUCE_COALESCED, opts);
   check_tensors(*group_, operation.name, tensors);
@@ -57,7 +60,8 @@ ProcessGroupDistos::WorkPtr ProcessGroupDistos::allreduce_coalesced(Tensors& ten
   return run(operation, calls.data(), calls.size(), std::move(holdings));
 }
 
-ProcessGroupDistos::WorkPtr ProcessGroupDistos::reduce(Tensors& tensors, const c10d::ReduceOptions& opts) {
+ProcessGroupDistos::WorkPtr ProcessGroupDistos::reduce(Tensors& tensors,
+                                                       const c10d::ReduceOptions& opts) {
   const Operation operation = operation_for("reduce", "distos:reduce", OpType::REDUCE, opts);
   const at::Tensor& tensor = only_tensor(*group_, operation.name, tensors);
   check_root(*group_, operation.name, opts.rootRank);
@@ -81,11 +85,14 @@ ProcessGroupDistos::WorkPtr ProcessGroupDistos::reduce(Tensors& tensors, const c
   return run(operation, call, std::move(holdings));
 }
 
-ProcessGroupDistos::WorkPtr ProcessGroupDistos::broadcast(Tensors& tensors, const c10d::BroadcastOptions& opts) {
-  const Operation operation = operation_for("broadcast", "distos:broadcast", OpType::BROADCAST, opts);
+ProcessGroupDistos::WorkPtr ProcessGroupDistos::broadcast(Tensors& tensors,
+                                                          const c10d::BroadcastOptions& opts) {
+  const Operation operation =
+      operation_for("broadcast", "distos:broadcast", OpType::BROADCAST, opts);
   const at::Tensor& tensor = only_tensor(*group_, operation.name, tensors);
   check_root(*group_, operation.name, opts.rootRank);
-  TORCH_CHECK_VALUE(opts.rootTensor == 0, "broadcast: takes one tensor per rank, so rootTensor must be 0");
+  TORCH_CHECK_VALUE(opts.rootTensor == 0,
+                    "broadcast: takes one tensor per rank, so rootTensor must be 0");
   Holdings holdings;
   const at::Tensor plain =
       opts.rootRank == rank_ ? plain_input(tensor) : plain_output(tensor, false, holdings);
@@ -105,8 +112,9 @@ dc_call ProcessGroupDistos::all_gather_call(const Operation& operation, const at
   check_tensor(*group_, operation.name, output);
   check_tensor(*group_, operation.name, input);
   check_same_dtype(operation.name, output, input);
-  TORCH_CHECK_VALUE(output.numel() == input.numel() * size_, operation.name, ": the output must hold ", size_,
-                    " times the input's ", input.numel(), " elements, it has ", output.numel());
+  TORCH_CHECK_VALUE(output.numel() == input.numel() * size_, operation.name,
+                    ": the output must hold ", size_, " times the input's ", input.numel(),
+                    " elements, it has ", output.numel());
   const at::Tensor source = plain_input(input);
   const at::Tensor target = plain_output(output, false, holdings);
   dc_call call = call_of(DC_ALL_GATHER);
@@ -117,10 +125,10 @@ dc_call ProcessGroupDistos::all_gather_call(const Operation& operation, const at
   return call;
 }
 
-ProcessGroupDistos::WorkPtr ProcessGroupDistos::_allgather_base(at::Tensor& output, at::Tensor& input,
-                                                                const c10d::AllgatherOptions& opts) {
-  const Operation operation = operation_for("all_gather_into_tensor", "distos:_all_gather_base", OpType::_ALLGATHER_BASE,
-                                            opts);
+ProcessGroupDistos::WorkPtr ProcessGroupDistos::_allgather_base(
+    at::Tensor& output, at::Tensor& input, const c10d::AllgatherOptions& opts) {
+  const Operation operation = operation_for("all_gather_into_tensor", "distos:_all_gather_base",
+                                            OpType::_ALLGATHER_BASE, opts);
   Holdings holdings;
   const dc_call call = all_gather_call(operation, output, input, holdings);
   holdings.inputs = {input};
@@ -128,12 +136,12 @@ ProcessGroupDistos::WorkPtr ProcessGroupDistos::_allgather_base(at::Tensor& outp
   return run(operation, call, std::move(holdings));
 }
 
-ProcessGroupDistos::WorkPtr ProcessGroupDistos::allgather_into_tensor_coalesced(Tensors& outputs, Tensors& inputs,
-                                                                                const c10d::AllgatherOptions& opts) {
-  const Operation operation = operation_for("all_gather_into_tensor_coalesced", "distos:all_gather_coalesced",
-                                            OpType::COALESCED, opts);
-  TORCH_CHECK_VALUE(outputs.size() == inputs.size(), operation.name, ": got ", outputs.size(), " outputs for ",
-                    inputs.size(), " inputs");
+ProcessGroupDistos::WorkPtr ProcessGroupDistos::allgather_into_tensor_coalesced(
+    Tensors& outputs, Tensors& inputs, const c10d::AllgatherOptions& opts) {
+  const Operation operation = operation_for("all_gather_into_tensor_coalesced",
+                                            "distos:all_gather_coalesced", OpType::COALESCED, opts);
+  TORCH_CHECK_VALUE(outputs.size() == inputs.size(), operation.name, ": got ", outputs.size(),
+                    " outputs for ", inputs.size(), " inputs");
   Holdings holdings;
   std::vector<dc_call> calls;
   for (size_t i = 0; i < inputs.size(); i++) {
@@ -144,14 +152,15 @@ ProcessGroupDistos::WorkPtr ProcessGroupDistos::allgather_into_tensor_coalesced(
   return run(operation, calls.data(), calls.size(), std::move(holdings));
 }
 
-dc_call ProcessGroupDistos::reduce_scatter_call(const Operation& operation, const at::Tensor& output,
-                                                const at::Tensor& input, const c10d::ReduceOp& op,
-                                                Holdings& holdings) {
+dc_call ProcessGroupDistos::reduce_scatter_call(const Operation& operation,
+                                                const at::Tensor& output, const at::Tensor& input,
+                                                const c10d::ReduceOp& op, Holdings& holdings) {
   check_tensor(*group_, operation.name, output);
   check_tensor(*group_, operation.name, input);
   check_same_dtype(operation.name, output, input);
-  TORCH_CHECK_VALUE(input.numel() == output.numel() * size_, operation.name, ": the input must hold ", size_,
-                    " times the output's ", output.numel(), " elements, it has ", input.numel());
+  TORCH_CHECK_VALUE(input.numel() == output.numel() * size_, operation.name,
+                    ": the input must hold ", size_, " times the output's ", output.numel(),
+                    " elements, it has ", input.numel());
   const Reduction reduction = reduction_for(operation.name, output.scalar_type(), op);
   const at::Tensor source = scaled_input(reduction, real_view(plain_input(input)));
   const at::Tensor target = real_view(plain_output(output, false, holdings));
@@ -166,8 +175,8 @@ dc_call ProcessGroupDistos::reduce_scatter_call(const Operation& operation, cons
   return call;
 }
 
-ProcessGroupDistos::WorkPtr ProcessGroupDistos::_reduce_scatter_base(at::Tensor& output, at::Tensor& input,
-                                                                     const c10d::ReduceScatterOptions& opts) {
+ProcessGroupDistos::WorkPtr ProcessGroupDistos::_reduce_scatter_base(
+    at::Tensor& output, at::Tensor& input, const c10d::ReduceScatterOptions& opts) {
   const Operation operation = operation_for("reduce_scatter_tensor", "distos:_reduce_scatter_base",
                                             OpType::_REDUCE_SCATTER_BASE, opts);
   Holdings holdings;
@@ -179,10 +188,11 @@ ProcessGroupDistos::WorkPtr ProcessGroupDistos::_reduce_scatter_base(at::Tensor&
 
 ProcessGroupDistos::WorkPtr ProcessGroupDistos::reduce_scatter_tensor_coalesced(
     Tensors& outputs, Tensors& inputs, const c10d::ReduceScatterOptions& opts) {
-  const Operation operation = operation_for("reduce_scatter_tensor_coalesced", "distos:reduce_scatter_tensor_coalesced",
-                                            OpType::COALESCED, opts);
-  TORCH_CHECK_VALUE(outputs.size() == inputs.size(), operation.name, ": got ", outputs.size(), " outputs for ",
-                    inputs.size(), " inputs");
+  const Operation operation =
+      operation_for("reduce_scatter_tensor_coalesced", "distos:reduce_scatter_tensor_coalesced",
+                    OpType::COALESCED, opts);
+  TORCH_CHECK_VALUE(outputs.size() == inputs.size(), operation.name, ": got ", outputs.size(),
+                    " outputs for ", inputs.size(), " inputs");
   Holdings holdings;
   std::vector<dc_call> calls;
   for (size_t i = 0; i < inputs.size(); i++) {
@@ -201,7 +211,8 @@ ProcessGroupDistos::WorkPtr ProcessGroupDistos::barrier(const c10d::BarrierOptio
 void ProcessGroupDistos::monitoredBarrier(const c10d::BarrierOptions& opts, bool wait_all_ranks) {
   const int64_t timeout_ms = milliseconds(opts.timeout);
   const int code = dc_comm_monitored_barrier(group_->comm("monitored_barrier"),
-                                             timeout_ms > 0 ? timeout_ms : group_->timeout_ms(), wait_all_ranks ? 1 : 0);
+                                             timeout_ms > 0 ? timeout_ms : group_->timeout_ms(),
+                                             wait_all_ranks ? 1 : 0);
   if (code != 0) group_->raise(code, "monitored_barrier", timeout_ms, dc_last_error());
 }
 

@@ -1,5 +1,6 @@
-// Collectives on lists of tensors. Where the list lies in one piece the core works in place; where the sizes differ it
-// gets the distances between the pieces; what is left goes through one flat copy.
+// Collectives on lists of tensors. Where the list lies in one piece the core works in place; where
+// the sizes differ it gets the distances between the pieces; what is left goes through one flat
+// copy.
 
 #include <ATen/core/grad_mode.h>
 
@@ -15,8 +16,8 @@ using c10d::OpType;
 namespace {
 
 void check_list_length(const Group& group, const Operation& operation, size_t length) {
-  TORCH_CHECK_VALUE(length == static_cast<size_t>(group.size()), operation.name, ": needs one tensor for each of the ",
-                    group.size(), " ranks, got ", length);
+  TORCH_CHECK_VALUE(length == static_cast<size_t>(group.size()), operation.name,
+                    ": needs one tensor for each of the ", group.size(), " ranks, got ", length);
 }
 
 // The tensors themselves where plain, else plain ones that are copied back.
@@ -37,7 +38,8 @@ std::vector<at::Tensor> plain_inputs(const std::vector<at::Tensor>& tensors, Hol
   return plain;
 }
 
-// One flat tensor that holds all parts in order: the parts' own memory when they lie so, else a copy.
+// One flat tensor that holds all parts in order: the parts' own memory when they lie so, else a
+// copy.
 at::Tensor flat_input(const std::vector<at::Tensor>& parts, Holdings& holdings) {
   if (is_one_run(parts)) return parts.front();
   at::NoGradGuard no_grad;
@@ -66,8 +68,9 @@ at::Tensor flat_output(const std::vector<at::Tensor>& parts, Holdings& holdings)
 }
 
 // Elements that each rank's share of dimension 0 takes, from torch's split sizes; empty means even.
-std::vector<int64_t> split_lengths(const Operation& operation, const char* which, const at::Tensor& tensor,
-                                   const std::vector<int64_t>& splits, int size) {
+std::vector<int64_t> split_lengths(const Operation& operation, const char* which,
+                                   const at::Tensor& tensor, const std::vector<int64_t>& splits,
+                                   int size) {
   const int64_t rows = tensor.dim() > 0 ? tensor.size(0) : 0;
   std::vector<int64_t> sizes = splits;
   if (sizes.empty()) {
@@ -75,15 +78,16 @@ std::vector<int64_t> split_lengths(const Operation& operation, const char* which
                       ") is not a multiple of the group's ", size, " ranks; give split sizes");
     sizes.assign(size, rows / size);
   }
-  TORCH_CHECK_VALUE(sizes.size() == static_cast<size_t>(size), operation.name, ": needs one ", which,
-                    " split size for each of the ", size, " ranks, got ", sizes.size());
+  TORCH_CHECK_VALUE(sizes.size() == static_cast<size_t>(size), operation.name, ": needs one ",
+                    which, " split size for each of the ", size, " ranks, got ", sizes.size());
   int64_t total = 0;
   for (int64_t rows_of_rank : sizes) {
-    TORCH_CHECK_VALUE(rows_of_rank >= 0, operation.name, ": a ", which, " split size is negative: ", rows_of_rank);
+    TORCH_CHECK_VALUE(rows_of_rank >= 0, operation.name, ": a ", which,
+                      " split size is negative: ", rows_of_rank);
     total += rows_of_rank;
   }
-  TORCH_CHECK_VALUE(total == rows, operation.name, ": the ", which, " split sizes add up to ", total,
-                    ", dimension 0 has ", rows);
+  TORCH_CHECK_VALUE(total == rows, operation.name, ": the ", which, " split sizes add up to ",
+                    total, ", dimension 0 has ", rows);
   const int64_t row_bytes = rows == 0 ? 0 : static_cast<int64_t>(tensor.nbytes()) / rows;
   for (int64_t& value : sizes) value *= row_bytes;
   return sizes;
@@ -98,16 +102,19 @@ std::vector<int64_t> running_offsets(const std::vector<int64_t>& counts) {
 }  // namespace
 
 dc_call ProcessGroupDistos::all_gather_list_call(const Operation& operation, const Tensors& outputs,
-                                                 const at::Tensor& input, Holdings& holdings, Parts& parts) {
+                                                 const at::Tensor& input, Holdings& holdings,
+                                                 Parts& parts) {
   check_list_length(*group_, operation, outputs.size());
   check_tensors(*group_, operation.name, outputs);
   check_tensor(*group_, operation.name, input);
   for (const at::Tensor& output : outputs) check_same_dtype(operation.name, output, input);
-  TORCH_CHECK_VALUE(outputs[rank_].numel() == input.numel(), operation.name, ": this rank's place in the output list has ",
-                    outputs[rank_].numel(), " elements, its input has ", input.numel());
+  TORCH_CHECK_VALUE(outputs[rank_].numel() == input.numel(), operation.name,
+                    ": this rank's place in the output list has ", outputs[rank_].numel(),
+                    " elements, its input has ", input.numel());
   const at::Tensor source = plain_input(input);
   holdings.staging.push_back(source);
-  // Every rank knows all sizes, so all take the same branch. How its own lists lie in memory is a rank's own affair.
+  // Every rank knows all sizes, so all take the same branch. How its own lists lie in memory is a
+  // rank's own affair.
   if (all_equal_sizes(outputs)) {
     dc_call call = call_of(DC_ALL_GATHER);
     call.count = static_cast<int64_t>(source.nbytes());
@@ -127,9 +134,11 @@ dc_call ProcessGroupDistos::all_gather_list_call(const Operation& operation, con
 
 ProcessGroupDistos::WorkPtr ProcessGroupDistos::allgather(TensorLists& outputs, Tensors& inputs,
                                                           const c10d::AllgatherOptions& opts) {
-  const Operation operation = operation_for("all_gather", "distos:all_gather", OpType::ALLGATHER, opts);
+  const Operation operation =
+      operation_for("all_gather", "distos:all_gather", OpType::ALLGATHER, opts);
   const at::Tensor& input = only_tensor(*group_, operation.name, inputs);
-  TORCH_CHECK_VALUE(outputs.size() == 1, operation.name, ": takes one list of outputs, got ", outputs.size());
+  TORCH_CHECK_VALUE(outputs.size() == 1, operation.name, ": takes one list of outputs, got ",
+                    outputs.size());
   Holdings holdings;
   Parts parts;
   const dc_call call = all_gather_list_call(operation, outputs.front(), input, holdings, parts);
@@ -139,8 +148,8 @@ ProcessGroupDistos::WorkPtr ProcessGroupDistos::allgather(TensorLists& outputs, 
 }
 
 // torch's order here: outputs[rank][tensor].
-ProcessGroupDistos::WorkPtr ProcessGroupDistos::allgather_coalesced(TensorLists& outputs, Tensors& inputs,
-                                                                    const c10d::AllgatherOptions& opts) {
+ProcessGroupDistos::WorkPtr ProcessGroupDistos::allgather_coalesced(
+    TensorLists& outputs, Tensors& inputs, const c10d::AllgatherOptions& opts) {
   const Operation operation =
       operation_for("all_gather_coalesced", "distos:all_gather", OpType::ALLGATHER_COALESCED, opts);
   check_list_length(*group_, operation, outputs.size());
@@ -150,8 +159,8 @@ ProcessGroupDistos::WorkPtr ProcessGroupDistos::allgather_coalesced(TensorLists&
   for (size_t i = 0; i < inputs.size(); i++) {
     Tensors column;
     for (const Tensors& of_rank : outputs) {
-      TORCH_CHECK_VALUE(of_rank.size() == inputs.size(), operation.name, ": an output list has ", of_rank.size(),
-                        " tensors, there are ", inputs.size(), " inputs");
+      TORCH_CHECK_VALUE(of_rank.size() == inputs.size(), operation.name, ": an output list has ",
+                        of_rank.size(), " tensors, there are ", inputs.size(), " inputs");
       column.push_back(of_rank[i]);
       holdings.outputs.push_back(of_rank[i]);
     }
@@ -161,15 +170,18 @@ ProcessGroupDistos::WorkPtr ProcessGroupDistos::allgather_coalesced(TensorLists&
   return run(operation, calls.data(), calls.size(), std::move(holdings));
 }
 
-dc_call ProcessGroupDistos::reduce_scatter_list_call(const Operation& operation, const at::Tensor& output,
-                                                     const Tensors& inputs, const c10d::ReduceOp& op,
-                                                     Holdings& holdings, Parts& parts) {
+dc_call ProcessGroupDistos::reduce_scatter_list_call(const Operation& operation,
+                                                     const at::Tensor& output,
+                                                     const Tensors& inputs,
+                                                     const c10d::ReduceOp& op, Holdings& holdings,
+                                                     Parts& parts) {
   check_list_length(*group_, operation, inputs.size());
   check_tensors(*group_, operation.name, inputs);
   check_tensor(*group_, operation.name, output);
   for (const at::Tensor& input : inputs) check_same_dtype(operation.name, output, input);
-  TORCH_CHECK_VALUE(inputs[rank_].numel() == output.numel(), operation.name, ": this rank's place in the input list has ",
-                    inputs[rank_].numel(), " elements, its output has ", output.numel());
+  TORCH_CHECK_VALUE(inputs[rank_].numel() == output.numel(), operation.name,
+                    ": this rank's place in the input list has ", inputs[rank_].numel(),
+                    " elements, its output has ", output.numel());
   const Reduction reduction = reduction_for(operation.name, output.scalar_type(), op);
   const at::Tensor target = real_view(plain_output(output, false, holdings));
   dc_call call = call_of(DC_REDUCE_SCATTER);
@@ -180,13 +192,15 @@ dc_call ProcessGroupDistos::reduce_scatter_list_call(const Operation& operation,
   call.output = target.mutable_data_ptr();
   const bool equal = all_equal_sizes(inputs);
   Tensors plain = plain_inputs(inputs, holdings);
-  const int64_t element_bytes = output.is_complex() ? output.element_size() / 2 : output.element_size();
+  const int64_t element_bytes =
+      output.is_complex() ? output.element_size() / 2 : output.element_size();
   if (equal || reduction.scaled || !locate_parts(plain, element_bytes, &parts)) {
     const at::Tensor flat = scaled_input(reduction, real_view(flat_input(plain, holdings)));
     holdings.staging.push_back(flat);
     call.input = flat.const_data_ptr();
     parts.counts.clear();
-    for (const at::Tensor& part : plain) parts.counts.push_back(static_cast<int64_t>(part.nbytes()) / element_bytes);
+    for (const at::Tensor& part : plain)
+      parts.counts.push_back(static_cast<int64_t>(part.nbytes()) / element_bytes);
     parts.offsets = running_offsets(parts.counts);
   } else {
     call.input = parts.base;
@@ -201,14 +215,17 @@ dc_call ProcessGroupDistos::reduce_scatter_list_call(const Operation& operation,
   return call;
 }
 
-ProcessGroupDistos::WorkPtr ProcessGroupDistos::reduce_scatter(Tensors& outputs, TensorLists& inputs,
-                                                               const c10d::ReduceScatterOptions& opts) {
-  const Operation operation = operation_for("reduce_scatter", "distos:reduce_scatter", OpType::REDUCE_SCATTER, opts);
+ProcessGroupDistos::WorkPtr ProcessGroupDistos::reduce_scatter(
+    Tensors& outputs, TensorLists& inputs, const c10d::ReduceScatterOptions& opts) {
+  const Operation operation =
+      operation_for("reduce_scatter", "distos:reduce_scatter", OpType::REDUCE_SCATTER, opts);
   const at::Tensor& output = only_tensor(*group_, operation.name, outputs);
-  TORCH_CHECK_VALUE(inputs.size() == 1, operation.name, ": takes one list of inputs, got ", inputs.size());
+  TORCH_CHECK_VALUE(inputs.size() == 1, operation.name, ": takes one list of inputs, got ",
+                    inputs.size());
   Holdings holdings;
   Parts parts;
-  const dc_call call = reduce_scatter_list_call(operation, output, inputs.front(), opts.reduceOp, holdings, parts);
+  const dc_call call =
+      reduce_scatter_list_call(operation, output, inputs.front(), opts.reduceOp, holdings, parts);
   holdings.inputs = inputs.front();
   holdings.outputs = outputs;
   return run(operation, call, std::move(holdings));
@@ -226,19 +243,22 @@ ProcessGroupDistos::WorkPtr ProcessGroupDistos::gather(TensorLists& outputs, Ten
   call.count = static_cast<int64_t>(source.nbytes());
   call.input = source.const_data_ptr();
   if (opts.rootRank == rank_) {
-    TORCH_CHECK_VALUE(outputs.size() == 1, operation.name, ": the root takes one list of outputs, got ", outputs.size());
+    TORCH_CHECK_VALUE(outputs.size() == 1, operation.name,
+                      ": the root takes one list of outputs, got ", outputs.size());
     const Tensors& list = outputs.front();
     check_list_length(*group_, operation, list.size());
     check_tensors(*group_, operation.name, list);
     for (const at::Tensor& output : list) {
       check_same_dtype(operation.name, output, input);
-      TORCH_CHECK_VALUE(output.numel() == input.numel(), operation.name, ": all tensors must have the same size; an output has ",
-                        output.numel(), " elements, the input ", input.numel());
+      TORCH_CHECK_VALUE(output.numel() == input.numel(), operation.name,
+                        ": all tensors must have the same size; an output has ", output.numel(),
+                        " elements, the input ", input.numel());
     }
     call.output = flat_output(list, holdings).mutable_data_ptr();
     holdings.outputs = list;
   } else {
-    TORCH_CHECK_VALUE(outputs.empty(), operation.name, ": only the root (rank ", opts.rootRank, ") takes outputs");
+    TORCH_CHECK_VALUE(outputs.empty(), operation.name, ": only the root (rank ", opts.rootRank,
+                      ") takes outputs");
   }
   holdings.inputs = inputs;
   holdings.staging.push_back(source);
@@ -257,21 +277,24 @@ ProcessGroupDistos::WorkPtr ProcessGroupDistos::scatter(Tensors& outputs, Tensor
   call.count = static_cast<int64_t>(target.nbytes());
   call.output = target.mutable_data_ptr();
   if (opts.rootRank == rank_) {
-    TORCH_CHECK_VALUE(inputs.size() == 1, operation.name, ": the root takes one list of inputs, got ", inputs.size());
+    TORCH_CHECK_VALUE(inputs.size() == 1, operation.name,
+                      ": the root takes one list of inputs, got ", inputs.size());
     const Tensors& list = inputs.front();
     check_list_length(*group_, operation, list.size());
     check_tensors(*group_, operation.name, list);
     for (const at::Tensor& input : list) {
       check_same_dtype(operation.name, output, input);
-      TORCH_CHECK_VALUE(input.numel() == output.numel(), operation.name, ": all tensors must have the same size; an input has ",
-                        input.numel(), " elements, the output ", output.numel());
+      TORCH_CHECK_VALUE(input.numel() == output.numel(), operation.name,
+                        ": all tensors must have the same size; an input has ", input.numel(),
+                        " elements, the output ", output.numel());
     }
     const at::Tensor flat = flat_input(list, holdings);
     holdings.staging.push_back(flat);
     call.input = flat.const_data_ptr();
     holdings.inputs = list;
   } else {
-    TORCH_CHECK_VALUE(inputs.empty(), operation.name, ": only the root (rank ", opts.rootRank, ") takes inputs");
+    TORCH_CHECK_VALUE(inputs.empty(), operation.name, ": only the root (rank ", opts.rootRank,
+                      ") takes inputs");
   }
   holdings.outputs = outputs;
   holdings.staging.push_back(target);
@@ -282,12 +305,14 @@ ProcessGroupDistos::WorkPtr ProcessGroupDistos::alltoall_base(at::Tensor& output
                                                               std::vector<int64_t>& output_splits,
                                                               std::vector<int64_t>& input_splits,
                                                               const c10d::AllToAllOptions& opts) {
-  const Operation operation = operation_for("all_to_all_single", "distos:all_to_all", OpType::ALLTOALL_BASE, opts);
+  const Operation operation =
+      operation_for("all_to_all_single", "distos:all_to_all", OpType::ALLTOALL_BASE, opts);
   check_tensor(*group_, operation.name, output);
   check_tensor(*group_, operation.name, input);
   check_same_dtype(operation.name, output, input);
   const std::vector<int64_t> send = split_lengths(operation, "input", input, input_splits, size_);
-  const std::vector<int64_t> receive = split_lengths(operation, "output", output, output_splits, size_);
+  const std::vector<int64_t> receive =
+      split_lengths(operation, "output", output, output_splits, size_);
   Holdings holdings;
   const at::Tensor source = plain_input(input);
   const at::Tensor target = plain_output(output, false, holdings);
@@ -298,8 +323,10 @@ ProcessGroupDistos::WorkPtr ProcessGroupDistos::alltoall_base(at::Tensor& output
   call.input = source.const_data_ptr();
   call.output = target.mutable_data_ptr();
   if (even) {
-    TORCH_CHECK_VALUE(input.nbytes() == output.nbytes(), operation.name, ": without split sizes input and output must be "
-                      "equally large, they have ", input.numel(), " and ", output.numel(), " elements");
+    TORCH_CHECK_VALUE(input.nbytes() == output.nbytes(), operation.name,
+                      ": without split sizes input and output must be "
+                      "equally large, they have ",
+                      input.numel(), " and ", output.numel(), " elements");
     call.count = send.front();
   } else {
     call.send_counts = send.data();
@@ -315,7 +342,8 @@ ProcessGroupDistos::WorkPtr ProcessGroupDistos::alltoall_base(at::Tensor& output
 
 ProcessGroupDistos::WorkPtr ProcessGroupDistos::alltoall(Tensors& outputs, Tensors& inputs,
                                                          const c10d::AllToAllOptions& opts) {
-  const Operation operation = operation_for("all_to_all", "distos:all_to_all", OpType::ALLTOALL, opts);
+  const Operation operation =
+      operation_for("all_to_all", "distos:all_to_all", OpType::ALLTOALL, opts);
   check_list_length(*group_, operation, outputs.size());
   check_list_length(*group_, operation, inputs.size());
   check_tensors(*group_, operation.name, outputs);

@@ -11,9 +11,10 @@ using c10d::OpType;
 namespace {
 
 void check_peer(const Group& group, const char* operation, int peer) {
-  TORCH_CHECK_VALUE(peer >= 0 && peer < group.size(), operation, ": rank ", peer, " is not in group '", group.name(),
-                    "', which has ", group.size(), " ranks");
-  TORCH_CHECK_VALUE(peer != group.rank(), operation, ": rank ", peer, " is this rank; a rank cannot ", operation,
+  TORCH_CHECK_VALUE(peer >= 0 && peer < group.size(), operation, ": rank ", peer,
+                    " is not in group '", group.name(), "', which has ", group.size(), " ranks");
+  TORCH_CHECK_VALUE(peer != group.rank(), operation, ": rank ", peer,
+                    " is this rank; a rank cannot ", operation,
                     " to or from itself, use Tensor.copy_()");
 }
 
@@ -28,7 +29,8 @@ ProcessGroupDistos::WorkPtr ProcessGroupDistos::send(Tensors& tensors, int peer,
   holdings.inputs = tensors;
   holdings.outputs = tensors;
   holdings.staging.push_back(source);
-  auto work = c10::make_intrusive<DistosWork>(group_, operation, std::move(holdings), at::hasCallbacks());
+  auto work =
+      c10::make_intrusive<DistosWork>(group_, operation, std::move(holdings), at::hasCallbacks());
   if (hasHooks()) work->set_hook(onCompletionHook_);
   work->send(source, peer, tag);
   return publish(std::move(work), operation);
@@ -42,7 +44,8 @@ ProcessGroupDistos::WorkPtr ProcessGroupDistos::receive(Tensors& tensors, int pe
   holdings.inputs = tensors;
   holdings.outputs = tensors;
   holdings.staging.push_back(target);
-  auto work = c10::make_intrusive<DistosWork>(group_, operation, std::move(holdings), at::hasCallbacks());
+  auto work =
+      c10::make_intrusive<DistosWork>(group_, operation, std::move(holdings), at::hasCallbacks());
   if (hasHooks()) work->set_hook(onCompletionHook_);
   work->receive(target, peer, tag);
   return publish(std::move(work), operation);
@@ -54,7 +57,8 @@ ProcessGroupDistos::WorkPtr ProcessGroupDistos::recv(Tensors& tensors, int peer,
 }
 
 ProcessGroupDistos::WorkPtr ProcessGroupDistos::recvAnysource(Tensors& tensors, int tag) {
-  return receive(tensors, -1, tag, Operation{"recv from any source", "distos:recvAnySource", OpType::RECVANYSOURCE});
+  return receive(tensors, -1, tag,
+                 Operation{"recv from any source", "distos:recvAnySource", OpType::RECVANYSOURCE});
 }
 
 }  // namespace distos_coll::torch_door

@@ -1,5 +1,5 @@
-// All-reduce of sparse COO tensors: every rank's entries are gathered and added up in rank order, so the result is
-// bit-identical everywhere.
+// All-reduce of sparse COO tensors: every rank's entries are gathered and added up in rank order,
+// so the result is bit-identical everywhere.
 
 #include <ATen/core/grad_mode.h>
 
@@ -38,8 +38,9 @@ std::vector<int64_t> entries_of_ranks(const at::Tensor& all, int rank, int size)
     const auto* theirs = words + r * kMetaWords;
     entries.push_back(theirs[2]);
     for (int64_t i = 0; i < kMetaWords; i++) {
-      TORCH_CHECK_VALUE(i == 2 || theirs[i] == own[i], kName, ": rank ", r, " has another shape than rank ", rank,
-                        "; all ranks must pass the same sizes and the same number of sparse dimensions");
+      TORCH_CHECK_VALUE(
+          i == 2 || theirs[i] == own[i], kName, ": rank ", r, " has another shape than rank ", rank,
+          "; all ranks must pass the same sizes and the same number of sparse dimensions");
     }
   }
   return entries;
@@ -65,20 +66,25 @@ dc_call gather_rows(const at::Tensor& source, const at::Tensor& target, int64_t 
 
 }  // namespace
 
-ProcessGroupDistos::WorkPtr ProcessGroupDistos::allreduce_sparse(Tensors& tensors,
-                                                                 const c10d::AllreduceOptions& opts) {
-  Operation operation = operation_for(kName, "distos:sparse_all_reduce", OpType::_ALLREDUCE_SPARSE, opts);
-  TORCH_CHECK_VALUE(tensors.size() == 1, kName, ": takes one tensor per rank, got ", tensors.size());
+ProcessGroupDistos::WorkPtr ProcessGroupDistos::allreduce_sparse(
+    Tensors& tensors, const c10d::AllreduceOptions& opts) {
+  Operation operation =
+      operation_for(kName, "distos:sparse_all_reduce", OpType::_ALLREDUCE_SPARSE, opts);
+  TORCH_CHECK_VALUE(tensors.size() == 1, kName, ": takes one tensor per rank, got ",
+                    tensors.size());
   at::Tensor tensor = tensors.front();
-  TORCH_CHECK_VALUE(tensor.layout() == at::kSparse && tensor.device().is_cpu(), kName, ": takes COO tensors on the CPU, got layout ",
-                    tensor.layout(), " on ", tensor.device());
+  TORCH_CHECK_VALUE(tensor.layout() == at::kSparse && tensor.device().is_cpu(), kName,
+                    ": takes COO tensors on the CPU, got layout ", tensor.layout(), " on ",
+                    tensor.device());
   TORCH_CHECK_VALUE(opts.reduceOp == c10d::ReduceOp::SUM, kName, ": only ReduceOp.SUM is offered");
-  TORCH_CHECK_VALUE(tensor.dim() <= kMaxDims, kName, ": at most ", kMaxDims, " dimensions are offered, got ", tensor.dim());
+  TORCH_CHECK_VALUE(tensor.dim() <= kMaxDims, kName, ": at most ", kMaxDims,
+                    " dimensions are offered, got ", tensor.dim());
   at::NoGradGuard no_grad;
   const at::Tensor own = tensor.coalesce();
 
-  // The sizes must be known before the entries can be received, and a second operation may only be enqueued from here,
-  // in program order. So this first, small exchange blocks even when the call is asynchronous.
+  // The sizes must be known before the entries can be received, and a second operation may only be
+  // enqueued from here, in program order. So this first, small exchange blocks even when the call
+  // is asynchronous.
   const at::Tensor meta = describe(own);
   const at::Tensor all_meta = at::empty({size_ * kMetaWords}, at::kLong);
   dc_call exchange = call_of(DC_ALL_GATHER);
@@ -90,7 +96,8 @@ ProcessGroupDistos::WorkPtr ProcessGroupDistos::allreduce_sparse(Tensors& tensor
   int64_t total = 0;
   for (int64_t count : entries) total += count;
 
-  // Entries as rows: indices are stored dimension by dimension, so they are transposed for the journey.
+  // Entries as rows: indices are stored dimension by dimension, so they are transposed for the
+  // journey.
   Holdings holdings;
   const at::Tensor indices = own.indices().t().contiguous();
   const at::Tensor values = plain_input(own.values());

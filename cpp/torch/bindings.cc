@@ -1,5 +1,6 @@
-// The Python module distos_coll.torch._c10d. It is compiled against torch's headers and torch's own copy of pybind11,
-// and must be loaded with that very torch only; distos_coll/torch/loader.py checks this before it imports the module.
+// The Python module distos_coll.torch._c10d. It is compiled against torch's headers and torch's own
+// copy of pybind11, and must be loaded with that very torch only; distos_coll/torch/loader.py
+// checks this before it imports the module.
 
 #include <pybind11/chrono.h>
 #include <torch/csrc/utils/pybind.h>
@@ -13,8 +14,8 @@ namespace distos_coll::torch_door {
 
 namespace {
 
-// The planner is Python, the thread that asks for a plan holds no GIL, and an exception must not cross as a Python
-// object that is destroyed without it.
+// The planner is Python, the thread that asks for a plan holds no GIL, and an exception must not
+// cross as a Python object that is destroyed without it.
 Planner planner_of(py::object callable) {
   if (callable.is_none()) return nullptr;
   // Leaked on purpose: the slot outlives the interpreter.
@@ -22,7 +23,8 @@ Planner planner_of(py::object callable) {
   return [held](const PlanRequest& request) -> std::string {
     py::gil_scoped_acquire gil;
     try {
-      const py::object plan = (*held)(request.rank, request.size, request.domain_of, request.domain_bits);
+      const py::object plan =
+          (*held)(request.rank, request.size, request.domain_of, request.domain_bits);
       return plan.is_none() ? std::string() : py::cast<std::string>(py::bytes(plan));
     } catch (py::error_already_set& error) {
       const std::string text = error.what();
@@ -36,8 +38,9 @@ void configure(const std::string& settings) {
   TORCH_CHECK_VALUE(code == 0, "distos: ", dc_last_error());
 }
 
-c10::intrusive_ptr<ProcessGroupDistos> create(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
-                                              const c10::intrusive_ptr<ProcessGroupDistos::Options>& options) {
+c10::intrusive_ptr<ProcessGroupDistos> create(
+    const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
+    const c10::intrusive_ptr<ProcessGroupDistos::Options>& options) {
   return ProcessGroupDistos::create(store, rank, size, options);
 }
 
@@ -58,16 +61,19 @@ void bind_backend(py::module& module) {
   const py::module c10d_module = py::module::import("torch._C._distributed_c10d");
   py::object backend_base = c10d_module.attr("Backend");
   py::object backend =
-      py::class_<ProcessGroupDistos, c10::intrusive_ptr<ProcessGroupDistos>>(module, "ProcessGroupDistos", backend_base)
-          .def_property_readonly("options",
-                                 [](const c10::intrusive_ptr<ProcessGroupDistos>& self) {
-                                   return c10::static_intrusive_pointer_cast<ProcessGroupDistos::Options>(
-                                       self->getBackendOptions());
-                                 })
+      py::class_<ProcessGroupDistos, c10::intrusive_ptr<ProcessGroupDistos>>(
+          module, "ProcessGroupDistos", backend_base)
+          .def_property_readonly(
+              "options",
+              [](const c10::intrusive_ptr<ProcessGroupDistos>& self) {
+                return c10::static_intrusive_pointer_cast<ProcessGroupDistos::Options>(
+                    self->getBackendOptions());
+              })
           .def_property_readonly("topology",
                                  [](const ProcessGroupDistos& self) {
                                    const PlanRequest& known = self.topology();
-                                   return py::make_tuple(known.size, known.domain_of, known.domain_bits);
+                                   return py::make_tuple(known.size, known.domain_of,
+                                                         known.domain_bits);
                                  })
           .def("choice", &ProcessGroupDistos::choice, py::arg("collective"), py::arg("bytes"),
                py::call_guard<py::gil_scoped_release>());
@@ -78,14 +84,17 @@ void bind_backend(py::module& module) {
 
 PYBIND11_MODULE(_c10d, module) {
   bind_backend(module);
-  module.def("create", &create, py::arg("store"), py::arg("rank"), py::arg("size"), py::arg("options"),
-             py::call_guard<py::gil_scoped_release>());
-  module.def("set_planner", [](py::object callable) { set_planner(planner_of(std::move(callable))); },
-             py::arg("planner"));
+  module.def("create", &create, py::arg("store"), py::arg("rank"), py::arg("size"),
+             py::arg("options"), py::call_guard<py::gil_scoped_release>());
+  module.def(
+      "set_planner", [](py::object callable) { set_planner(planner_of(std::move(callable))); },
+      py::arg("planner"));
   module.def("configure", &configure, py::arg("settings"));
-  module.def("close_all", &Group::close_all, py::arg("timeout_ms"), py::call_guard<py::gil_scoped_release>());
-  module.def("describe_links", [] { return std::string(dc_runtime_describe()); },
+  module.def("close_all", &Group::close_all, py::arg("timeout_ms"),
              py::call_guard<py::gil_scoped_release>());
+  module.def(
+      "describe_links", [] { return std::string(dc_runtime_describe()); },
+      py::call_guard<py::gil_scoped_release>());
   module.def("core_version", [] { return std::string(dc_version()); });
 }
 

@@ -19,8 +19,9 @@ class Pool {
       wake_.notify_one();
       return;
     }
-    // Every task has a thread of its own to wait in, or two that wait for each other would never end. The pool is as
-    // large as the deepest nesting of callbacks there ever was, which is two or three.
+    // Every task has a thread of its own to wait in, or two that wait for each other would never
+    // end. The pool is as large as the deepest nesting of callbacks there ever was, which is two or
+    // three.
     std::thread([this] { serve(); }).detach();
   }
 

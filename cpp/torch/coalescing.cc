@@ -44,7 +44,8 @@ bool CoalescedWork::wait(std::chrono::milliseconds timeout) {
   for (const auto& member : members_) {
     auto left = kNoTimeout;
     if (limited) {
-      left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+      left =
+          std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
       if (left < std::chrono::milliseconds(1)) left = std::chrono::milliseconds(1);
     }
     member->wait(left);

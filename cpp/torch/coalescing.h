@@ -1,5 +1,6 @@
-// What endCoalescing() returns: the operations issued since startCoalescing(), completing as one. The core runs them
-// from the moment they are issued, so a group of sends and receives needs no order.
+// What endCoalescing() returns: the operations issued since startCoalescing(), completing as one.
+// The core runs them from the moment they are issued, so a group of sends and receives needs no
+// order.
 #pragma once
 
 #include <torch/csrc/distributed/c10d/Work.hpp>

@@ -1,6 +1,5 @@
 #include "torch/group.h"
 
-
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -43,7 +42,8 @@ void Group::close_all(int64_t timeout_ms) {
   for (const auto& entry : groups) {
     const auto group = entry.lock();
     if (!group) continue;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     group->set_timeout(std::max<int64_t>(left.count(), 1));
     group->close();
   }
@@ -53,9 +53,7 @@ void Group::close_all(int64_t timeout_ms) {
 Group::Group(dc_comm* comm, std::string name, int rank, int size)
     : comm_(comm), name_(std::move(name)), rank_(rank), size_(size) {}
 
-Group::~Group() {
-  close();
-}
+Group::~Group() { close(); }
 
 void Group::set_timeout(int64_t timeout_ms) {
   timeout_ms_.store(timeout_ms, std::memory_order_relaxed);
@@ -75,15 +73,18 @@ void Group::close() {
 }
 
 void Group::throw_closed(const char* operation) const {
-  C10_THROW_ERROR(DistBackendError, c10::str(operation, " on group '", name_, "': the group was ",
-                   aborted_.load(std::memory_order_relaxed) ? "aborted and closed" : "shut down",
-                   "; create a new one with torch.distributed.new_group()"));
+  C10_THROW_ERROR(
+      DistBackendError,
+      c10::str(operation, " on group '", name_, "': the group was ",
+               aborted_.load(std::memory_order_relaxed) ? "aborted and closed" : "shut down",
+               "; create a new one with torch.distributed.new_group()"));
 }
 
-std::exception_ptr Group::failure(int code, const char* operation, int64_t timeout_ms, const char* sentence) {
+std::exception_ptr Group::failure(int code, const char* operation, int64_t timeout_ms,
+                                  const char* sentence) {
   code = positive(code);
-  std::string text = std::string("distos ") + operation + " on group '" + name_ + "' (rank " + std::to_string(rank_) +
-                     " of " + std::to_string(size_) + "): ";
+  std::string text = std::string("distos ") + operation + " on group '" + name_ + "' (rank " +
+                     std::to_string(rank_) + " of " + std::to_string(size_) + "): ";
   if (code == DC_TIMEOUT) {
     const int64_t waited = timeout_ms > 0 ? timeout_ms : this->timeout_ms();
     text += "Timed out waiting " + std::to_string(waited) + "ms. ";

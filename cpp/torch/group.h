@@ -1,5 +1,6 @@
-// One communicator of the core as torch sees it: the handle, its name in sentences, and what every operation of the
-// group shares. Works hold it, so it lives until the last of them is gone; close() is what ends the communicator.
+// One communicator of the core as torch sees it: the handle, its name in sentences, and what every
+// operation of the group shares. Works hold it, so it lives until the last of them is gone; close()
+// is what ends the communicator.
 #pragma once
 
 #include <c10/util/Exception.h>
@@ -20,8 +21,9 @@ namespace distos_coll::torch_door {
 class Group {
  public:
   static std::shared_ptr<Group> make(dc_comm* comm, std::string name, int rank, int size);
-  // Says goodbye for every group that is still open, and then for the process, so that the other ranks see one leave
-  // and not one die. For the interpreter's exit; operations in flight get timeout_ms in all.
+  // Says goodbye for every group that is still open, and then for the process, so that the other
+  // ranks see one leave and not one die. For the interpreter's exit; operations in flight get
+  // timeout_ms in all.
   static void close_all(int64_t timeout_ms);
 
   ~Group();
@@ -41,15 +43,18 @@ class Group {
   void set_timeout(int64_t timeout_ms);
   int64_t timeout_ms() const { return timeout_ms_.load(std::memory_order_relaxed); }
   void abort(const std::string& reason);
-  // Waits for operations in flight and says goodbye. Idempotent; may block, so never call it holding the GIL.
+  // Waits for operations in flight and says goodbye. Idempotent; may block, so never call it
+  // holding the GIL.
   void close();
 
   uint64_t next_sequence() { return sequence_.fetch_add(1, std::memory_order_relaxed) + 1; }
   uint64_t sequence() const { return sequence_.load(std::memory_order_relaxed); }
 
   // The exception that a person sees for a failure of the core. Remembers it for getError().
-  std::exception_ptr failure(int code, const char* operation, int64_t timeout_ms, const char* sentence);
-  [[noreturn]] void raise(int code, const char* operation, int64_t timeout_ms, const char* sentence) {
+  std::exception_ptr failure(int code, const char* operation, int64_t timeout_ms,
+                             const char* sentence);
+  [[noreturn]] void raise(int code, const char* operation, int64_t timeout_ms,
+                          const char* sentence) {
     std::rethrow_exception(failure(code, operation, timeout_ms, sentence));
   }
   c10d::ErrorType error() const { return error_.load(std::memory_order_relaxed); }
@@ -73,13 +78,13 @@ class Group {
   std::atomic<int64_t> pending_{0};
   std::atomic<bool> aborted_{false};
   std::mutex life_mutex_;  // abort against close
-  std::mutex idle_mutex_;  // never held while the core runs: close() waits for works, and they take this one
+  std::mutex idle_mutex_;  // never held while the core runs: close() waits for works, and they take
+                           // this one
   std::condition_variable idle_;
 };
 
-// A return value of the C ABI is 0 or a negative code; callbacks get positive ones. This is the positive one.
-inline int positive(int code) {
-  return code < 0 ? -code : code;
-}
+// A return value of the C ABI is 0 or a negative code; callbacks get positive ones. This is the
+// positive one.
+inline int positive(int code) { return code < 0 ? -code : code; }
 
 }  // namespace distos_coll::torch_door

@@ -10,12 +10,14 @@
 namespace distos_coll::torch_door {
 
 StoreAdaptor::StoreAdaptor(c10::intrusive_ptr<c10d::Store> store)
-    : store_(std::move(store)), table_{sizeof(dc_store), this, &StoreAdaptor::set, &StoreAdaptor::get} {}
+    : store_(std::move(store)),
+      table_{sizeof(dc_store), this, &StoreAdaptor::set, &StoreAdaptor::get} {}
 
 int StoreAdaptor::failed(const char* what) {
   trouble_ = what;
   // c10d::Store has no type of its own for "not there in time": TCPStore and FileStore only say so.
-  const bool timed_out = trouble_.find("imeout") != std::string::npos || trouble_.find("imed out") != std::string::npos;
+  const bool timed_out = trouble_.find("imeout") != std::string::npos ||
+                         trouble_.find("imed out") != std::string::npos;
   return timed_out ? DC_TIMEOUT : DC_SYSTEM;
 }
 
@@ -33,7 +35,8 @@ int StoreAdaptor::set(void* context, const char* key, const void* data, size_t b
 }
 
 int StoreAdaptor::get(void* context, const char* key, int64_t timeout_ms,
-                      void (*emit)(void* emit_context, const void* data, size_t bytes), void* emit_context) {
+                      void (*emit)(void* emit_context, const void* data, size_t bytes),
+                      void* emit_context) {
   auto* self = static_cast<StoreAdaptor*>(context);
   try {
     // get() waits for the store's own timeout, which may be shorter or much longer than ours.

@@ -22,7 +22,8 @@ class StoreAdaptor {
  private:
   static int set(void* context, const char* key, const void* data, size_t bytes);
   static int get(void* context, const char* key, int64_t timeout_ms,
-                 void (*emit)(void* emit_context, const void* data, size_t bytes), void* emit_context);
+                 void (*emit)(void* emit_context, const void* data, size_t bytes),
+                 void* emit_context);
   int failed(const char* what);
 
   c10::intrusive_ptr<c10d::Store> store_;

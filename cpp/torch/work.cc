@@ -27,8 +27,10 @@ c10::intrusive_ptr<c10::ivalue::Future> tensors_future() {
 
 }  // namespace
 
-DistosWork::DistosWork(std::shared_ptr<Group> group, const Operation& operation, Holdings holdings, bool profile)
-    : Work(group->rank(), operation.type, title_if(profile, operation), inputs_if(profile, holdings)),
+DistosWork::DistosWork(std::shared_ptr<Group> group, const Operation& operation, Holdings holdings,
+                       bool profile)
+    : Work(group->rank(), operation.type, title_if(profile, operation),
+           inputs_if(profile, holdings)),
       group_(std::move(group)),
       operation_(operation),
       holdings_(std::move(holdings)),
@@ -85,8 +87,8 @@ void DistosWork::send(const at::Tensor& tensor, int peer, int64_t tag) {
   dc_comm* comm = group_->comm(operation_.name);
   const dc_call copy = prepared(dc_call{});
   dc_work* handle = nullptr;
-  const int code = dc_comm_send(comm, tensor.const_data_ptr(), static_cast<int64_t>(tensor.nbytes()), peer, tag, &copy,
-                                &handle);
+  const int code = dc_comm_send(comm, tensor.const_data_ptr(),
+                                static_cast<int64_t>(tensor.nbytes()), peer, tag, &copy, &handle);
   started(code, handle);
 }
 
@@ -95,14 +97,13 @@ void DistosWork::receive(const at::Tensor& tensor, int peer, int64_t tag) {
   source_ = peer;
   const dc_call copy = prepared(dc_call{});
   dc_work* handle = nullptr;
-  const int code = dc_comm_recv(comm, tensor.mutable_data_ptr(), static_cast<int64_t>(tensor.nbytes()),
-                                peer < 0 ? DC_ANY_SOURCE : peer, tag, &copy, &handle);
+  const int code =
+      dc_comm_recv(comm, tensor.mutable_data_ptr(), static_cast<int64_t>(tensor.nbytes()),
+                   peer < 0 ? DC_ANY_SOURCE : peer, tag, &copy, &handle);
   started(code, handle);
 }
 
-void DistosWork::seal() {
-  arrive(0);
-}
+void DistosWork::seal() { arrive(0); }
 
 void DistosWork::on_done(void* context, int code) {
   auto self = c10::intrusive_ptr<DistosWork>::reclaim(static_cast<DistosWork*>(context));
@@ -147,7 +148,8 @@ void DistosWork::finish() {
   tell_futures();
   group_->work_finished();
   if (hook_) {
-    hook_(std::make_shared<c10d::WorkInfo>(operation_.type, sequence_, started_, finished_, finished_ - started_));
+    hook_(std::make_shared<c10d::WorkInfo>(operation_.type, sequence_, started_, finished_,
+                                           finished_ - started_));
     hook_ = nullptr;
   }
 }
@@ -172,13 +174,15 @@ std::exception_ptr DistosWork::exception() const {
 }
 
 int DistosWork::sourceRank() const {
-  TORCH_CHECK(operation_.type == c10d::OpType::RECV || operation_.type == c10d::OpType::RECVANYSOURCE,
-              "sourceRank() belongs to a receive; this work is ", operation_.name);
+  TORCH_CHECK(
+      operation_.type == c10d::OpType::RECV || operation_.type == c10d::OpType::RECVANYSOURCE,
+      "sourceRank() belongs to a receive; this work is ", operation_.name);
   return source_;
 }
 
 std::vector<at::Tensor> DistosWork::result() {
-  TORCH_CHECK(isCompleted(), operation_.name, ": result() was called before the operation completed; call wait() first");
+  TORCH_CHECK(isCompleted(), operation_.name,
+              ": result() was called before the operation completed; call wait() first");
   return holdings_.outputs;
 }
 
@@ -188,7 +192,9 @@ bool DistosWork::wait_done(std::chrono::milliseconds timeout) {
   for (dc_work* handle : handles_) {
     int64_t left = 0;
     if (limited) {
-      left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+      left =
+          std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now())
+              .count();
       if (left < 1) left = 1;
     }
     const int code = dc_work_wait(handle, left);
@@ -207,14 +213,17 @@ bool DistosWork::wait(std::chrono::milliseconds timeout) {
 }
 
 void DistosWork::throw_waited(std::chrono::milliseconds timeout) {
-  C10_THROW_ERROR(DistBackendError, c10::str("distos ", operation_.name, " on group '", group_->name(), "' (rank ", rank_, " of ",
-                   group_->size(), "): Timed out waiting ", timeout.count(),
-                   "ms in Work.wait(); the operation itself goes on until its own deadline and may be waited for again"));
+  C10_THROW_ERROR(DistBackendError,
+                  c10::str("distos ", operation_.name, " on group '", group_->name(), "' (rank ",
+                           rank_, " of ", group_->size(), "): Timed out waiting ", timeout.count(),
+                           "ms in Work.wait(); the operation itself goes on until its own deadline "
+                           "and may be waited for again"));
 }
 
 void DistosWork::abort() {
   TORCH_CHECK(false, operation_.name,
-              ": a single operation cannot be aborted, other ranks take part in it; abort the group instead");
+              ": a single operation cannot be aborted, other ranks take part in it; abort the "
+              "group instead");
 }
 
 c10::intrusive_ptr<c10::ivalue::Future> DistosWork::getFuture() {
@@ -230,7 +239,8 @@ c10::intrusive_ptr<c10::ivalue::Future> DistosWork::getFuture() {
 
 c10::intrusive_ptr<c10::ivalue::Future> DistosWork::getFutureResult() {
   std::unique_lock<std::mutex> lock(mutex_);
-  if (!result_future_) result_future_ = c10::make_intrusive<c10::ivalue::Future>(c10::IntType::get());
+  if (!result_future_)
+    result_future_ = c10::make_intrusive<c10::ivalue::Future>(c10::IntType::get());
   auto future = result_future_;
   const bool completed = completed_;
   lock.unlock();
@@ -253,7 +263,8 @@ void DistosWork::tell_futures() {
   });
 }
 
-// Both the finishing thread and a late getFuture() may come here: whoever sets the flag first completes the future.
+// Both the finishing thread and a late getFuture() may come here: whoever sets the flag first
+// completes the future.
 void DistosWork::complete_futures() {
   c10::intrusive_ptr<c10::ivalue::Future> future, result_future;
   std::exception_ptr error;
@@ -271,7 +282,7 @@ void DistosWork::complete_futures() {
     }
   }
   if (result_future) {
-    const auto outcome = !error ? c10d::WorkResult::SUCCESS
+    const auto outcome = !error                              ? c10d::WorkResult::SUCCESS
                          : first_error_.load() == DC_TIMEOUT ? c10d::WorkResult::TIMEOUT
                                                              : c10d::WorkResult::COMM_ERROR;
     result_future->markCompleted(c10::IValue(static_cast<int64_t>(outcome)));
@@ -279,7 +290,8 @@ void DistosWork::complete_futures() {
 }
 
 float DistosWork::getDuration() const {
-  TORCH_CHECK(done_.load(std::memory_order_acquire), operation_.name, ": getDuration() needs a completed operation");
+  TORCH_CHECK(done_.load(std::memory_order_acquire), operation_.name,
+              ": getDuration() needs a completed operation");
   return std::chrono::duration<float, std::milli>(finished_ - started_).count();
 }
 

@@ -1,5 +1,6 @@
-// An asynchronous operation as torch sees it: one or several calls of the core that complete as one. It holds its
-// tensors, and itself, until the last call has finished, so that a caller may drop it at once.
+// An asynchronous operation as torch sees it: one or several calls of the core that complete as
+// one. It holds its tensors, and itself, until the last call has finished, so that a caller may
+// drop it at once.
 #pragma once
 
 #include <c10/util/SmallVector.h>
@@ -20,10 +21,10 @@ namespace distos_coll::torch_door {
 
 // What an operation is called and what it touches, independent of how it runs.
 struct Operation {
-  const char* name;            // "all_reduce", in sentences
-  const char* title;           // "distos:all_reduce", in profiles
+  const char* name;   // "all_reduce", in sentences
+  const char* title;  // "distos:all_reduce", in profiles
   c10d::OpType type;
-  int64_t timeout_ms = 0;      // 0: the group's
+  int64_t timeout_ms = 0;  // 0: the group's
   bool async = true;
 };
 
@@ -32,18 +33,20 @@ struct Holdings {
   std::vector<at::Tensor> inputs;   // for the profiler, and kept alive
   std::vector<at::Tensor> outputs;  // the result, and kept alive
   std::vector<at::Tensor> staging;  // kept alive
-  std::function<void()> epilogue;   // after success, before anybody is told: copies staged results back
+  std::function<void()>
+      epilogue;  // after success, before anybody is told: copies staged results back
 };
 
 class DistosWork final : public c10d::Work {
  public:
   using Hook = std::function<void(std::shared_ptr<c10d::WorkInfo>)>;
 
-  DistosWork(std::shared_ptr<Group> group, const Operation& operation, Holdings holdings, bool profile);
+  DistosWork(std::shared_ptr<Group> group, const Operation& operation, Holdings holdings,
+             bool profile);
   ~DistosWork() override;
 
-  // Building: any number of calls, then seal(). When a call is refused the calls before it still run; the exception is
-  // thrown and the work fails with it.
+  // Building: any number of calls, then seal(). When a call is refused the calls before it still
+  // run; the exception is thrown and the work fails with it.
   void enqueue(const dc_call& call);
   void send(const at::Tensor& tensor, int peer, int64_t tag);
   void receive(const at::Tensor& tensor, int peer, int64_t tag);
@@ -56,7 +59,8 @@ class DistosWork final : public c10d::Work {
   int sourceRank() const override;
   std::vector<at::Tensor> result() override;
   void synchronize() override {}
-  // kNoTimeout waits for the operation's own deadline. A shorter timeout that passes throws and leaves it running.
+  // kNoTimeout waits for the operation's own deadline. A shorter timeout that passes throws and
+  // leaves it running.
   bool wait(std::chrono::milliseconds timeout = kNoTimeout) override;
   void blockCurrentStream() override {}
   void abort() override;

@@ -57,7 +57,7 @@ def explain_choice(group: Any, collective: str, nbytes: int) -> str:
     group = group or dist.group.WORLD
     if group is None:
         raise RuntimeError("there is no group yet; call init_process_group('distos') first")
-    backend = group._get_backend(torch.device("cpu"))
+    backend = group._get_backend(torch.device("cpu"))  # noqa: SLF001  torch offers no other way
     if not hasattr(backend, "choice"):
         raise RuntimeError(f"the group's CPU backend is {backend.name()}, not distos")
     settings_now = settings.load()

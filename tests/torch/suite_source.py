@@ -1,8 +1,8 @@
 """Makes the copy of torch's own distributed tests that torch_suite.py runs.
 
-The copy is made from the installed wheel, in a temporary folder, and never kept: torch itself is not
-patched. It differs from the original in three ways: gates that let a test run for gloo or mpi by
-name let it run for our backend too; the ranks of a test are forked from a server that has imported
+The copy is made from the installed wheel, in a temporary folder, and never kept: torch itself is
+not patched. It differs from the original in three ways: gates that let a test run for gloo or mpi
+by name let it run for our backend too; the ranks of a test are forked from a server that has imported
 torch already, instead of each importing it again; and they leave through their exit handlers.
 """
 
@@ -51,7 +51,7 @@ import multiprocessing as _multiprocessing
 
 
 def _enter(environment, log, target, args, kwargs):
-    """A rank's process: forked from the server, so it takes over what spawn would have inherited."""
+    """A rank: forked from the server, so it takes over what spawn would have inherited."""
     os.environ.clear()
     os.environ.update(environment)
     # Read when the module was imported, which for a spawned rank was after its test had set it.

@@ -75,7 +75,7 @@ def test_not_built(tmp_path: Path) -> None:
     assert loader.built_for(tmp_path / "bad.json") is None
     (tmp_path / "good.json").write_text(json.dumps({"torch": "2.13.0"}))
     assert loader.built_for(tmp_path / "good.json") == "2.13.0"
-    with pytest.raises(RuntimeError, match="without its torch backend.*pip install"):
+    with pytest.raises(RuntimeError, match=r"without its torch backend.*pip install"):
         loader.check_versions(None, "2.13.0")
 
 
