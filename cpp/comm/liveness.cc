@@ -23,6 +23,8 @@ constexpr int64_t kDataAfterGoodbyeNs = 1'000 * kMs;
 constexpr int64_t kDataAfterDeathNs = 50 * kMs;
 // A broken data link usually means that the control connection is about to tell why.
 constexpr int64_t kReasonForBrokenLinkNs = 300 * kMs;
+// How often to look whether the frames before a held message have come.
+constexpr int64_t kHoldTickNs = kMs;
 
 bool is_tcp(const PeerImpl& peer) { return !peer.mapped(); }
 
@@ -110,7 +112,7 @@ bool Liveness::read(Session& session) {
 void Liveness::handle(Session& session, Message message) {
   switch (message.type) {
     case MessageType::kControl:
-      events_.on_message(*session.peer, std::move(message));
+      deliver(session, std::move(message));
       break;
     case MessageType::kGoodbye:
       session.goodbye = true;
@@ -122,6 +124,38 @@ void Liveness::handle(Session& session, Message message) {
     default:
       break;  // a late handshake message changes nothing
   }
+}
+
+void Liveness::deliver(Session& session, Message message) {
+  if (message.kind == static_cast<uint16_t>(ControlKind::kAbort)) {
+    events_.on_message(*session.peer, std::move(message));
+    return;
+  }
+  session.held.push_back(std::move(message));
+  // Of several, the first has its release under way.
+  if (session.held.size() == 1) release_held(session);
+  if (session.held.size() > kMaxQueued) end(session, "it announced frames that do not come");
+}
+
+void Liveness::release_held(Session& session) {
+  reactor_.cancel(std::exchange(session.hold_timer, 0));
+  ManagedLink& link = session.peer->link();
+  const auto due = [&] {
+    return link.delivered() >= session.held.front().after_frames || link.broken();
+  };
+  if (!session.held.empty() && !due()) events_.drain(*session.peer);
+  while (!session.held.empty() && due()) {
+    events_.on_message(*session.peer, std::move(session.held.front()));
+    session.held.pop_front();
+  }
+  if (session.held.empty()) return;
+  session.hold_timer =
+      reactor_.at(reactor_.now() + kHoldTickNs, [this, uid = session.peer->card().uid] {
+        Session* holding = find(uid);
+        if (holding == nullptr) return;
+        holding->hold_timer = 0;
+        release_held(*holding);
+      });
 }
 
 void Liveness::on_process_ended(const PeerUid& uid) {
@@ -180,9 +214,11 @@ void Liveness::unwatch(Session& session) {
   reactor_.unwatch(std::exchange(session.pid, 0));
   reactor_.unwatch(std::exchange(session.data, 0));
   reactor_.cancel(std::exchange(session.timer, 0));
+  reactor_.cancel(std::exchange(session.hold_timer, 0));
 }
 
 void Liveness::end(Session& session, const std::string& why) {
+  if (session.ending) return;
   unwatch(session);
   session.ending = true;
   session.end_state = session.goodbye ? PeerState::kLeft : PeerState::kDead;
@@ -221,6 +257,10 @@ void Liveness::finish(const PeerUid& uid) {
   const auto found = sessions_.find(uid);
   if (found == sessions_.end()) return;
   unwatch(found->second);
+  // The frames that these waited for will not come any more.
+  for (Message& message : found->second.held) {
+    events_.on_message(*found->second.peer, std::move(message));
+  }
   const std::shared_ptr<PeerImpl> peer = found->second.peer;
   const PeerState state = found->second.end_state;
   const std::string why = found->second.end_why;

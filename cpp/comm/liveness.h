@@ -4,9 +4,13 @@
 // Evidence of an end: a readable pidfd (host), silence for six heartbeats (between hosts), the end
 // of the control connection, a data link that broke. A goodbye read before the end makes it a
 // departure, else it is a death. What the peer had sent before is delivered first.
+//
+// Control messages wait for the frames that were sent before them, since a group's close must not
+// overtake its last data on another connection. Aborts do not wait.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -53,6 +57,8 @@ class Liveness {
     Fd pidfd;
     Reactor::Token socket = 0, pid = 0, timer = 0, data = 0;
     int64_t last_heard_ns = 0;
+    std::deque<Message> held;  // until the frames sent before them have been delivered
+    Reactor::Token hold_timer = 0;
     bool goodbye = false;
     bool ending = false;
     PeerState end_state = PeerState::kAlive;
@@ -65,6 +71,8 @@ class Liveness {
   // False when the connection has ended.
   bool read(Session& session);
   void handle(Session& session, Message message);
+  void deliver(Session& session, Message message);
+  void release_held(Session& session);
   void pump(Session& session);
   void on_process_ended(const PeerUid& uid);
   void on_tick();

@@ -38,6 +38,7 @@ void PeerImpl::send_control(uint64_t comm, uint32_t source, ControlKind kind,
   message.source = source;
   message.comm = comm;
   message.payload = payload;
+  message.after_frames = link_->accepted();
   if (fd >= 0) {
     if (!mapped())
       throw Error(Code::kInvalid, "descriptors can be passed to peers on this host only");

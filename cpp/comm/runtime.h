@@ -57,7 +57,8 @@ class Peer {
   virtual void ring() = 0;               // rings its doorbell if mapped
   virtual PeerState state() const = 0;
   virtual std::string why() const = 0;  // "process 4711 on host a ended", "no heartbeat for 1.5 s"
-  // Queues a message on the control channel; fd is duplicated, and allowed for mapped peers only.
+  // Queues a message on the control channel. It arrives after the frames that the link took before
+  // this call (an abort: at once); fd is duplicated, and allowed for mapped peers only.
   // Never blocks.
   virtual void send_control(uint64_t comm, uint32_t source, ControlKind kind,
                             const std::string& payload, int fd) = 0;

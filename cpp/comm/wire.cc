@@ -12,6 +12,7 @@ std::string encode_message(const Message& message) {
   out.number(message.source);
   out.number(static_cast<uint32_t>(message.payload.size()));
   out.number(message.comm);
+  out.number(message.after_frames);
   out.raw(message.payload.data(), message.payload.size());
   return out.take();
 }
@@ -31,6 +32,7 @@ ParseResult parse_message(const char* data, size_t bytes, size_t max_payload, Me
   out->source = in.number<uint32_t>();
   const auto payload_bytes = in.number<uint32_t>();
   out->comm = in.number<uint64_t>();
+  out->after_frames = in.number<uint64_t>();
   if (type == 0 || type > kLastMessageType) {
     *why = strf("unknown message type %u", type);
     return ParseResult::kInvalid;

@@ -29,7 +29,7 @@ enum class MessageType : uint16_t {
 inline constexpr uint16_t kLastMessageType = static_cast<uint16_t>(MessageType::kControl);
 
 inline constexpr uint32_t kMessageMagic = 0x4d434344;  // "DCCM"
-inline constexpr size_t kMessageHeaderBytes = 24;
+inline constexpr size_t kMessageHeaderBytes = 32;
 inline constexpr size_t kMaxMessagePayload = 64 * 1024;
 // What a stranger may send before a hello was accepted.
 inline constexpr size_t kMaxHandshakePayload = 16 * 1024;
@@ -40,6 +40,7 @@ struct Message {
   uint16_t kind = 0;
   uint32_t source = 0;
   uint64_t comm = 0;
+  uint64_t after_frames = 0;  // how many frames the sender's link had taken before this message
   std::string payload;
   std::vector<Fd> fds;
 };

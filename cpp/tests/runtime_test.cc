@@ -151,6 +151,38 @@ TEST_P(RuntimeOver, ControlMessagesKeepTheirOrder) {
   runtimes[1]->unregister_comm(5);
 }
 
+// A group's close must not arrive before the group's last frames, though they take different
+// connections.
+TEST_P(RuntimeOver, ControlMessagesDoNotOvertakeFrames) {
+  const auto runtimes = make(2);
+  const PeerMatrix peers = connect_all(runtimes);
+  RecordingComm comm;
+  runtimes[1]->register_comm(5, &comm);
+  constexpr int kRounds = 40;
+  std::vector<std::byte> payload(kMaxFramePayload);
+  FrameHeader header;
+  header.comm = 5;
+  header.bytes = kMaxFramePayload;
+  int64_t sent = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    // As much as the link takes, so that something is always under way.
+    while (peers[0][1]->link().try_send(header, payload.data()) == Code::kOk) ++sent;
+    peers[0][1]->send_control(5, 0, ControlKind::kClose, std::to_string(sent), -1);
+    // The frames seen so far, when the message is there: nobody polls but the control thread.
+    const size_t want = static_cast<size_t>(round) + 1;
+    const int64_t give_up = now_ns() + kPatienceNs;
+    while (comm.n_controls() < want && now_ns() < give_up) {
+      runtimes[0]->poll_links();
+      std::this_thread::yield();
+    }
+    ASSERT_EQ(comm.n_controls(), want);
+    ASSERT_EQ(comm.frames.load(), sent);
+  }
+  peers[0][1]->send_control(5, 0, ControlKind::kAbort, "", -1);
+  ASSERT_TRUE(run_until(*runtimes[1], [&] { return comm.n_controls() == kRounds + 1U; }));
+  runtimes[1]->unregister_comm(5);
+}
+
 TEST_P(RuntimeOver, EarlyMessagesWaitForRegistration) {
   const auto runtimes = make(2);
   const PeerMatrix peers = connect_all(runtimes);

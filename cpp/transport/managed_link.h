@@ -15,6 +15,10 @@ class ManagedLink : public Link {
   virtual void close_sending() = 0;
   // Closing now would lose nothing that try_send accepted.
   virtual bool flushed() = 0;
+  // Frames since the beginning: taken by try_send here, and handed to a sink here. Both ends count
+  // the same frames, so that messages on other ways can say after which frame they were sent.
+  virtual uint64_t accepted() const = 0;
+  virtual uint64_t delivered() const = 0;
 };
 
 }  // namespace distos_coll

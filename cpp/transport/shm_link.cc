@@ -33,6 +33,7 @@ Code ShmLink::try_send(const FrameHeader& header, const void* payload) {
   {
     const std::lock_guard lock(send_mutex_);
     if (!writer_.write(header, payload)) return Code::kAgain;
+    accepted_.fetch_add(1, std::memory_order_release);
   }
   peer_->ring();
   return Code::kOk;
@@ -53,6 +54,7 @@ int ShmLink::drain(FrameSink& sink) {
 int ShmLink::read(FrameSink& sink, int budget) {
   bool sender_waits = false;
   const int delivered = reader_.read(sink, budget, &sender_waits);
+  delivered_.fetch_add(static_cast<uint64_t>(delivered), std::memory_order_release);
   if (!reader_.error().empty()) broken_.store(true, std::memory_order_release);
   // Marked: the sender may be between its failed attempt and its sleep.
   if (sender_waits) peer_->ring_and_mark();

@@ -43,6 +43,8 @@ class ShmLink final : public ManagedLink {
   bool has_frames() const override { return !broken() && reader_.has_frames(); }
   int drain(FrameSink& sink) override;
   void close_sending() override { closed_.store(true, std::memory_order_release); }
+  uint64_t accepted() const override { return accepted_.load(std::memory_order_acquire); }
+  uint64_t delivered() const override { return delivered_.load(std::memory_order_acquire); }
   bool flushed() override { return true; }  // the peer keeps the memory
 
  private:
@@ -54,6 +56,7 @@ class ShmLink final : public ManagedLink {
   RingWriter writer_;  // guarded by send_mutex_
   std::mutex poll_mutex_;
   RingReader reader_;  // reading guarded by poll_mutex_
+  std::atomic<uint64_t> accepted_{0}, delivered_{0};
   std::atomic<bool> broken_{false};
   std::atomic<bool> closed_{false};
 };

@@ -58,12 +58,14 @@ Code TcpLink::try_send(const FrameHeader& header, const void* payload) {
       // kAgain alone would not.
       stage(reinterpret_cast<const std::byte*>(&header), sizeof header);
       stage(static_cast<const std::byte*>(payload), header.bytes);
+      accepted_.fetch_add(1, std::memory_order_release);
       on_staged_();
       return Code::kOk;
     }
     stop_sending(errno);
     return Code::kPeerDied;
   }
+  accepted_.fetch_add(1, std::memory_order_release);
   const auto done = static_cast<size_t>(sent);
   if (done == sizeof header + header.bytes) return Code::kOk;
   const size_t of_header = std::min(done, sizeof header);
@@ -122,6 +124,7 @@ int TcpLink::receive(FrameSink& sink, int budget) {
     more = fill();
     delivered += received_.deliver(sink, budget - delivered);
   }
+  delivered_.fetch_add(static_cast<uint64_t>(delivered), std::memory_order_release);
   if (!received_.error().empty()) fail(received_.error());
   pending_.store(received_.has_frame(), std::memory_order_release);
   return delivered;

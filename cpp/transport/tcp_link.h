@@ -39,6 +39,8 @@ class TcpLink final : public ManagedLink {
   int drain(FrameSink& sink) override;
   // Ends the stream too: the object may live on in a communicator, and the peer waits for the end.
   void close_sending() override;
+  uint64_t accepted() const override { return accepted_.load(std::memory_order_acquire); }
+  uint64_t delivered() const override { return delivered_.load(std::memory_order_acquire); }
   // True once the peer's kernel has acknowledged everything.
   bool flushed() override;
 
@@ -62,6 +64,8 @@ class TcpLink final : public ManagedLink {
   std::mutex poll_mutex_;
   FrameBuffer received_;
   std::atomic<bool> pending_{false};
+
+  std::atomic<uint64_t> accepted_{0}, delivered_{0};
 
   // Two ends: after a failed send there may still be frames to receive, so only the receiving side
   // breaks the link.
