@@ -78,6 +78,12 @@ class PyCommunicator {
     return all;
   }
 
+  std::vector<int> cores() const {
+    std::vector<int> out;
+    for (const MemberInfo& member : communicator_->members()) out.push_back(member.cores);
+    return out;
+  }
+
   PyWork enqueue(int collective, int dtype, int op, int root, uintptr_t input, uintptr_t output, int64_t count,
                  const Vector& send_counts, const Vector& send_offsets, const Vector& recv_counts,
                  const Vector& recv_offsets, int64_t timeout_ms, bool blocking, bool wide) {
@@ -139,6 +145,7 @@ void bind_communicator(py::module_& m) {
            arg("runtime"), arg("store"), arg("rank"), arg("size"), arg("timeout_ms"), arg("name"), NoGil())
       .def("domain_of", &PyCommunicator::domain_of)
       .def("single_copy", &PyCommunicator::single_copy)
+      .def("cores", &PyCommunicator::cores)
       .def("install_plan", [](PyCommunicator& self, const py::bytes& plan) {
         const std::string text = plan;
         (*self).install_plan(text.data(), text.size());

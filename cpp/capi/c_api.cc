@@ -165,7 +165,7 @@ int dc_comm_topology(const dc_comm* comm, int32_t* domain_of, int32_t* domain_bi
   const auto& members = comm->communicator->members();
   for (size_t rank = 0; rank < members.size(); ++rank) {
     domain_of[rank] = members[rank].domain;
-    domain_bits[rank] = (members[rank].mapped ? 1 : 0) | (members[rank].single_copy ? 2 : 0);
+    domain_bits[rank] = (members[rank].mapped ? 1 : 0) | (members[rank].single_copy ? 2 : 0) | members[rank].cores << 8;
   }
   return DC_OK;
 }

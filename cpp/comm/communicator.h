@@ -36,6 +36,7 @@ struct MemberInfo {
   int domain = 0;
   bool mapped = false;
   bool single_copy = false;
+  int cores = 0;  // that the ranks of its domain may use together
 };
 
 class Communicator final : public CommEvents, public std::enable_shared_from_this<Communicator> {

@@ -1,5 +1,6 @@
 // Communicator: set-up. Every step publishes this rank's part in the store and collects the others'; a rank that fails
 // says so there, so that the others stop at once and name it.
+#include <sched.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -142,13 +143,15 @@ class Setup {
       const bool single = !peer || peer->single_copy();
       mine[static_cast<size_t>(other)] = static_cast<char>((mapped ? kMapped : 0) | (single ? kSingleCopy : 0));
     }
+    mine += own_cpus();
     publish("reach", mine);
     std::vector<std::string> reach(static_cast<size_t>(n_));
     for (int other = 0; other < n_; ++other) {
       reach[static_cast<size_t>(other)] = other == rank_ ? mine : fetch("reach", other);
-      if (reach[static_cast<size_t>(other)].size() != static_cast<size_t>(n_)) {
-        throw Error(Code::kMismatch, strf("rank %d believes that group '%s' has %zu ranks, rank %d says %d", other,
-                                          c_.options_.name.c_str(), reach[static_cast<size_t>(other)].size(), rank_, n_));
+      if (reach[static_cast<size_t>(other)].size() != mine.size()) {
+        throw Error(Code::kMismatch, strf("rank %d believes that group '%s' has another number of ranks than %d, as rank %d says; "
+                                          "pass the same ranks on every rank",
+                                          other, c_.options_.name.c_str(), n_, rank_));
       }
     }
     const auto has = [&](int a, int b, Reach bit) {
@@ -167,7 +170,7 @@ class Setup {
         home->push_back(rank);
       }
     }
-    record(domains, [&](const std::vector<int>& domain) {
+    record(domains, reach, [&](const std::vector<int>& domain) {
       for (const int a : domain) {
         for (const int b : domain) {
           if (!has(a, b, kSingleCopy)) return false;
@@ -177,15 +180,36 @@ class Setup {
     });
   }
 
+  // The CPUs that this process may run on, as a bitmap.
+  static std::string own_cpus() {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof(set), &set) != 0) CPU_SET(0, &set);
+    return std::string(reinterpret_cast<const char*>(&set), sizeof(set));
+  }
+
+  // Ranks pinned apart have the sum of their cores, ranks that share a mask have it once.
+  int cores_of(const std::vector<int>& domain, const std::vector<std::string>& reach) const {
+    cpu_set_t all;
+    CPU_ZERO(&all);
+    for (const int rank : domain) {
+      cpu_set_t one;
+      std::memcpy(&one, reach[static_cast<size_t>(rank)].data() + n_, sizeof(one));
+      CPU_OR(&all, &all, &one);
+    }
+    return CPU_COUNT(&all);
+  }
+
   template <typename SingleCopy>
-  void record(const std::vector<std::vector<int>>& domains, SingleCopy single_copy) {
+  void record(const std::vector<std::vector<int>>& domains, const std::vector<std::string>& reach, SingleCopy single_copy) {
     c_.members_.resize(static_cast<size_t>(n_));
     size_t smallest = static_cast<size_t>(n_);
     for (size_t d = 0; d < domains.size(); ++d) {
       smallest = std::min(smallest, domains[d].size());
       const bool single = single_copy(domains[d]);
+      const int cores = cores_of(domains[d], reach);
       for (const int rank : domains[d]) {
-        c_.members_[static_cast<size_t>(rank)] = {static_cast<int>(d), domains[d].size() > 1, single};
+        c_.members_[static_cast<size_t>(rank)] = {static_cast<int>(d), domains[d].size() > 1, single, cores};
         if (rank == rank_) c_.domain_ranks_ = domains[d];
       }
     }

@@ -27,6 +27,7 @@ BUILT_IN = tuple(
         "binomial",
         "direct1",
         "direct2",
+        "direct2_messages",
         "hier",
         "pairwise",
         "rhd",

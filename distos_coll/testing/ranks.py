@@ -151,10 +151,13 @@ class LocalWorld:
                 native = _native.Communicator(
                     self._runtimes[rank], self._store, rank, size, timeout_ms, "local"
                 )
+            domain_of = native.domain_of()
+            cores = dict(zip(domain_of, native.cores(), strict=True))
             view = ClusterView(
                 size,
-                tuple(native.domain_of()),
-                (native.single_copy(),) * (max(native.domain_of()) + 1),
+                tuple(domain_of),
+                (native.single_copy(),) * len(cores),
+                tuple(cores.values()),
                 slot_bytes=slot_bytes,
             )
             chosen = plan(view, algo=algo)
@@ -168,7 +171,10 @@ class LocalWorld:
         self.ranks: list[Rank] = run_threads(join, range(size))
 
     def run(self, function: Callable[[Rank], T]) -> list[T]:
-        """Calls `function` once per rank, in parallel; returns the results by rank, or raises the first error."""
+        """Calls `function` once per rank, in parallel.
+
+        Returns the results by rank, or raises the first error.
+        """
         return run_threads(function, self.ranks)
 
     def close(self) -> None:
@@ -184,7 +190,7 @@ class LocalWorld:
 
 
 def run_threads(function: Callable[[Any], T], arguments: Iterable[Any]) -> list[T]:
-    """Runs `function` in one thread per argument. Threads that hang keep the deadline of the operation they are in."""
+    """Runs `function` in one thread per argument; returns the results or raises the first error."""
     items = list(arguments)
     results: list[Any] = [None] * len(items)
     errors: list[BaseException] = []

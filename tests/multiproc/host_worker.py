@@ -42,7 +42,7 @@ def main() -> None:
     import torch
 
     found = {name: check_algorithm(rank, size, name) for name in ["", "ring", "tree", "rhd", "hier", "direct2"]}
-    domains = list(dist.group.WORLD._get_backend(torch.device("cpu")).topology[0])
+    domains = list(dist.group.WORLD._get_backend(torch.device("cpu")).topology[1])
     print(json.dumps({"rank": rank, "domains": domains, "found": found}), flush=True)
     dist.destroy_process_group()
 

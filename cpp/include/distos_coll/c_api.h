@@ -96,7 +96,8 @@ DC_API dc_runtime* dc_runtime_default(void);
  * fingerprints, after it operations may run). Each throws nothing and names the absent or differing ranks on failure. */
 DC_API int dc_comm_connect(dc_runtime*, const dc_store*, const dc_comm_options*, dc_comm** out);
 /* The same on every rank, so that all plan alike. domain_of: `size` entries out; domain_bits: `size` entries out, about the domain
- * of each rank: bit 0 it has several ranks, bit 1 every pair in it can read each other's memory (single copy). */
+ * of each rank: bit 0 it has several ranks, bit 1 every pair in it can read each other's memory (single copy), from bit 8
+ * on the number of cores that its ranks may use together. */
 DC_API int dc_comm_topology(const dc_comm*, int32_t* domain_of, int32_t* domain_bits);
 DC_API int dc_comm_install_plan(dc_comm*, const void* data, size_t bytes);
 DC_API int dc_comm_ready(dc_comm*, const dc_store*);
