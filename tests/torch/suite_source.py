@@ -2,8 +2,8 @@
 
 The copy is made from the installed wheel, in a temporary folder, and never kept: torch itself is
 not patched. It differs from the original in three ways: gates that let a test run for gloo or mpi
-by name let it run for our backend too; the ranks of a test are forked from a server that has imported
-torch already, instead of each importing it again; and they leave through their exit handlers.
+by name let it run for our backend too; the ranks of a test are forked from a server that has
+imported torch, instead of each importing it again; and they leave through their exit handlers.
 """
 
 import ast
