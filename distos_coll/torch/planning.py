@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from distos_coll import settings
 from distos_coll.settings import Settings
 
 if TYPE_CHECKING:
@@ -15,20 +16,23 @@ CORES_SHIFT = 8
 """From this bit of domain_bits on: the cores that the ranks of the domain may use together."""
 
 
-def planner(settings: Settings) -> Callable[[int, int, Sequence[int], Sequence[int]], bytes]:
-    """Return what the native module calls once per group: (rank, size, domain_of, domain_bits)."""
+def planner() -> Callable[[int, int, Sequence[int], Sequence[int]], bytes]:
+    """Return what the native module calls once per group: (rank, size, domain_of, domain_bits).
+
+    It reads the environment each time: the algorithm may be set differently for each group.
+    """
 
     def encoded_plan(
         rank: int, size: int, domain_of: Sequence[int], domain_bits: Sequence[int]
     ) -> bytes:
         del rank  # every rank must plan alike
-        return plan_for(settings, size, domain_of, domain_bits).encode()
+        return plan_for(settings.load(), size, domain_of, domain_bits).encode()
 
     return encoded_plan
 
 
 def plan_for(
-    settings: Settings, size: int, domain_of: Sequence[int], domain_bits: Sequence[int]
+    values: Settings, size: int, domain_of: Sequence[int], domain_bits: Sequence[int]
 ) -> "Plan":
     single_copy: dict[int, bool] = {}
     cores: dict[int, int] = {}
@@ -40,8 +44,8 @@ def plan_for(
         tuple(domain_of),
         tuple(single_copy.values()),
         tuple(cores.values()),
-        settings.slot_bytes,
-        settings.algo,
+        values.slot_bytes,
+        values.algo,
     )
 
 
