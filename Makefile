@@ -27,9 +27,9 @@ CMAKE = $(BIN)/cmake -G Ninja -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja -DPython_EXECUTA
 NINJA = flock $(1)/.lock $(BIN)/cmake --build $(1) -j $(JOBS)
 CPP = $(shell find cpp -name '*.cc' -o -name '*.h')
 
-.PHONY: help demo test build cpp-test asan tsan test-torch-full bench check lint format typecheck tidy wheel clean
+.PHONY: help demo test build cpp-test asan tsan test-torch test-torch-full bench check lint format typecheck tidy wheel clean
 help: ## these lines
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@grep -E '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 demo: build ## train on handwritten digits with distos, then with gloo
 	$(BIN)/distos-coll demo $(ARGS)
@@ -55,6 +55,18 @@ asan tsan: $(READY) ## the core's tests under AddressSanitizer with UBSan, or Th
 		|| { cat build/$@/configure.log; exit 1; }
 	@$(call NINJA,build/$@) --target cpp_tests
 	@setarch -R $(BIN)/ctest --test-dir build/$@ --output-on-failure --no-tests=ignore -j 1
+
+test-torch: build ## torch's own DistributedTest against distos, 3 ranks
+	$(SAY) "torch's DistributedTest, 3 ranks"
+	$(BIN)/python tests/torch/torch_suite.py --world-size 3 $(ARGS)
+
+test-torch-full: build ## the same at 3 and 4 ranks; refreshes docs/torch-suite-*.md
+	for n in 3 4; do \
+		$(BIN)/python tests/torch/torch_suite.py --world-size $$n --markdown docs/torch-suite-$$n.md $(ARGS); \
+	done
+
+bench: build ## all_reduce through torch, distos beside gloo
+	$(BIN)/python bench/torch_vs_gloo.py $(ARGS)
 
 check: lint typecheck ## everything that reads the code without running it
 
