@@ -16,6 +16,7 @@ MODULE = "torch.testing._internal.distributed.distributed_test"
 ORIGINAL_CLASS = "_DistTestBase"
 SUITE_CLASS = "TorchSuite"
 GPU_DECORATORS = frozenset({"skip_if_no_gpu", "skip_if_lt_x_gpu"})
+MPI_ONLY_DECORATORS = frozenset({"skip_if_small_worldsize"})
 
 _GATES: tuple[tuple[str, str], ...] = (
     (r'BACKEND != "(gloo|mpi)"', r'BACKEND not in ("\1", "{backend}")'),
@@ -93,6 +94,8 @@ class SuiteSource:
     text: str
     needs_gpu: frozenset[str]
     """Tests that ask for a GPU by decorator, whatever the backend."""
+    mpi_only: frozenset[str]
+    """Tests that torch lets mpi alone, by name, run with fewer than eight ranks."""
 
 
 def read_suite(backend: str) -> SuiteSource:
@@ -104,6 +107,7 @@ def read_suite(backend: str) -> SuiteSource:
     return SuiteSource(
         _rewritten(original, backend),
         _decorated(original, GPU_DECORATORS),
+        _decorated(original, MPI_ONLY_DECORATORS),
     )
 
 

@@ -150,7 +150,7 @@ def _run(args: argparse.Namespace, folder: Path) -> list[Outcome]:
     suite_class = getattr(copy, SUITE_CLASS)
     original = importlib.import_module(MODULE).DistributedTest._DistTestBase
     still_skipped = _skips(suite_class)
-    opened = frozenset(_skips(original)) - frozenset(still_skipped)
+    opened = (frozenset(_skips(original)) | source.mpi_only) - frozenset(still_skipped)
     names = unittest.TestLoader().getTestCaseNames(suite_class)
     run, outcomes = _select(source, list(names), args)
     if args.list:
