@@ -203,11 +203,7 @@ Code Communicator::step_current(bool* moved, std::string* why) {
   if (code == Code::kMismatch) {
     *why = mismatch_text(*current_);
   } else if (run_->failed_rank() >= 0) {
-    const std::lock_guard lock(state_mutex_);
-    const Loss& loss = losses_[static_cast<size_t>(run_->failed_rank())];
-    *why = strf("%s in %s: lost %s: %s", name_of(code), current_->describe().c_str(),
-                rank_name(run_->failed_rank()).c_str(),
-                loss.why.empty() ? peers_[static_cast<size_t>(run_->failed_rank())]->link().why().c_str() : loss.why.c_str());
+    return check_broken_link(run_->failed_rank(), code, why);
   } else {
     *why = strf("%s: the program %s went out of bounds (%s); please report this", current_->describe().c_str(),
                 current_->algorithm(), run_->failed_at().c_str());
@@ -215,24 +211,52 @@ Code Communicator::step_current(bool* moved, std::string* why) {
   return code;
 }
 
-Code Communicator::check_losses(std::string* why) {
-  // What a rank published before it went is still being read; only when nothing has moved for a while is it missed.
+// A link or a read failed under an operation. The control channel will say why; until then the operation waits.
+Code Communicator::check_broken_link(int rank, Code code, std::string* why) {
+  const std::lock_guard lock(state_mutex_);
+  const int culprit = fatal_loss({rank});
+  if (culprit >= 0) return loss_text(culprit, current_->describe(), why);
+  if (code == Code::kPeerDied) return Code::kAgain;
+  *why = strf("%s: reading the memory of %s failed; set DISTOS_COLL_SINGLE_COPY=0 if the kernel forbids it",
+              current_->describe().c_str(), rank_name(rank).c_str());
+  return code;
+}
+
+// Which loss ends an operation that waits for `waiting`, or -1. One death brings others with it (ranks that raise and
+// exit), so the earliest is the one to name.
+int Communicator::fatal_loss(const std::vector<int>& waiting) const {
+  // What a rank published before it went is still being read for a moment.
   constexpr int64_t kSettleNs = 50'000'000;
   const int64_t now = now_ns();
-  const std::vector<int> waiting = run_->waiting_for();
-  const std::lock_guard lock(state_mutex_);
+  int first_dead = -1, missed = -1;
+  bool patience_over = false;
   for (int rank = 0; rank < options_.size; ++rank) {
     const Loss& loss = losses_[static_cast<size_t>(rank)];
     if (loss.state == PeerState::kAlive) continue;
     const bool needed = std::find(waiting.begin(), waiting.end(), rank) != waiting.end();
-    const bool dead = loss.state == PeerState::kDead;
-    const int64_t patience = needed ? kSettleNs : runtime_.settings().death_grace_ms * 1'000'000;
-    if ((!needed && !dead) || now - loss.at_ns < patience) continue;
-    *why = strf("%s %s while rank %d was in %s of group '%s': %s", rank_name(rank).c_str(), dead ? "died" : "left",
-                options_.rank, current_->describe().c_str(), options_.name.c_str(), loss.why.c_str());
-    return dead ? Code::kPeerDied : Code::kPeerLeft;
+    if (needed && now - loss.at_ns >= kSettleNs) missed = rank;
+    if (loss.state != PeerState::kDead) continue;
+    patience_over |= now - loss.at_ns >= runtime_.settings().death_grace_ms * 1'000'000;
+    const bool earlier = first_dead < 0 || loss.at_ns < losses_[static_cast<size_t>(first_dead)].at_ns;
+    if (earlier) first_dead = rank;
   }
-  return Code::kAgain;
+  if (missed < 0 && !patience_over) return -1;
+  return first_dead >= 0 ? first_dead : missed;
+}
+
+Code Communicator::loss_text(int rank, const std::string& doing, std::string* why) const {
+  const Loss& loss = losses_[static_cast<size_t>(rank)];
+  const bool dead = loss.state == PeerState::kDead;
+  *why = strf("%s %s while rank %d was in %s of group '%s': %s", rank_name(rank).c_str(), dead ? "died" : "left",
+              options_.rank, doing.c_str(), options_.name.c_str(), loss.why.c_str());
+  return dead ? Code::kPeerDied : Code::kPeerLeft;
+}
+
+Code Communicator::check_losses(std::string* why) {
+  const std::vector<int> waiting = run_->waiting_for();
+  const std::lock_guard lock(state_mutex_);
+  const int rank = fatal_loss(waiting);
+  return rank < 0 ? Code::kAgain : loss_text(rank, current_->describe(), why);
 }
 
 int Communicator::progress() {
@@ -293,25 +317,36 @@ int Communicator::progress_messages(Completions* finished) {
   } else {
     const int64_t now = now_ns();
     matcher_->fail_expired(now, finished);
-    if (lost_.load(std::memory_order_acquire) > 0) fail_messages_of_lost(now, finished);
+    if (lost_.load(std::memory_order_acquire) > 0) fail_messages_of_lost(finished);
   }
   return static_cast<int>(finished->size() - before);
 }
 
-void Communicator::fail_messages_of_lost(int64_t now, Completions* finished) {
-  for (int rank = 0; rank < options_.size; ++rank) {
-    Loss loss;
+// Messages with a rank that left fail alone; a death ends the group.
+void Communicator::fail_messages_of_lost(Completions* finished) {
+  std::string why;
+  Code code = Code::kOk;
+  std::vector<int> left;
+  {
+    const std::lock_guard lock(state_mutex_);
+    for (int rank = 0; rank < options_.size; ++rank) {
+      if (losses_[static_cast<size_t>(rank)].state == PeerState::kLeft) left.push_back(rank);
+    }
+    const int dead = fatal_loss({});
+    if (dead >= 0) code = loss_text(dead, "send or recv", &why);
+  }
+  if (code != Code::kOk) {
+    break_down(code, why, true);
+    matcher_->fail_all(code, why, finished);
+    return;
+  }
+  for (const int rank : left) {
     {
       const std::lock_guard lock(state_mutex_);
-      loss = losses_[static_cast<size_t>(rank)];
+      if (fatal_loss({rank}) != rank) continue;
+      code = loss_text(rank, "send or recv", &why);
     }
-    if (loss.state == PeerState::kAlive || now - loss.at_ns < runtime_.settings().death_grace_ms * 1'000'000) continue;
-    const bool dead = loss.state == PeerState::kDead;
-    const Code code = dead ? Code::kPeerDied : Code::kPeerLeft;
-    const std::string why = strf("%s %s: %s", rank_name(rank).c_str(), dead ? "died" : "left", loss.why.c_str());
     matcher_->fail_rank(rank, code, why, finished);
-    // A receive from any rank cannot know whom it waits for; a death ends it.
-    if (dead) matcher_->fail_rank(kAnySource, code, why, finished);
   }
 }
 

@@ -108,11 +108,15 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   Code step_current(bool* moved, std::string* why);
   void begin(Operation& operation);
   Code check_losses(std::string* why);
+  Code check_broken_link(int rank, Code code, std::string* why);
   int progress_locked(Completions* finished);
   void finish_current(Code code, std::string why, Completions* finished);
 
   int progress_messages(Completions* finished);
-  void fail_messages_of_lost(int64_t now, Completions* finished);
+  void fail_messages_of_lost(Completions* finished);
+  // The following two need state_mutex_.
+  int fatal_loss(const std::vector<int>& waiting) const;
+  Code loss_text(int rank, const std::string& doing, std::string* why) const;
   void complete(Completions* finished);
   void break_down(Code code, const std::string& why, bool tell_others);
   bool broken() const { return broken_.load(std::memory_order_acquire); }

@@ -288,19 +288,31 @@ bool Matcher::pull_matched(std::vector<Completion>* finished) {
     const std::lock_guard lock(mutex_);
     pulling.swap(pulling_);
   }
+  bool moved = false;
   for (Ref<PointToPoint>& operation : pulling) {
     Peer& peer = *peers_[static_cast<size_t>(operation->source_)];
     const Code code = read_peer_memory(peer, operation->address, operation->output, operation->bytes);
+    const std::lock_guard lock(mutex_);
+    if (code == Code::kPeerDied) {
+      // The control channel will say so, and how; that loss ends the operation.
+      pulling_.push_back(std::move(operation));
+      work_waits_.store(true, std::memory_order_release);
+      continue;
+    }
+    moved = true;
     FrameHeader answer = header(FrameKind::kCts);
     answer.a = code == Code::kOk ? kPulled : kRefused;
     answer.b = operation->id;
-    const std::lock_guard lock(mutex_);
+    answer.c = operation->bytes;
     control(operation->source_, answer);
-    std::string error = code == Code::kOk ? "" : describe(*operation, false) + ": " + peer.why();
+    std::string error;
+    if (code != Code::kOk) {
+      error = describe(*operation, false) + ": the kernel refused to read the sender's memory; set DISTOS_COLL_SINGLE_COPY=0";
+    }
     finished->push_back({Ref<Work>(operation.detach()), code, std::move(error)});
     pending_.fetch_sub(1, std::memory_order_acq_rel);
   }
-  return !pulling.empty();
+  return moved;
 }
 
 // --- Progress and failure ------------------------------------------------------------------------------------------

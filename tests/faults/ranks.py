@@ -7,6 +7,7 @@ import sys
 import time
 from datetime import timedelta
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 COLLECTIVES = (
@@ -52,6 +53,18 @@ def loop_of(name: str, rank: int, size: int, count: int) -> Any:
     return ring if name == "send_recv" and peers else calls[name]
 
 
+def own_sockets() -> set[str]:
+    """The names of this process's Unix sockets that the library made."""
+    inodes = set()
+    for link in Path("/proc/self/fd").iterdir():
+        try:
+            inodes.add(os.readlink(link))
+        except OSError:
+            continue
+    rows = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+    return {row[7] for row in rows if len(row) > 7 and "@distos" in row[7] and f"socket:[{row[6]}]" in inodes}
+
+
 class _Numbers:
     """A data set that never ends, so that its workers live as long as the rank."""
 
@@ -63,7 +76,7 @@ class _Numbers:
 
 
 def run(rank: int, size: int, address: tuple[str, int], name: str, count: int, pipe: Connection) -> None:
-    """Reports ("ready", pids of workers), then ("raised", when, text) once the collective fails."""
+    """Reports ("ready", pids of workers, names of sockets), then ("raised", when, text)."""
     import torch
     import torch.distributed as dist
     from torch.utils.data import DataLoader
@@ -80,7 +93,7 @@ def run(rank: int, size: int, address: tuple[str, int], name: str, count: int, p
     next(batches)
     workers = [worker.pid for worker in batches._workers]
     step()
-    pipe.send(("ready", workers))
+    pipe.send(("ready", workers, own_sockets()))
     try:
         while True:
             step()
