@@ -10,10 +10,10 @@ from distos_coll.plugins.costs import LinkCost
 from distos_coll.program.layout import members_of, renumbered
 
 # Starting points on a present-day server; `distos-coll topo` and trials refine them.
-MAPPED = LinkCost(alpha_us=1.0, gbps=8.0)
-SINGLE_COPY = LinkCost(alpha_us=1.5, gbps=7.0)
+MAPPED = LinkCost(alpha_us=1.5, gbps=25.0)
+SINGLE_COPY = LinkCost(alpha_us=3.0, gbps=3.5)
 TCP = LinkCost(alpha_us=25.0, gbps=2.5)
-REDUCE = LinkCost(alpha_us=0.0, gbps=12.0)
+REDUCE = LinkCost(alpha_us=0.0, gbps=40.0)
 
 
 @dataclass(frozen=True)

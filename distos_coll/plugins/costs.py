@@ -20,7 +20,7 @@ class LinkCost:
 
 # A frame on a shared-memory ring is copied in and out, needs headers and credits, and a peer that
 # polls.
-_MESSAGE_COPIES = 2.6
+_MESSAGE_COPIES = 1.3
 _MESSAGE_ALPHA = 6
 # A rank that shares its core must be scheduled before it can arrive.
 _SWITCH_US = 100
