@@ -39,10 +39,13 @@ Code Inbox::send(int peer, int lane, Signature signature, const std::byte* data,
     if (piece < bytes - *sent) piece &= ~size_t{15};
     if (piece == 0) return Code::kOk;
     header.bytes = static_cast<uint32_t>(piece);
-    const Code code = link.try_send(header, data + *sent);
-    if (code == Code::kAgain) return Code::kOk;
-    if (code != Code::kOk) return code;
+    // Before the frame goes: the receiver may give the credit back before try_send returns.
     to->credit.fetch_sub(static_cast<int64_t>(piece), std::memory_order_relaxed);
+    const Code code = link.try_send(header, data + *sent);
+    if (code != Code::kOk) {
+      to->credit.fetch_add(static_cast<int64_t>(piece), std::memory_order_relaxed);
+      return code == Code::kAgain ? Code::kOk : code;
+    }
     *sent += piece;
   }
   return Code::kOk;
