@@ -31,7 +31,7 @@ CPP = $(shell find cpp -name '*.cc' -o -name '*.h')
 help: ## these lines
 	@grep -E '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-demo: build ## train on handwritten digits with distos, then with gloo
+demo: build ## train on handwritten digits with distos and with gloo, and compare
 	$(BIN)/distos-coll demo $(ARGS)
 
 test: cpp-test ## every test that needs no special machine
