@@ -1,5 +1,6 @@
-// The core as Python sees it, without torch: runtimes, stores and communicators on raw addresses. Callers own the memory
-// and keep it alive; distos_coll/native.py gives it arrays. Every call that may wait releases the GIL.
+// The core as Python sees it, without torch: runtimes, stores and communicators on raw addresses.
+// Callers own the memory and keep it alive; distos_coll/native.py gives it arrays. Every call that
+// may wait releases the GIL.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -63,9 +64,10 @@ class PyWork {
 
 class PyCommunicator {
  public:
-  PyCommunicator(const PyRuntime& runtime, const std::shared_ptr<MemoryStore>& store, int rank, int size, int64_t timeout_ms,
-                 const std::string& name)
-      : communicator_(Communicator::connect(runtime.engine(), *store, {rank, size, timeout_ms, name})) {}
+  PyCommunicator(const PyRuntime& runtime, const std::shared_ptr<MemoryStore>& store, int rank,
+                 int size, int64_t timeout_ms, const std::string& name)
+      : communicator_(
+            Communicator::connect(runtime.engine(), *store, {rank, size, timeout_ms, name})) {}
 
   std::vector<int> domain_of() const {
     std::vector<int> out;
@@ -84,13 +86,15 @@ class PyCommunicator {
     return out;
   }
 
-  PyWork enqueue(int collective, int dtype, int op, int root, uintptr_t input, uintptr_t output, int64_t count,
-                 const Vector& send_counts, const Vector& send_offsets, const Vector& recv_counts,
-                 const Vector& recv_offsets, int64_t timeout_ms, bool blocking, bool wide) {
+  PyWork enqueue(int collective, int dtype, int op, int root, uintptr_t input, uintptr_t output,
+                 int64_t count, const Vector& send_counts, const Vector& send_offsets,
+                 const Vector& recv_counts, const Vector& recv_offsets, int64_t timeout_ms,
+                 bool blocking, bool wide) {
     const auto data = [&](const Vector& vector, const char* name) -> const int64_t* {
       if (!vector) return nullptr;
       if (vector->size() != static_cast<size_t>(communicator_->size())) {
-        throw Error(Code::kInvalid, strf("%s has %zu entries, the group has %d ranks", name, vector->size(), communicator_->size()));
+        throw Error(Code::kInvalid, strf("%s has %zu entries, the group has %d ranks", name,
+                                         vector->size(), communicator_->size()));
       }
       return vector->data();
     };
@@ -112,17 +116,21 @@ class PyCommunicator {
     return {communicator_->enqueue(call), communicator_};
   }
 
-  PyWork send(uintptr_t data, size_t bytes, int dest, int64_t tag, int64_t timeout_ms, bool blocking) {
+  PyWork send(uintptr_t data, size_t bytes, int dest, int64_t tag, int64_t timeout_ms,
+              bool blocking) {
     CallOptions options;
     options.timeout_ms = timeout_ms;
     options.blocking = blocking;
-    return {communicator_->send(reinterpret_cast<const void*>(data), bytes, dest, tag, options), communicator_};
+    return {communicator_->send(reinterpret_cast<const void*>(data), bytes, dest, tag, options),
+            communicator_};
   }
-  PyWork receive(uintptr_t data, size_t bytes, int source, int64_t tag, int64_t timeout_ms, bool blocking) {
+  PyWork receive(uintptr_t data, size_t bytes, int source, int64_t tag, int64_t timeout_ms,
+                 bool blocking) {
     CallOptions options;
     options.timeout_ms = timeout_ms;
     options.blocking = blocking;
-    return {communicator_->receive(reinterpret_cast<void*>(data), bytes, source, tag, options), communicator_};
+    return {communicator_->receive(reinterpret_cast<void*>(data), bytes, source, tag, options),
+            communicator_};
   }
 
   Communicator& operator*() const { return *communicator_; }
@@ -141,32 +149,53 @@ void bind_communicator(py::module_& m) {
       .def_property_readonly("algorithm", &PyWork::algorithm);
 
   py::class_<PyCommunicator>(m, "Communicator")
-      .def(py::init<const PyRuntime&, const std::shared_ptr<MemoryStore>&, int, int, int64_t, const std::string&>(),
-           arg("runtime"), arg("store"), arg("rank"), arg("size"), arg("timeout_ms"), arg("name"), NoGil())
+      .def(py::init<const PyRuntime&, const std::shared_ptr<MemoryStore>&, int, int, int64_t,
+                    const std::string&>(),
+           arg("runtime"), arg("store"), arg("rank"), arg("size"), arg("timeout_ms"), arg("name"),
+           NoGil())
       .def("domain_of", &PyCommunicator::domain_of)
       .def("single_copy", &PyCommunicator::single_copy)
       .def("cores", &PyCommunicator::cores)
-      .def("install_plan", [](PyCommunicator& self, const py::bytes& plan) {
-        const std::string text = plan;
-        (*self).install_plan(text.data(), text.size());
-      }, arg("plan"))
-      .def("ready", [](PyCommunicator& self, const std::shared_ptr<MemoryStore>& store) { (*self).ready(*store); }, arg("store"), NoGil())
-      .def("choice", [](PyCommunicator& self, int collective, int64_t bytes) {
-        int64_t segment_bytes = 0;
-        return (*self).choice(static_cast<Collective>(collective), bytes, &segment_bytes).name;
-      }, arg("collective"), arg("bytes"))
-      .def("enqueue", &PyCommunicator::enqueue, arg("collective"), arg("dtype"), arg("op"), arg("root"), arg("input"), arg("output"),
-           arg("count"), arg("send_counts") = py::none(), arg("send_offsets") = py::none(), arg("recv_counts") = py::none(),
-           arg("recv_offsets") = py::none(), arg("timeout_ms") = 0, arg("blocking") = true, arg("wide") = false, NoGil())
-      .def("send", &PyCommunicator::send, arg("data"), arg("bytes"), arg("dest"), arg("tag") = 0, arg("timeout_ms") = 0,
-           arg("blocking") = true, NoGil())
-      .def("receive", &PyCommunicator::receive, arg("data"), arg("bytes"), arg("source"), arg("tag") = 0, arg("timeout_ms") = 0,
-           arg("blocking") = true, NoGil())
-      .def("monitored_barrier", [](PyCommunicator& self, int64_t timeout_ms, bool wait_all_ranks) {
-        (*self).monitored_barrier(timeout_ms, wait_all_ranks);
-      }, arg("timeout_ms") = 0, arg("wait_all_ranks") = false, NoGil())
-      .def("abort", [](PyCommunicator& self, const std::string& reason) { (*self).abort(reason); }, arg("reason"), NoGil())
-      .def("close", [](PyCommunicator& self) { (*self).close(); }, NoGil())
+      .def(
+          "install_plan",
+          [](PyCommunicator& self, const py::bytes& plan) {
+            const std::string text = plan;
+            (*self).install_plan(text.data(), text.size());
+          },
+          arg("plan"))
+      .def(
+          "ready",
+          [](PyCommunicator& self, const std::shared_ptr<MemoryStore>& store) {
+            (*self).ready(*store);
+          },
+          arg("store"), NoGil())
+      .def(
+          "choice",
+          [](PyCommunicator& self, int collective, int64_t bytes) {
+            int64_t segment_bytes = 0;
+            return (*self).choice(static_cast<Collective>(collective), bytes, &segment_bytes).name;
+          },
+          arg("collective"), arg("bytes"))
+      .def("enqueue", &PyCommunicator::enqueue, arg("collective"), arg("dtype"), arg("op"),
+           arg("root"), arg("input"), arg("output"), arg("count"), arg("send_counts") = py::none(),
+           arg("send_offsets") = py::none(), arg("recv_counts") = py::none(),
+           arg("recv_offsets") = py::none(), arg("timeout_ms") = 0, arg("blocking") = true,
+           arg("wide") = false, NoGil())
+      .def("send", &PyCommunicator::send, arg("data"), arg("bytes"), arg("dest"), arg("tag") = 0,
+           arg("timeout_ms") = 0, arg("blocking") = true, NoGil())
+      .def("receive", &PyCommunicator::receive, arg("data"), arg("bytes"), arg("source"),
+           arg("tag") = 0, arg("timeout_ms") = 0, arg("blocking") = true, NoGil())
+      .def(
+          "monitored_barrier",
+          [](PyCommunicator& self, int64_t timeout_ms, bool wait_all_ranks) {
+            (*self).monitored_barrier(timeout_ms, wait_all_ranks);
+          },
+          arg("timeout_ms") = 0, arg("wait_all_ranks") = false, NoGil())
+      .def(
+          "abort", [](PyCommunicator& self, const std::string& reason) { (*self).abort(reason); },
+          arg("reason"), NoGil())
+      .def(
+          "close", [](PyCommunicator& self) { (*self).close(); }, NoGil())
       .def_property_readonly("rank", [](const PyCommunicator& self) { return (*self).rank(); })
       .def_property_readonly("size", [](const PyCommunicator& self) { return (*self).size(); });
 }
@@ -177,7 +206,8 @@ PYBIND11_MODULE(_native, m) {
   m.doc() = "Native core of distos_coll.";
   m.attr("__version__") = DISTOS_COLL_VERSION;
 
-  // Python's own error class carries the code; distos_coll.native turns it into the tree of distos_coll.errors.
+  // Python's own error class carries the code; distos_coll.native turns it into the tree of
+  // distos_coll.errors.
   PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> error_class;
   error_class.call_once_and_store_result([&] { return py::exception<Error>(m, "NativeError"); });
   py::register_exception_translator([](std::exception_ptr pointer) {
@@ -193,20 +223,26 @@ PYBIND11_MODULE(_native, m) {
   py::class_<MemoryStore, std::shared_ptr<MemoryStore>>(m, "MemoryStore").def(py::init<>());
   py::class_<PyRuntime>(m, "Runtime")
       .def(py::init<const std::string&>(), arg("settings_text") = "", NoGil())
-      .def_static("default", [](const std::string& settings_text) {
-        configure_default_runtime(settings_text);
-        return PyRuntime(default_engine());
-      }, arg("settings_text") = "", NoGil())
+      .def_static(
+          "default",
+          [](const std::string& settings_text) {
+            configure_default_runtime(settings_text);
+            return PyRuntime(default_engine());
+          },
+          arg("settings_text") = "", NoGil())
       .def("describe", &PyRuntime::describe, NoGil())
       .def("shutdown", &PyRuntime::shutdown, NoGil());
   bind_communicator(m);
 
   m.def("shutdown", &shutdown_default_runtime, NoGil());
   m.def("isa", [] { return std::string(reduce::kernels().isa); });
-  m.def("check_plan", [](const py::bytes& plan, int64_t size) {
-    const std::string text = plan;
-    program::decode_plan(text.data(), text.size(), size);
-  }, arg("plan"), arg("size"), "Raises NativeError if the plan would be refused.");
+  m.def(
+      "check_plan",
+      [](const py::bytes& plan, int64_t size) {
+        const std::string text = plan;
+        program::decode_plan(text.data(), text.size(), size);
+      },
+      arg("plan"), arg("size"), "Raises NativeError if the plan would be refused.");
 }
 
 }  // namespace distos_coll

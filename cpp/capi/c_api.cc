@@ -58,7 +58,9 @@ class CallbackStore final : public Store {
 
   void set(const std::string& key, const std::string& value) override {
     const int code = store_->set(store_->ctx, key.c_str(), value.data(), value.size());
-    if (code != DC_OK) throw Error(Code::kSystem, "the store refused to keep '" + key + "': is the process that hosts it alive?");
+    if (code != DC_OK)
+      throw Error(Code::kSystem,
+                  "the store refused to keep '" + key + "': is the process that hosts it alive?");
   }
 
   std::optional<std::string> get(const std::string& key, int64_t timeout_ms) override {
@@ -68,7 +70,9 @@ class CallbackStore final : public Store {
     };
     const int code = store_->get(store_->ctx, key.c_str(), timeout_ms, emit, &value);
     if (std::abs(code) == DC_TIMEOUT) return std::nullopt;
-    if (code != DC_OK) throw Error(Code::kSystem, "the store could not be asked for '" + key + "': is the process that hosts it alive?");
+    if (code != DC_OK)
+      throw Error(Code::kSystem, "the store could not be asked for '" + key +
+                                     "': is the process that hosts it alive?");
     return value;
   }
 
@@ -77,7 +81,8 @@ class CallbackStore final : public Store {
 };
 
 void check_range(int value, int count, const char* what) {
-  if (value < 0 || value >= count) throw Error(Code::kInvalid, distos_coll::strf("%s %d does not exist", what, value));
+  if (value < 0 || value >= count)
+    throw Error(Code::kInvalid, distos_coll::strf("%s %d does not exist", what, value));
 }
 
 CallOptions options_of(const dc_call* call) {
@@ -147,7 +152,8 @@ const char* dc_runtime_describe(void) {
   return text.c_str();
 }
 
-int dc_comm_connect(dc_runtime* runtime, const dc_store* store, const dc_comm_options* options, dc_comm** out) {
+int dc_comm_connect(dc_runtime* runtime, const dc_store* store, const dc_comm_options* options,
+                    dc_comm** out) {
   return guarded([&] {
     if (runtime == nullptr) throw Error(Code::kInvalid, "there is no runtime: " + last_error);
     CommunicatorOptions wanted;
@@ -165,7 +171,8 @@ int dc_comm_topology(const dc_comm* comm, int32_t* domain_of, int32_t* domain_bi
   const auto& members = comm->communicator->members();
   for (size_t rank = 0; rank < members.size(); ++rank) {
     domain_of[rank] = members[rank].domain;
-    domain_bits[rank] = (members[rank].mapped ? 1 : 0) | (members[rank].single_copy ? 2 : 0) | members[rank].cores << 8;
+    domain_bits[rank] = (members[rank].mapped ? 1 : 0) | (members[rank].single_copy ? 2 : 0) |
+                        members[rank].cores << 8;
   }
   return DC_OK;
 }
@@ -182,20 +189,26 @@ int dc_comm_ready(dc_comm* comm, const dc_store* store) {
 }
 
 int dc_comm_enqueue(dc_comm* comm, const dc_call* call, dc_work** out) {
-  return start(call, out, [&](Work** early) { return comm->communicator->enqueue(collective_of(call), early); });
-}
-
-int dc_comm_send(dc_comm* comm, const void* data, int64_t bytes, int32_t dest, int64_t tag, const dc_call* options, dc_work** out) {
-  if (bytes < 0) return failed(Code::kInvalid, "send: a message cannot have a negative size");
-  return start(options, out, [&](Work** early) {
-    return comm->communicator->send(data, static_cast<size_t>(bytes), dest, tag, options_of(options), early);
+  return start(call, out, [&](Work** early) {
+    return comm->communicator->enqueue(collective_of(call), early);
   });
 }
 
-int dc_comm_recv(dc_comm* comm, void* data, int64_t bytes, int32_t source, int64_t tag, const dc_call* options, dc_work** out) {
+int dc_comm_send(dc_comm* comm, const void* data, int64_t bytes, int32_t dest, int64_t tag,
+                 const dc_call* options, dc_work** out) {
+  if (bytes < 0) return failed(Code::kInvalid, "send: a message cannot have a negative size");
+  return start(options, out, [&](Work** early) {
+    return comm->communicator->send(data, static_cast<size_t>(bytes), dest, tag,
+                                    options_of(options), early);
+  });
+}
+
+int dc_comm_recv(dc_comm* comm, void* data, int64_t bytes, int32_t source, int64_t tag,
+                 const dc_call* options, dc_work** out) {
   if (bytes < 0) return failed(Code::kInvalid, "recv: a message cannot have a negative size");
   return start(options, out, [&](Work** early) {
-    return comm->communicator->receive(data, static_cast<size_t>(bytes), source, tag, options_of(options), early);
+    return comm->communicator->receive(data, static_cast<size_t>(bytes), source, tag,
+                                       options_of(options), early);
   });
 }
 
@@ -213,9 +226,12 @@ int dc_work_wait(dc_work* work, int64_t timeout_ms) {
   if (!as_work(work)->done()) {
     const auto communicator = as_work(work)->communicator.lock();
     const bool in_time = !communicator || communicator->wait(*as_work(work), timeout_ms);
-    if (!in_time) return failed(Code::kTimeout, distos_coll::strf("not finished after %lld ms; it goes on", static_cast<long long>(timeout_ms)));
+    if (!in_time)
+      return failed(Code::kTimeout, distos_coll::strf("not finished after %lld ms; it goes on",
+                                                      static_cast<long long>(timeout_ms)));
   }
-  return as_work(work)->code() == Code::kOk ? DC_OK : failed(as_work(work)->code(), as_work(work)->error());
+  return as_work(work)->code() == Code::kOk ? DC_OK
+                                            : failed(as_work(work)->code(), as_work(work)->error());
 }
 
 int dc_work_code(const dc_work* work) { return static_cast<int>(as_work(work)->code()); }
@@ -226,16 +242,21 @@ void dc_work_release(dc_work* work) {
   if (work != nullptr) as_work(work)->release();
 }
 
-void dc_comm_set_timeout(dc_comm* comm, int64_t timeout_ms) { comm->communicator->set_timeout(timeout_ms); }
+void dc_comm_set_timeout(dc_comm* comm, int64_t timeout_ms) {
+  comm->communicator->set_timeout(timeout_ms);
+}
 int64_t dc_comm_sequence(const dc_comm* comm) { return comm->communicator->sequence(); }
 
 const char* dc_comm_choice(const dc_comm* comm, int32_t collective, int64_t bytes) {
   if (collective < 0 || collective >= distos_coll::kCollectiveCount) return "";
   int64_t segment_bytes = 0;
-  return comm->communicator->choice(static_cast<Collective>(collective), bytes, &segment_bytes).name.c_str();
+  return comm->communicator->choice(static_cast<Collective>(collective), bytes, &segment_bytes)
+      .name.c_str();
 }
 
-void dc_comm_abort(dc_comm* comm, const char* reason) { comm->communicator->abort(reason == nullptr ? "no reason given" : reason); }
+void dc_comm_abort(dc_comm* comm, const char* reason) {
+  comm->communicator->abort(reason == nullptr ? "no reason given" : reason);
+}
 
 void dc_comm_close(dc_comm* comm) {
   if (comm == nullptr) return;

@@ -8,7 +8,8 @@
 namespace distos_coll {
 namespace {
 
-// Never destroyed: threads of torch and of the interpreter may still use it while static objects go.
+// Never destroyed: threads of torch and of the interpreter may still use it while static objects
+// go.
 struct State {
   std::mutex mutex;
   std::string settings_text;
@@ -26,8 +27,10 @@ State& state() {
 void configure_default_runtime(const std::string& settings_text) {
   const std::lock_guard lock(state().mutex);
   if (state().engine && settings_text != state().settings_text) {
-    throw Error(Code::kInvalid, "settings differ from those that this process already communicates with; set DISTOS_COLL_* "
-                                "before the first group is made");
+    throw Error(
+        Code::kInvalid,
+        "settings differ from those that this process already communicates with; set DISTOS_COLL_* "
+        "before the first group is made");
   }
   Settings::parse(settings_text);
   state().settings_text = settings_text;
@@ -35,13 +38,17 @@ void configure_default_runtime(const std::string& settings_text) {
 
 std::shared_ptr<Engine>& default_engine() {
   if (in_forked_child()) {
-    throw Error(Code::kInvalid, "this process was forked from one that communicates, and cannot use its links; start it with "
-                                "spawn, or make the first group after the fork");
+    throw Error(Code::kInvalid,
+                "this process was forked from one that communicates, and cannot use its links; "
+                "start it with "
+                "spawn, or make the first group after the fork");
   }
   const std::lock_guard lock(state().mutex);
-  if (state().shut_down) throw Error(Code::kInvalid, "communication was shut down in this process, which is exiting");
+  if (state().shut_down)
+    throw Error(Code::kInvalid, "communication was shut down in this process, which is exiting");
   if (!state().engine) {
-    state().engine = std::make_shared<Engine>(Runtime::create(Settings::parse(state().settings_text)));
+    state().engine =
+        std::make_shared<Engine>(Runtime::create(Settings::parse(state().settings_text)));
     std::atexit(shutdown_default_runtime);
   }
   return state().engine;

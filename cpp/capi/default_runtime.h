@@ -8,7 +8,8 @@
 
 namespace distos_coll {
 
-// Before the first default_engine(); afterwards the same text is accepted, another throws Error(kInvalid).
+// Before the first default_engine(); afterwards the same text is accepted, another throws
+// Error(kInvalid).
 void configure_default_runtime(const std::string& settings_text);
 // Created at first use. Throws Error in a forked child, and after shutdown.
 std::shared_ptr<Engine>& default_engine();

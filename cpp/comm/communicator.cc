@@ -21,7 +21,8 @@ Communicator::~Communicator() {
   close();
 }
 
-// --- Plans ---------------------------------------------------------------------------------------------------------
+// --- Plans
+// ---------------------------------------------------------------------------------------------------------
 
 void Communicator::install_plan(const void* data, size_t bytes) {
   program::PlanTable plan = program::decode_plan(data, bytes, options_.size);
@@ -29,29 +30,36 @@ void Communicator::install_plan(const void* data, size_t bytes) {
   for (const auto& candidate : plan.programs) {
     lanes = std::max(lanes, static_cast<int>(candidate.lanes.size()));
     const bool unmet = (candidate.needs & program::kNeedOneDomain && n_domains_ > 1) ||
-                       (candidate.needs & program::kNeedSingleCopy && !members_[static_cast<size_t>(options_.rank)].single_copy);
+                       (candidate.needs & program::kNeedSingleCopy &&
+                        !members_[static_cast<size_t>(options_.rank)].single_copy);
     if (unmet) {
-      throw Error(Code::kInvalid, strf("the plan's %s for %s needs what these ranks do not have (one domain, or single "
-                                       "copy); plan again from this group's topology",
-                                       candidate.name.c_str(), name_of(candidate.collective)));
+      throw Error(
+          Code::kInvalid,
+          strf("the plan's %s for %s needs what these ranks do not have (one domain, or single "
+               "copy); plan again from this group's topology",
+               candidate.name.c_str(), name_of(candidate.collective)));
     }
   }
   plan_ = std::move(plan);
-  for (int a = 0; a < program::kFirstCallArray; ++a) environment_.arrays[a] = plan_.arrays[static_cast<size_t>(a)];
+  for (int a = 0; a < program::kFirstCallArray; ++a)
+    environment_.arrays[a] = plan_.arrays[static_cast<size_t>(a)];
   inbox_->reserve_lanes(lanes);
 }
 
-const program::Program& Communicator::choice(Collective collective, int64_t bytes, int64_t* segment_bytes) const {
-  const auto row = std::lower_bound(plan_.choices.begin(), plan_.choices.end(), std::pair(collective, bytes),
-                                    [](const program::Choice& candidate, const std::pair<Collective, int64_t>& wanted) {
-                                      return candidate.collective < wanted.first ||
-                                             (candidate.collective == wanted.first && candidate.max_bytes < wanted.second);
-                                    });
+const program::Program& Communicator::choice(Collective collective, int64_t bytes,
+                                             int64_t* segment_bytes) const {
+  const auto row = std::lower_bound(
+      plan_.choices.begin(), plan_.choices.end(), std::pair(collective, bytes),
+      [](const program::Choice& candidate, const std::pair<Collective, int64_t>& wanted) {
+        return candidate.collective < wanted.first ||
+               (candidate.collective == wanted.first && candidate.max_bytes < wanted.second);
+      });
   *segment_bytes = row->segment_bytes;
   return plan_.programs[static_cast<size_t>(row->program)];
 }
 
-// --- Calls ---------------------------------------------------------------------------------------------------------
+// --- Calls
+// ---------------------------------------------------------------------------------------------------------
 
 int64_t Communicator::deadline_from_now(int64_t timeout_ms) const {
   if (timeout_ms <= 0) timeout_ms = timeout_ms_.load(std::memory_order_relaxed);
@@ -66,11 +74,13 @@ void Communicator::hand_out(Work& work, Work** early) {
 }
 
 Ref<Work> Communicator::enqueue(const CollectiveCall& call, Work** early) {
-  if (!ready_) throw Error(Code::kInvalid, "the group is not set up yet: call ready() on every rank first");
+  if (!ready_)
+    throw Error(Code::kInvalid, "the group is not set up yet: call ready() on every rank first");
   Ref<Operation> operation(new Operation(call, options_.rank, options_.size));
   operation->sequence = sequence_.fetch_add(1, std::memory_order_relaxed) + 1;
   if (closed_.load(std::memory_order_acquire)) {
-    throw Error(Code::kInvalid, strf("%s: the group '%s' was closed", operation->describe().c_str(), options_.name.c_str()));
+    throw Error(Code::kInvalid, strf("%s: the group '%s' was closed", operation->describe().c_str(),
+                                     options_.name.c_str()));
   }
   hand_out(*operation, early);
   if (operation->local()) {
@@ -170,22 +180,28 @@ bool Communicator::wait(Work& work, int64_t timeout_ms) {
 }
 
 void Communicator::leave() {
-  if (attendants_.fetch_sub(1, std::memory_order_acq_rel) == 1 && busy()) engine_->activate(shared_from_this());
+  if (attendants_.fetch_sub(1, std::memory_order_acq_rel) == 1 && busy())
+    engine_->activate(shared_from_this());
 }
 
 bool Communicator::busy() const {
   return queued_.load(std::memory_order_acquire) > 0 || (matcher_ && matcher_->pending() > 0);
 }
 
-// --- Progress ------------------------------------------------------------------------------------------------------
+// --- Progress
+// ------------------------------------------------------------------------------------------------------
 
 void Communicator::begin(Operation& operation) {
   int64_t segment_bytes = 0;
-  const program::Program& chosen = choice(operation.collective(), operation.choice_bytes(), &segment_bytes);
-  // Inside one domain halves are rounded once, whatever the algorithm; between domains when the caller asks.
-  const bool widen = is_half(operation.dtype()) && chosen.reduces_per_hop && (n_domains_ == 1 || operation.wide());
+  const program::Program& chosen =
+      choice(operation.collective(), operation.choice_bytes(), &segment_bytes);
+  // Inside one domain halves are rounded once, whatever the algorithm; between domains when the
+  // caller asks.
+  const bool widen =
+      is_half(operation.dtype()) && chosen.reduces_per_hop && (n_domains_ == 1 || operation.wide());
   exec::Call call;
-  operation.bind(chosen, environment_, segment_bytes, window_->slot_bytes(), widen, scratch_, &call);
+  operation.bind(chosen, environment_, segment_bytes, window_->slot_bytes(), widen, scratch_,
+                 &call);
   run_->start(call);
 }
 
@@ -205,58 +221,10 @@ Code Communicator::step_current(bool* moved, std::string* why) {
   } else if (run_->failed_rank() >= 0) {
     return check_broken_link(run_->failed_rank(), code, why);
   } else {
-    *why = strf("%s: the program %s went out of bounds (%s); please report this", current_->describe().c_str(),
-                current_->algorithm(), run_->failed_at().c_str());
+    *why = strf("%s: the program %s went out of bounds (%s); please report this",
+                current_->describe().c_str(), current_->algorithm(), run_->failed_at().c_str());
   }
   return code;
-}
-
-// A link or a read failed under an operation. The control channel will say why; until then the operation waits.
-Code Communicator::check_broken_link(int rank, Code code, std::string* why) {
-  const std::lock_guard lock(state_mutex_);
-  const int culprit = fatal_loss({rank});
-  if (culprit >= 0) return loss_text(culprit, current_->describe(), why);
-  if (code == Code::kPeerDied) return Code::kAgain;
-  *why = strf("%s: reading the memory of %s failed; set DISTOS_COLL_SINGLE_COPY=0 if the kernel forbids it",
-              current_->describe().c_str(), rank_name(rank).c_str());
-  return code;
-}
-
-// Which loss ends an operation that waits for `waiting`, or -1. One death brings others with it (ranks that raise and
-// exit), so the earliest is the one to name.
-int Communicator::fatal_loss(const std::vector<int>& waiting) const {
-  // What a rank published before it went is still being read for a moment.
-  constexpr int64_t kSettleNs = 50'000'000;
-  const int64_t now = now_ns();
-  int first_dead = -1, missed = -1;
-  bool patience_over = false;
-  for (int rank = 0; rank < options_.size; ++rank) {
-    const Loss& loss = losses_[static_cast<size_t>(rank)];
-    if (loss.state == PeerState::kAlive) continue;
-    const bool needed = std::find(waiting.begin(), waiting.end(), rank) != waiting.end();
-    if (needed && now - loss.at_ns >= kSettleNs) missed = rank;
-    if (loss.state != PeerState::kDead) continue;
-    patience_over |= now - loss.at_ns >= runtime_.settings().death_grace_ms * 1'000'000;
-    const bool earlier = first_dead < 0 || loss.at_ns < losses_[static_cast<size_t>(first_dead)].at_ns;
-    if (earlier) first_dead = rank;
-  }
-  if (missed < 0 && !patience_over) return -1;
-  return first_dead >= 0 ? first_dead : missed;
-}
-
-Code Communicator::loss_text(int rank, const std::string& doing, std::string* why) const {
-  const Loss& loss = losses_[static_cast<size_t>(rank)];
-  const bool dead = loss.state == PeerState::kDead;
-  *why = strf("%s %s while rank %d was in %s of group '%s': %s", rank_name(rank).c_str(), dead ? "died" : "left",
-              options_.rank, doing.c_str(), options_.name.c_str(), loss.why.c_str());
-  return dead ? Code::kPeerDied : Code::kPeerLeft;
-}
-
-Code Communicator::check_losses(std::string* why) {
-  const std::vector<int> waiting = run_->waiting_for();
-  const std::lock_guard lock(state_mutex_);
-  const int rank = fatal_loss(waiting);
-  return rank < 0 ? Code::kAgain : loss_text(rank, current_->describe(), why);
 }
 
 int Communicator::progress() {
@@ -322,42 +290,16 @@ int Communicator::progress_messages(Completions* finished) {
   return static_cast<int>(finished->size() - before);
 }
 
-// Messages with a rank that left fail alone; a death ends the group.
-void Communicator::fail_messages_of_lost(Completions* finished) {
-  std::string why;
-  Code code = Code::kOk;
-  std::vector<int> left;
-  {
-    const std::lock_guard lock(state_mutex_);
-    for (int rank = 0; rank < options_.size; ++rank) {
-      if (losses_[static_cast<size_t>(rank)].state == PeerState::kLeft) left.push_back(rank);
-    }
-    const int dead = fatal_loss({});
-    if (dead >= 0) code = loss_text(dead, "send or recv", &why);
-  }
-  if (code != Code::kOk) {
-    break_down(code, why, true);
-    matcher_->fail_all(code, why, finished);
-    return;
-  }
-  for (const int rank : left) {
-    {
-      const std::lock_guard lock(state_mutex_);
-      if (fatal_loss({rank}) != rank) continue;
-      code = loss_text(rank, "send or recv", &why);
-    }
-    matcher_->fail_rank(rank, code, why, finished);
-  }
-}
-
 void Communicator::complete(Completions* finished) {
   if (finished->empty()) return;
-  for (Completion& completion : *finished) completion.work->finish(completion.code, std::move(completion.error));
+  for (Completion& completion : *finished)
+    completion.work->finish(completion.code, std::move(completion.error));
   finished->clear();
   runtime_.ring_self();
 }
 
-// --- Events --------------------------------------------------------------------------------------------------------
+// --- Events
+// --------------------------------------------------------------------------------------------------------
 
 void Communicator::on_frame(const FrameHeader& header, const std::byte* payload) {
   bool valid = false;
@@ -377,13 +319,16 @@ void Communicator::on_frame(const FrameHeader& header, const std::byte* payload)
       break;
   }
   if (!valid) {
-    break_down(Code::kInternal, strf("rank %u sent a frame of kind %d that breaks the protocol; do all ranks run the same build?",
-                                     header.source, static_cast<int>(header.kind)),
+    break_down(Code::kInternal,
+               strf("rank %u sent a frame of kind %d that breaks the protocol; do all ranks run "
+                    "the same build?",
+                    header.source, static_cast<int>(header.kind)),
                true);
   }
 }
 
-void Communicator::on_control(uint32_t source, ControlKind kind, const std::string& payload, Fd fd) {
+void Communicator::on_control(uint32_t source, ControlKind kind, const std::string& payload,
+                              Fd fd) {
   if (source >= static_cast<uint32_t>(options_.size)) return;
   if (kind == ControlKind::kAbort) {
     int32_t code = static_cast<int32_t>(Code::kAborted);
@@ -423,30 +368,11 @@ void Communicator::on_peer_lost(const PeerUid& uid, PeerState state, const std::
   if (member) engine_->notify();
 }
 
-void Communicator::break_down(Code code, const std::string& why, bool tell_others) {
-  {
-    const std::lock_guard lock(state_mutex_);
-    if (broken_code_ != Code::kOk) return;
-    broken_code_ = code;
-    broken_why_ = why;
-    broken_.store(true, std::memory_order_release);
-    window_arrived_.notify_all();
-  }
-  if (tell_others) {
-    const auto number = static_cast<int32_t>(code);
-    std::string payload(reinterpret_cast<const char*>(&number), sizeof(number));
-    payload += why.substr(0, 4000);
-    for (const auto& peer : peers_) {
-      if (peer && peer->state() == PeerState::kAlive) {
-        peer->send_control(id_, static_cast<uint32_t>(options_.rank), ControlKind::kAbort, payload, -1);
-      }
-    }
-  }
-  engine_->notify();
-}
-
 void Communicator::abort(const std::string& reason) {
-  break_down(Code::kAborted, strf("rank %d aborted the group '%s': %s", options_.rank, options_.name.c_str(), reason.c_str()), true);
+  break_down(Code::kAborted,
+             strf("rank %d aborted the group '%s': %s", options_.rank, options_.name.c_str(),
+                  reason.c_str()),
+             true);
   // Nobody may be progressing what is in flight.
   if (busy()) engine_->activate(shared_from_this());
 }
@@ -462,7 +388,9 @@ void Communicator::close() {
       continue;
     }
     if (waiter.time_to_look() && now_ns() >= deadline) {
-      break_down(Code::kTimeout, strf("the group '%s' was closed with operations in flight", options_.name.c_str()), true);
+      break_down(Code::kTimeout,
+                 strf("the group '%s' was closed with operations in flight", options_.name.c_str()),
+                 true);
     }
     waiter.idle(deadline, attempt);
   }
@@ -472,38 +400,6 @@ void Communicator::close() {
     }
   }
   runtime_.unregister_comm(id_);
-}
-
-// --- Words ---------------------------------------------------------------------------------------------------------
-
-std::string Communicator::rank_name(int rank) const {
-  const auto& peer = peers_[static_cast<size_t>(rank)];
-  if (!peer) return strf("rank %d", rank);
-  return strf("rank %d (process %lld on %s)", rank, static_cast<long long>(peer->card().pid), peer->card().hostname.c_str());
-}
-
-std::string Communicator::broken_why() const {
-  const std::lock_guard lock(state_mutex_);
-  return broken_why_;
-}
-
-std::string Communicator::timeout_text(const Operation& operation) const {
-  std::vector<int> waiting = run_->waiting_for();
-  std::sort(waiting.begin(), waiting.end());
-  waiting.erase(std::unique(waiting.begin(), waiting.end()), waiting.end());
-  std::string names;
-  for (const int rank : waiting) names += (names.empty() ? "" : ", ") + rank_name(rank);
-  return strf("%s (%s) timed out on rank %d of group '%s': it waits for %s. Did every rank call it? Is a rank slower than the "
-              "timeout allows?",
-              operation.describe().c_str(), operation.algorithm(), options_.rank, options_.name.c_str(),
-              names.empty() ? "nobody in particular" : names.c_str());
-}
-
-std::string Communicator::mismatch_text(const Operation& operation) const {
-  return strf("ranks of group '%s' called different operations: rank %d is in %s, but %s is in %s. All ranks must call "
-              "the same collectives in the same order with the same sizes",
-              options_.name.c_str(), options_.rank, operation.describe().c_str(), rank_name(run_->failed_rank()).c_str(),
-              run_->failed_signature().describe().c_str());
 }
 
 }  // namespace distos_coll

@@ -1,5 +1,6 @@
-// A group of ranks that run collectives together. Set up in three steps (connect, install_plan, ready); afterwards operations
-// of one communicator run one after the other in the order of their calls, point-to-point messages beside them.
+// A group of ranks that run collectives together. Set up in three steps (connect, install_plan,
+// ready); afterwards operations of one communicator run one after the other in the order of their
+// calls, point-to-point messages beside them.
 #pragma once
 
 #include <atomic>
@@ -41,8 +42,10 @@ struct MemberInfo {
 
 class Communicator final : public CommEvents, public std::enable_shared_from_this<Communicator> {
  public:
-  // Collective. Links and domains; throws Error naming the ranks that did not come or could not be reached.
-  static std::shared_ptr<Communicator> connect(std::shared_ptr<Engine> engine, Store& store, const CommunicatorOptions& options);
+  // Collective. Links and domains; throws Error naming the ranks that did not come or could not be
+  // reached.
+  static std::shared_ptr<Communicator> connect(std::shared_ptr<Engine> engine, Store& store,
+                                               const CommunicatorOptions& options);
   ~Communicator() override;
 
   int rank() const { return options_.rank; }
@@ -56,14 +59,17 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   // Collective: compares plans; afterwards operations may be enqueued.
   void ready(Store& store);
   // The program that a collective of so many bytes takes.
-  const program::Program& choice(Collective collective, int64_t bytes, int64_t* segment_bytes) const;
+  const program::Program& choice(Collective collective, int64_t bytes,
+                                 int64_t* segment_bytes) const;
 
-  // Throws Error for wrong arguments, and then nothing has started; failures later are the work's. A blocking call is
-  // finished on return. If `early` is not null it gets a reference before anything can finish, so that a completion
-  // callback finds it there.
+  // Throws Error for wrong arguments, and then nothing has started; failures later are the work's.
+  // A blocking call is finished on return. If `early` is not null it gets a reference before
+  // anything can finish, so that a completion callback finds it there.
   Ref<Work> enqueue(const CollectiveCall& call, Work** early = nullptr);
-  Ref<Work> send(const void* data, size_t bytes, int dest, int64_t tag, const CallOptions& options, Work** early = nullptr);
-  Ref<Work> receive(void* data, size_t bytes, int source, int64_t tag, const CallOptions& options, Work** early = nullptr);
+  Ref<Work> send(const void* data, size_t bytes, int dest, int64_t tag, const CallOptions& options,
+                 Work** early = nullptr);
+  Ref<Work> receive(void* data, size_t bytes, int source, int64_t tag, const CallOptions& options,
+                    Work** early = nullptr);
   void monitored_barrier(int64_t timeout_ms, bool wait_all_ranks);
 
   // Progresses until the work is done or timeout_ms (<= 0: until it is done). False: not done yet.
@@ -127,9 +133,11 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   int64_t deadline_from_now(int64_t timeout_ms) const;
   void attend() { attendants_.fetch_add(1, std::memory_order_acq_rel); }
   void leave();
-  Ref<Work> start_message(Ref<PointToPoint> operation, bool sends, const CallOptions& options, Work** early);
+  Ref<Work> start_message(Ref<PointToPoint> operation, bool sends, const CallOptions& options,
+                          Work** early);
   void hand_out(Work& work, Work** early);
-  void collect_absent(std::vector<Ref<Work>>& arrivals, int64_t deadline, bool all, std::vector<int>* absent);
+  void collect_absent(std::vector<Ref<Work>>& arrivals, int64_t deadline, bool all,
+                      std::vector<int>* absent);
 
   const std::shared_ptr<Engine> engine_;
   Runtime& runtime_;
@@ -168,7 +176,7 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   Code broken_code_ = Code::kOk;
   std::string broken_why_;
   std::atomic<bool> broken_{false};
-  std::vector<Fd> early_windows_;   // by rank, between on_control and set-up's attach
+  std::vector<Fd> early_windows_;  // by rank, between on_control and set-up's attach
   std::condition_variable window_arrived_;
 };
 

@@ -7,7 +7,8 @@
 
 namespace distos_coll {
 
-Engine::Engine(std::shared_ptr<Runtime> runtime) : runtime_(std::move(runtime)), thread_([this] { loop(); }) {}
+Engine::Engine(std::shared_ptr<Runtime> runtime)
+    : runtime_(std::move(runtime)), thread_([this] { loop(); }) {}
 
 Engine::~Engine() { stop(); }
 
@@ -30,7 +31,8 @@ void Engine::stop() {
 void Engine::activate(const std::shared_ptr<Communicator>& communicator) {
   {
     const std::lock_guard lock(mutex_);
-    if (std::find(active_.begin(), active_.end(), communicator) == active_.end()) active_.push_back(communicator);
+    if (std::find(active_.begin(), active_.end(), communicator) == active_.end())
+      active_.push_back(communicator);
     ++changes_;
   }
   wake_.notify_one();
@@ -52,7 +54,8 @@ std::vector<std::shared_ptr<Communicator>> Engine::snapshot() {
 
 void Engine::retire(const std::shared_ptr<Communicator>& communicator) {
   const std::lock_guard lock(mutex_);
-  // It may have become busy between the pass that saw it idle and this lock; activate() takes the same lock.
+  // It may have become busy between the pass that saw it idle and this lock; activate() takes the
+  // same lock.
   if (!communicator->busy()) std::erase(active_, communicator);
 }
 
@@ -99,7 +102,8 @@ void Engine::loop() {
       // Rest away from the doorbell, so that peers need not wake a thread that has nothing to do.
       active.clear();
       std::unique_lock lock(mutex_);
-      wake_.wait_for(lock, std::chrono::seconds(1), [&] { return changes_ != seen || stopping_.load(); });
+      wake_.wait_for(lock, std::chrono::seconds(1),
+                     [&] { return changes_ != seen || stopping_.load(); });
       waiter.reset();
       continue;
     }

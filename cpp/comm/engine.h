@@ -1,5 +1,5 @@
-// The progress engine of a process: one thread that steps every communicator with operations that nobody waits for,
-// and the same pass for those who wait.
+// The progress engine of a process: one thread that steps every communicator with operations that
+// nobody waits for, and the same pass for those who wait.
 #pragma once
 
 #include <atomic>

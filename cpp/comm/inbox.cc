@@ -13,7 +13,8 @@ void Inbox::reserve_lanes(int n) {
   lanes_ = n;
   const size_t total = peers_.size() * static_cast<size_t>(n);
   streams_ = std::make_unique<Stream[]>(total);
-  for (size_t i = 0; i < total; ++i) streams_[i].credit.store(static_cast<int64_t>(credit_), std::memory_order_relaxed);
+  for (size_t i = 0; i < total; ++i)
+    streams_[i].credit.store(static_cast<int64_t>(credit_), std::memory_order_relaxed);
 }
 
 Inbox::Stream* Inbox::stream(uint32_t peer, int lane) {
@@ -21,7 +22,8 @@ Inbox::Stream* Inbox::stream(uint32_t peer, int lane) {
   return &streams_[peer * static_cast<size_t>(lanes_) + static_cast<size_t>(lane)];
 }
 
-Code Inbox::send(int peer, int lane, Signature signature, const std::byte* data, size_t bytes, size_t* sent) {
+Code Inbox::send(int peer, int lane, Signature signature, const std::byte* data, size_t bytes,
+                 size_t* sent) {
   *sent = 0;
   Stream* to = stream(static_cast<uint32_t>(peer), lane);
   if (to == nullptr) return Code::kInternal;
@@ -105,7 +107,8 @@ size_t Inbox::feed(Stream& stream, const std::byte* data, size_t bytes, Signatur
 void Inbox::drain_pending(Stream& stream) {
   while (!stream.pending.empty() && stream.first != nullptr) {
     Chunk& chunk = stream.pending.front();
-    const size_t used = feed(stream, chunk.bytes.data() + chunk.read, chunk.bytes.size() - chunk.read, chunk.signature);
+    const size_t used = feed(stream, chunk.bytes.data() + chunk.read,
+                             chunk.bytes.size() - chunk.read, chunk.signature);
     chunk.read += used;
     stream.pending_bytes -= used;
     stream.owed += used;
@@ -138,11 +141,13 @@ bool Inbox::on_credit(const FrameHeader& header) {
   if (to == nullptr) return false;
   const auto given = static_cast<int64_t>(header.a);
   if (given <= 0 || given > static_cast<int64_t>(credit_)) return false;
-  return to->credit.fetch_add(given, std::memory_order_acq_rel) + given <= static_cast<int64_t>(credit_);
+  return to->credit.fetch_add(given, std::memory_order_acq_rel) + given <=
+         static_cast<int64_t>(credit_);
 }
 
 void Inbox::give_back(uint32_t peer, int lane, Stream& stream) {
-  // A quarter of the credit at a time: often enough that the sender never stops, seldom enough to cost nothing.
+  // A quarter of the credit at a time: often enough that the sender never stops, seldom enough to
+  // cost nothing.
   if (stream.owed < credit_ / 4) return;
   FrameHeader header;
   header.comm = comm_;

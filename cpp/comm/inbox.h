@@ -1,8 +1,10 @@
-// The streams of one communicator: what programs send and receive, as frames over the members' links, with credit.
+// The streams of one communicator: what programs send and receive, as frames over the members'
+// links, with credit.
 //
-// Every stream (peer, lane) may have `credit` unread bytes at its receiver. Bytes that arrive are consumed into the
-// posted sink at once, or kept until one is posted; either way their credit returns when they are consumed. So links
-// are always read, and a group that is slow never blocks another.
+// Every stream (peer, lane) may have `credit` unread bytes at its receiver. Bytes that arrive are
+// consumed into the posted sink at once, or kept until one is posted; either way their credit
+// returns when they are consumed. So links are always read, and a group that is slow never blocks
+// another.
 #pragma once
 
 #include <atomic>
@@ -25,7 +27,8 @@ class Inbox final : public exec::Streams {
   // Before the first send: programs use lanes 0 .. n - 1.
   void reserve_lanes(int n);
 
-  Code send(int peer, int lane, Signature signature, const std::byte* data, size_t bytes, size_t* sent) override;
+  Code send(int peer, int lane, Signature signature, const std::byte* data, size_t bytes,
+            size_t* sent) override;
   void post(int peer, int lane, exec::Sink* sink) override;
   void cancel(int peer, int lane) override;
 

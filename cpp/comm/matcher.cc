@@ -27,9 +27,10 @@ FrameHeader Matcher::header(FrameKind kind) const {
 }
 
 std::string Matcher::describe(const PointToPoint& operation, bool sends) {
-  const std::string peer = operation.peer == kAnySource ? "any rank" : strf("rank %d", operation.peer);
-  return strf("%s of %zu bytes %s %s, tag %lld", sends ? "send" : "recv", operation.bytes, sends ? "to" : "from",
-              peer.c_str(), static_cast<long long>(operation.tag));
+  const std::string peer =
+      operation.peer == kAnySource ? "any rank" : strf("rank %d", operation.peer);
+  return strf("%s of %zu bytes %s %s, tag %lld", sends ? "send" : "recv", operation.bytes,
+              sends ? "to" : "from", peer.c_str(), static_cast<long long>(operation.tag));
 }
 
 void Matcher::complete(Ref<PointToPoint> operation, Code code, std::string error) {
@@ -53,7 +54,8 @@ void Matcher::receive(Ref<PointToPoint> operation) {
   if (!match_unexpected(operation)) posted_.push_back(std::move(operation));
 }
 
-// --- Sending -------------------------------------------------------------------------------------------------------
+// --- Sending
+// -------------------------------------------------------------------------------------------------------
 
 void Matcher::control(int peer, const FrameHeader& header) {
   states_[static_cast<size_t>(peer)].controls.push_back(header);
@@ -64,7 +66,8 @@ bool Matcher::push_controls(int peer) {
   auto& controls = states_[static_cast<size_t>(peer)].controls;
   bool moved = false;
   while (!controls.empty()) {
-    if (peers_[static_cast<size_t>(peer)]->link().try_send(controls.front(), nullptr) == Code::kAgain) {
+    if (peers_[static_cast<size_t>(peer)]->link().try_send(controls.front(), nullptr) ==
+        Code::kAgain) {
       work_waits_.store(true, std::memory_order_release);
       return moved;
     }
@@ -93,9 +96,11 @@ bool Matcher::push_queue(int peer) {
       frame.c = head->bytes;
       frame.bytes = sizeof(address);
     }
-    const Code code = to.link().try_send(frame, eager ? static_cast<const void*>(head->input) : &address);
+    const Code code =
+        to.link().try_send(frame, eager ? static_cast<const void*>(head->input) : &address);
     if (code == Code::kAgain) break;
-    if (code != Code::kOk) break;  // the peer is gone; its loss fails the operation, with the reason
+    if (code != Code::kOk)
+      break;  // the peer is gone; its loss fails the operation, with the reason
     if (eager) {
       state.eager_credit -= cost;
       complete(std::move(head), Code::kOk, "");
@@ -112,9 +117,10 @@ bool Matcher::push_queue(int peer) {
 }
 
 bool Matcher::on_cts(const FrameHeader& frame) {
-  const auto it = std::find_if(requested_.begin(), requested_.end(), [&](const Ref<PointToPoint>& operation) {
-    return operation->id == frame.b && operation->peer == static_cast<int>(frame.source);
-  });
+  const auto it =
+      std::find_if(requested_.begin(), requested_.end(), [&](const Ref<PointToPoint>& operation) {
+        return operation->id == frame.b && operation->peer == static_cast<int>(frame.source);
+      });
   if (it == requested_.end()) return true;  // the send was withdrawn or has failed meanwhile
   Ref<PointToPoint> operation = std::move(*it);
   requested_.erase(it);
@@ -125,8 +131,10 @@ bool Matcher::on_cts(const FrameHeader& frame) {
   } else if (frame.a == kPulled) {
     complete(std::move(operation), Code::kOk, "");
   } else {
-    std::string error = describe(*operation, true) + strf(": rank %d receives a message of %llu bytes there; both sides must agree",
-                                                           operation->peer, static_cast<unsigned long long>(frame.c));
+    std::string error =
+        describe(*operation, true) +
+        strf(": rank %d receives a message of %llu bytes there; both sides must agree",
+             operation->peer, static_cast<unsigned long long>(frame.c));
     complete(std::move(operation), Code::kMismatch, std::move(error));
   }
   return true;
@@ -140,7 +148,8 @@ bool Matcher::push_data() {
     while (operation.moved < operation.bytes) {
       FrameHeader frame = header(FrameKind::kData);
       frame.b = operation.id;
-      frame.bytes = static_cast<uint32_t>(std::min(kMaxFramePayload, operation.bytes - operation.moved));
+      frame.bytes =
+          static_cast<uint32_t>(std::min(kMaxFramePayload, operation.bytes - operation.moved));
       if (link.try_send(frame, operation.input + operation.moved) != Code::kOk) break;
       operation.moved += frame.bytes;
       moved = true;
@@ -156,7 +165,8 @@ bool Matcher::push_data() {
   return moved;
 }
 
-// --- Receiving -----------------------------------------------------------------------------------------------------
+// --- Receiving
+// -----------------------------------------------------------------------------------------------------
 
 bool Matcher::on_frame(const FrameHeader& frame, const std::byte* payload) {
   if (frame.source >= peers_.size() || !peers_[frame.source]) return false;
@@ -164,13 +174,18 @@ bool Matcher::on_frame(const FrameHeader& frame, const std::byte* payload) {
   PeerState& state = states_[frame.source];
   switch (frame.kind) {
     case FrameKind::kEager: {
-      Unexpected message{static_cast<int>(frame.source), static_cast<int64_t>(frame.a), frame.bytes, true,
-                         std::vector<std::byte>(payload, payload + frame.bytes)};
+      Unexpected message{static_cast<int>(frame.source), static_cast<int64_t>(frame.a), frame.bytes,
+                         true, std::vector<std::byte>(payload, payload + frame.bytes)};
       return deliver(std::move(message));
     }
     case FrameKind::kRts: {
       if (frame.bytes != sizeof(uint64_t) || state.requests >= kMaxRequests) return false;
-      Unexpected message{static_cast<int>(frame.source), static_cast<int64_t>(frame.a), frame.c, false, {}, frame.b};
+      Unexpected message{static_cast<int>(frame.source),
+                         static_cast<int64_t>(frame.a),
+                         frame.c,
+                         false,
+                         {},
+                         frame.b};
       std::memcpy(&message.address, payload, sizeof(message.address));
       return deliver(std::move(message));
     }
@@ -187,9 +202,10 @@ bool Matcher::on_frame(const FrameHeader& frame, const std::byte* payload) {
 }
 
 bool Matcher::on_data(const FrameHeader& frame, const std::byte* payload) {
-  const auto it = std::find_if(filling_.begin(), filling_.end(), [&](const Ref<PointToPoint>& operation) {
-    return operation->id == frame.b && operation->source_ == static_cast<int>(frame.source);
-  });
+  const auto it =
+      std::find_if(filling_.begin(), filling_.end(), [&](const Ref<PointToPoint>& operation) {
+        return operation->id == frame.b && operation->source_ == static_cast<int>(frame.source);
+      });
   if (it == filling_.end()) return true;  // timed out here; the sender does not know yet
   PointToPoint& operation = **it;
   if (frame.bytes > operation.bytes - operation.moved) return false;
@@ -203,9 +219,11 @@ bool Matcher::on_data(const FrameHeader& frame, const std::byte* payload) {
 }
 
 bool Matcher::deliver(Unexpected message) {
-  const auto it = std::find_if(posted_.begin(), posted_.end(), [&](const Ref<PointToPoint>& receive) {
-    return receive->tag == message.tag && (receive->peer == kAnySource || receive->peer == message.source);
-  });
+  const auto it =
+      std::find_if(posted_.begin(), posted_.end(), [&](const Ref<PointToPoint>& receive) {
+        return receive->tag == message.tag &&
+               (receive->peer == kAnySource || receive->peer == message.source);
+      });
   if (it != posted_.end()) {
     Ref<PointToPoint> receive = std::move(*it);
     posted_.erase(it);
@@ -218,9 +236,11 @@ bool Matcher::deliver(Unexpected message) {
 }
 
 bool Matcher::match_unexpected(Ref<PointToPoint>& receive) {
-  const auto it = std::find_if(unexpected_.begin(), unexpected_.end(), [&](const Unexpected& message) {
-    return receive->tag == message.tag && (receive->peer == kAnySource || receive->peer == message.source);
-  });
+  const auto it =
+      std::find_if(unexpected_.begin(), unexpected_.end(), [&](const Unexpected& message) {
+        return receive->tag == message.tag &&
+               (receive->peer == kAnySource || receive->peer == message.source);
+      });
   if (it == unexpected_.end()) return false;
   Unexpected message = std::move(*it);
   unexpected_.erase(it);
@@ -244,7 +264,9 @@ void Matcher::match(Ref<PointToPoint> receive, Unexpected& message) {
     control(message.source, answer);
   }
   if (!fits) {
-    std::string error = describe(*receive, false) + strf(": the message that arrived has %zu bytes; both sides must agree", message.bytes);
+    std::string error =
+        describe(*receive, false) +
+        strf(": the message that arrived has %zu bytes; both sides must agree", message.bytes);
     complete(std::move(receive), Code::kMismatch, std::move(error));
     return;
   }
@@ -291,7 +313,8 @@ bool Matcher::pull_matched(std::vector<Completion>* finished) {
   bool moved = false;
   for (Ref<PointToPoint>& operation : pulling) {
     Peer& peer = *peers_[static_cast<size_t>(operation->source_)];
-    const Code code = read_peer_memory(peer, operation->address, operation->output, operation->bytes);
+    const Code code =
+        read_peer_memory(peer, operation->address, operation->output, operation->bytes);
     const std::lock_guard lock(mutex_);
     if (code == Code::kPeerDied) {
       // The control channel will say so, and how; that loss ends the operation.
@@ -307,7 +330,8 @@ bool Matcher::pull_matched(std::vector<Completion>* finished) {
     control(operation->source_, answer);
     std::string error;
     if (code != Code::kOk) {
-      error = describe(*operation, false) + ": the kernel refused to read the sender's memory; set DISTOS_COLL_SINGLE_COPY=0";
+      error = describe(*operation, false) +
+              ": the kernel refused to read the sender's memory; set DISTOS_COLL_SINGLE_COPY=0";
     }
     finished->push_back({Ref<Work>(operation.detach()), code, std::move(error)});
     pending_.fetch_sub(1, std::memory_order_acq_rel);
@@ -315,7 +339,8 @@ bool Matcher::pull_matched(std::vector<Completion>* finished) {
   return moved;
 }
 
-// --- Progress and failure ------------------------------------------------------------------------------------------
+// --- Progress and failure
+// ------------------------------------------------------------------------------------------
 
 void Matcher::drain_done(std::vector<Completion>* finished) {
   pending_.fetch_sub(static_cast<int>(done_.size()), std::memory_order_acq_rel);
@@ -338,7 +363,8 @@ bool Matcher::progress(std::vector<Completion>* finished) {
 }
 
 template <typename Predicate>
-void Matcher::fail_where(Predicate predicate, Code code, const std::string& why, std::vector<Completion>* finished) {
+void Matcher::fail_where(Predicate predicate, Code code, const std::string& why,
+                         std::vector<Completion>* finished) {
   const std::lock_guard lock(mutex_);
   const auto sweep = [&](auto& operations, bool sends) {
     for (auto it = operations.begin(); it != operations.end();) {
@@ -365,17 +391,21 @@ void Matcher::fail_all(Code code, const std::string& why, std::vector<Completion
 }
 
 void Matcher::fail_expired(int64_t now, std::vector<Completion>* finished) {
-  fail_where([now](const PointToPoint& operation) { return operation.deadline_ns <= now; }, Code::kTimeout,
-             "timed out; the other side did not post its half in time", finished);
+  fail_where([now](const PointToPoint& operation) { return operation.deadline_ns <= now; },
+             Code::kTimeout, "timed out; the other side did not post its half in time", finished);
 }
 
-void Matcher::fail_rank(int rank, Code code, const std::string& why, std::vector<Completion>* finished) {
-  fail_where([rank](const PointToPoint& operation) { return operation.peer == rank; }, code, why, finished);
+void Matcher::fail_rank(int rank, Code code, const std::string& why,
+                        std::vector<Completion>* finished) {
+  fail_where([rank](const PointToPoint& operation) { return operation.peer == rank; }, code, why,
+             finished);
 }
 
-bool Matcher::withdraw(PointToPoint* operation, Code code, const std::string& why, std::vector<Completion>* finished) {
+bool Matcher::withdraw(PointToPoint* operation, Code code, const std::string& why,
+                       std::vector<Completion>* finished) {
   const size_t before = finished->size();
-  fail_where([operation](const PointToPoint& other) { return &other == operation; }, code, why, finished);
+  fail_where([operation](const PointToPoint& other) { return &other == operation; }, code, why,
+             finished);
   return finished->size() > before;
 }
 

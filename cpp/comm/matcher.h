@@ -1,9 +1,9 @@
 // Point to point: send and receive with tags and any-source, over the members' links.
 //
-// A small message travels at once (eager) while the sender has eager credit at the receiver; any other asks first
-// (RTS), and its bytes go straight into the receiver's buffer: pulled out of the sender's memory where the pair can do so (single
-// copy), else sent as data frames after a CTS. Unexpected bytes are therefore bounded by credit, unexpected requests
-// by kMaxRequests per peer.
+// A small message travels at once (eager) while the sender has eager credit at the receiver; any
+// other asks first (RTS), and its bytes go straight into the receiver's buffer: pulled out of the
+// sender's memory where the pair can do so (single copy), else sent as data frames after a CTS.
+// Unexpected bytes are therefore bounded by credit, unexpected requests by kMaxRequests per peer.
 //
 // Receives match in the order posted, messages of one source in the order sent.
 #pragma once
@@ -60,7 +60,8 @@ class Matcher {
   // Frames of the point-to-point kinds. False if the peer broke the protocol.
   bool on_frame(const FrameHeader& header, const std::byte* payload);
 
-  // One pass: sends what links and credits allow, pulls, appends what finished. Returns whether anything moved.
+  // One pass: sends what links and credits allow, pulls, appends what finished. Returns whether
+  // anything moved.
   bool progress(std::vector<Completion>* finished);
 
   // Fails operations: all, those past `now`, or those that need `rank`.
@@ -68,7 +69,8 @@ class Matcher {
   void fail_expired(int64_t now, std::vector<Completion>* finished);
   void fail_rank(int rank, Code code, const std::string& why, std::vector<Completion>* finished);
   // Takes one receive or send back, unfinished; false if it has ended already.
-  bool withdraw(PointToPoint* operation, Code code, const std::string& why, std::vector<Completion>* finished);
+  bool withdraw(PointToPoint* operation, Code code, const std::string& why,
+                std::vector<Completion>* finished);
 
   // Operations not finished yet.
   int pending() const { return pending_.load(std::memory_order_acquire); }
@@ -109,7 +111,8 @@ class Matcher {
   bool on_data(const FrameHeader& header, const std::byte* payload);
   void drain_done(std::vector<Completion>* finished);
   template <typename Predicate>
-  void fail_where(Predicate predicate, Code code, const std::string& why, std::vector<Completion>* finished);
+  void fail_where(Predicate predicate, Code code, const std::string& why,
+                  std::vector<Completion>* finished);
 
   const uint64_t comm_;
   const int rank_;
@@ -118,15 +121,16 @@ class Matcher {
 
   std::mutex mutex_;
   std::vector<PeerState> states_;
-  Operations posted_;    // receives without a message
-  Operations requested_; // sends that wait for a CTS
-  Operations cleared_;   // sends whose data frames go out
-  Operations filling_;   // receives whose data frames come in
-  Operations pulling_;   // receives to be copied out of the sender's memory
+  Operations posted_;     // receives without a message
+  Operations requested_;  // sends that wait for a CTS
+  Operations cleared_;    // sends whose data frames go out
+  Operations filling_;    // receives whose data frames come in
+  Operations pulling_;    // receives to be copied out of the sender's memory
   std::list<Unexpected> unexpected_;
   std::vector<Completion> done_;
   std::atomic<int> pending_{0};
-  std::atomic<bool> work_waits_{false};  // queue, controls, cleared_, pulling_ or done_ may be non-empty
+  std::atomic<bool> work_waits_{
+      false};  // queue, controls, cleared_, pulling_ or done_ may be non-empty
   uint64_t next_id_ = 1;
 };
 

@@ -12,8 +12,8 @@ namespace distos_coll {
 Code read_peer_memory(const Peer& peer, uint64_t address, void* dst, size_t bytes) {
   if (bytes == 0) return Code::kOk;
 #ifndef __SANITIZE_THREAD__
-  // Ranks that are threads of one process share the address space. ThreadSanitizer cannot see that the window orders
-  // them: each rank maps it at another address.
+  // Ranks that are threads of one process share the address space. ThreadSanitizer cannot see that
+  // the window orders them: each rank maps it at another address.
   if (peer.pid() == getpid()) {
     std::memcpy(dst, reinterpret_cast<const void*>(address), bytes);
     return Code::kOk;

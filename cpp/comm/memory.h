@@ -8,7 +8,8 @@
 
 namespace distos_coll {
 
-// Copies `bytes` from `address` in the peer's memory. kPeerDied if the process is gone, kSystem if the kernel refuses.
+// Copies `bytes` from `address` in the peer's memory. kPeerDied if the process is gone, kSystem if
+// the kernel refuses.
 Code read_peer_memory(const Peer& peer, uint64_t address, void* dst, size_t bytes);
 
 }  // namespace distos_coll

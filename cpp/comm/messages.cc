@@ -15,12 +15,16 @@ using Verdict = std::array<char, 1024>;
 
 }  // namespace
 
-Ref<Work> Communicator::start_message(Ref<PointToPoint> operation, bool sends, const CallOptions& options, Work** early) {
-  if (!ready_) throw Error(Code::kInvalid, "the group is not set up yet: call ready() on every rank first");
+Ref<Work> Communicator::start_message(Ref<PointToPoint> operation, bool sends,
+                                      const CallOptions& options, Work** early) {
+  if (!ready_)
+    throw Error(Code::kInvalid, "the group is not set up yet: call ready() on every rank first");
   if (closed_.load(std::memory_order_acquire)) {
-    throw Error(Code::kInvalid, strf("%s: the group '%s' was closed", sends ? "send" : "recv", options_.name.c_str()));
+    throw Error(Code::kInvalid, strf("%s: the group '%s' was closed", sends ? "send" : "recv",
+                                     options_.name.c_str()));
   }
-  if (operation->bytes > 0 && (sends ? static_cast<const void*>(operation->input) : operation->output) == nullptr) {
+  if (operation->bytes > 0 &&
+      (sends ? static_cast<const void*>(operation->input) : operation->output) == nullptr) {
     throw Error(Code::kInvalid, strf("%s: the buffer is missing", sends ? "send" : "recv"));
   }
   operation->deadline_ns = deadline_from_now(options.timeout_ms);
@@ -52,9 +56,11 @@ Ref<Work> Communicator::start_message(Ref<PointToPoint> operation, bool sends, c
   return work;
 }
 
-Ref<Work> Communicator::send(const void* data, size_t bytes, int dest, int64_t tag, const CallOptions& options, Work** early) {
+Ref<Work> Communicator::send(const void* data, size_t bytes, int dest, int64_t tag,
+                             const CallOptions& options, Work** early) {
   if (dest < 0 || dest >= size() || dest == rank()) {
-    throw Error(Code::kInvalid, strf("send: destination %d is not another rank of the group of %d", dest, size()));
+    throw Error(Code::kInvalid,
+                strf("send: destination %d is not another rank of the group of %d", dest, size()));
   }
   Ref<PointToPoint> operation(new PointToPoint);
   operation->input = static_cast<const std::byte*>(data);
@@ -64,9 +70,11 @@ Ref<Work> Communicator::send(const void* data, size_t bytes, int dest, int64_t t
   return start_message(std::move(operation), true, options, early);
 }
 
-Ref<Work> Communicator::receive(void* data, size_t bytes, int source, int64_t tag, const CallOptions& options, Work** early) {
+Ref<Work> Communicator::receive(void* data, size_t bytes, int source, int64_t tag,
+                                const CallOptions& options, Work** early) {
   if (source != kAnySource && (source < 0 || source >= size() || source == rank())) {
-    throw Error(Code::kInvalid, strf("recv: source %d is not another rank of the group of %d", source, size()));
+    throw Error(Code::kInvalid,
+                strf("recv: source %d is not another rank of the group of %d", source, size()));
   }
   Ref<PointToPoint> operation(new PointToPoint);
   operation->output = static_cast<std::byte*>(data);
@@ -76,11 +84,13 @@ Ref<Work> Communicator::receive(void* data, size_t bytes, int source, int64_t ta
   return start_message(std::move(operation), false, options, early);
 }
 
-void Communicator::collect_absent(std::vector<Ref<Work>>& arrivals, int64_t deadline, bool all, std::vector<int>* absent) {
+void Communicator::collect_absent(std::vector<Ref<Work>>& arrivals, int64_t deadline, bool all,
+                                  std::vector<int>* absent) {
   for (size_t rank = 0; rank < arrivals.size(); ++rank) {
     if (!arrivals[rank]) continue;
     const int64_t left_ms = (deadline - now_ns()) / 1'000'000;
-    const bool came = wait(*arrivals[rank], std::max<int64_t>(left_ms, 1)) && arrivals[rank]->code() == Code::kOk;
+    const bool came =
+        wait(*arrivals[rank], std::max<int64_t>(left_ms, 1)) && arrivals[rank]->code() == Code::kOk;
     if (came) continue;
     absent->push_back(static_cast<int>(rank));
     if (!all) return;
@@ -93,7 +103,8 @@ void Communicator::monitored_barrier(int64_t timeout_ms, bool wait_all_ranks) {
   std::byte token{1};
   if (rank() != 0) {
     Verdict verdict{};
-    // The verdict may take rank 0 as long as the slowest rank, so this side waits a little longer before it gives up.
+    // The verdict may take rank 0 as long as the slowest rank, so this side waits a little longer
+    // before it gives up.
     CallOptions options;
     options.timeout_ms = timeout_ms + std::max<int64_t>(timeout_ms / 10, 500);
     Ref<Work> sent = send(&token, 1, 0, kArriveTag, options);
@@ -101,8 +112,10 @@ void Communicator::monitored_barrier(int64_t timeout_ms, bool wait_all_ranks) {
     wait(*sent, 0);
     wait(*answer, 0);
     if (answer->code() != Code::kOk) {
-      throw Error(answer->code(), strf("monitored_barrier on rank %d: rank 0 did not answer within %lld ms: ", rank(),
-                                       static_cast<long long>(timeout_ms)) + answer->error());
+      throw Error(answer->code(),
+                  strf("monitored_barrier on rank %d: rank 0 did not answer within %lld ms: ",
+                       rank(), static_cast<long long>(timeout_ms)) +
+                      answer->error());
     }
     verdict.back() = '\0';
     if (verdict.front() != '\0') throw Error(Code::kTimeout, verdict.data());
@@ -113,21 +126,23 @@ void Communicator::monitored_barrier(int64_t timeout_ms, bool wait_all_ranks) {
   CallOptions options;
   options.timeout_ms = timeout_ms;
   for (int other = 1; other < size(); ++other) {
-    arrivals[static_cast<size_t>(other)] = receive(&tokens[static_cast<size_t>(other)], 1, other, kArriveTag, options);
+    arrivals[static_cast<size_t>(other)] =
+        receive(&tokens[static_cast<size_t>(other)], 1, other, kArriveTag, options);
   }
   std::vector<int> absent;
   collect_absent(arrivals, deadline, wait_all_ranks, &absent);
   std::string text;
   if (!absent.empty()) {
     for (const int other : absent) text += (text.empty() ? "" : ", ") + rank_name(other);
-    text += strf(" failed to pass monitored_barrier of group '%s' in %lld ms", options_.name.c_str(),
-                 static_cast<long long>(timeout_ms));
+    text += strf(" failed to pass monitored_barrier of group '%s' in %lld ms",
+                 options_.name.c_str(), static_cast<long long>(timeout_ms));
   }
   // The receives point into this frame: none may stay posted.
   Completions withdrawn;
   for (const auto& arrival : arrivals) {
     if (arrival && !arrival->done()) {
-      matcher_->withdraw(static_cast<PointToPoint*>(arrival.get()), Code::kTimeout, "monitored_barrier gave up", &withdrawn);
+      matcher_->withdraw(static_cast<PointToPoint*>(arrival.get()), Code::kTimeout,
+                         "monitored_barrier gave up", &withdrawn);
     }
   }
   complete(&withdrawn);

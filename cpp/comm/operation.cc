@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <numeric>
 
 namespace distos_coll {
 
@@ -10,7 +9,15 @@ using program::Array;
 using program::Buffer;
 using program::Param;
 
-Operation::Operation(const CollectiveCall& call, int rank, int size) : call_(call), rank_(rank), size_(size) {
+namespace {
+
+// Large enough for any memory, small enough that bytes times ranks fit in 64 bits.
+constexpr int64_t kMaxCount = int64_t{1} << 40;
+
+}  // namespace
+
+Operation::Operation(const CollectiveCall& call, int rank, int size)
+    : call_(call), rank_(rank), size_(size) {
   set_callback(call.options.on_done, call.options.on_done_ctx);
   check(rank, size);
   if (is_v()) take_vectors(size);
@@ -22,112 +29,125 @@ Operation::Operation(const CollectiveCall& call, int rank, int size) : call_(cal
     call_.dtype = DType::kUint8;
     call_.op = ReduceOp::kSum;
   }
-  measure(rank, size);
+  measure();
 }
 
 void Operation::check(int rank, int size) {
   const auto refuse = [&](const std::string& why) {
     throw Error(Code::kInvalid, strf("%s on rank %d: ", name_of(call_.collective), rank) + why);
   };
-  if (call_.count < 0 || call_.count > (int64_t{1} << 48)) refuse(strf("count %lld is out of range", static_cast<long long>(call_.count)));
-  if (call_.root < 0 || call_.root >= size) refuse(strf("root %d is not in the group of %d ranks", call_.root, size));
+  if (call_.count < 0 || call_.count > kMaxCount)
+    refuse(strf("count %lld is out of range", static_cast<long long>(call_.count)));
+  if (call_.root < 0 || call_.root >= size)
+    refuse(strf("root %d is not in the group of %d ranks", call_.root, size));
   if (is_reducing(call_.collective) && !reduce::supported(call_.dtype, call_.op)) {
     refuse(strf("op %s has no meaning for %s", name_of(call_.op), name_of(call_.dtype)));
   }
-  const bool sends = call_.collective == Collective::kAllToAllV || call_.collective == Collective::kReduceScatterV;
-  const bool receives = call_.collective == Collective::kAllToAllV || call_.collective == Collective::kAllGatherV;
-  if (sends && (call_.send_counts == nullptr || call_.send_offsets == nullptr)) refuse("send counts and offsets are missing");
-  if (receives && (call_.recv_counts == nullptr || call_.recv_offsets == nullptr)) refuse("receive counts and offsets are missing");
+  const bool sends =
+      call_.collective == Collective::kAllToAllV || call_.collective == Collective::kReduceScatterV;
+  const bool receives =
+      call_.collective == Collective::kAllToAllV || call_.collective == Collective::kAllGatherV;
+  if (sends && (call_.send_counts == nullptr || call_.send_offsets == nullptr))
+    refuse("send counts and offsets are missing");
+  if (receives && (call_.recv_counts == nullptr || call_.recv_offsets == nullptr))
+    refuse("receive counts and offsets are missing");
 }
 
 void Operation::take_vectors(int size) {
   const auto n = static_cast<size_t>(size);
   vectors_.assign(4 * n, 0);
-  const int64_t* given[4] = {call_.send_counts, call_.send_offsets, call_.recv_counts, call_.recv_offsets};
+  const int64_t* given[4] = {call_.send_counts, call_.send_offsets, call_.recv_counts,
+                             call_.recv_offsets};
   for (size_t v = 0; v < 4; ++v) {
-    if (given[v] != nullptr) std::copy_n(given[v], n, vectors_.begin() + static_cast<std::ptrdiff_t>(v * n));
+    if (given[v] != nullptr)
+      std::copy_n(given[v], n, vectors_.begin() + static_cast<std::ptrdiff_t>(v * n));
   }
   for (const int64_t value : vectors_) {
-    if (value < 0) throw Error(Code::kInvalid, strf("%s: counts and offsets must not be negative", name_of(call_.collective)));
+    if (value >= 0 && value <= kMaxCount) continue;
+    throw Error(Code::kInvalid, strf("%s: a count or offset of %lld is out of range",
+                                     name_of(call_.collective), static_cast<long long>(value)));
   }
 }
 
-void Operation::measure(int rank, int size) {
-  const int64_t c = call_.count, n = size, n_c = n * c;
-  const auto n_size = static_cast<size_t>(size);
-  const auto extent = [&](size_t counts) {  // counts at `counts`, offsets behind them
-    int64_t end = 0;
-    for (size_t i = 0; i < n_size; ++i) {
-      const int64_t length = vectors_[counts * n_size + i];
-      if (length > 0) end = std::max(end, vectors_[(counts + 1) * n_size + i] + length);
-    }
-    return end;
-  };
-  const auto total = [&](size_t counts) {
-    const auto first = vectors_.begin() + static_cast<std::ptrdiff_t>(counts * n_size);
-    return std::accumulate(first, first + size, int64_t{0});
-  };
-  const auto largest = [&](size_t counts) {
-    const auto first = vectors_.begin() + static_cast<std::ptrdiff_t>(counts * n_size);
-    return *std::max_element(first, first + size);
-  };
-  const bool root = rank == call_.root;
-  int64_t in = c, out = c, key = c;
+// Fills in what a rank has and gets, and by how much the plan chooses (docs/decisions/0001).
+void Operation::measure() {
+  const int64_t key = is_v() ? measure_v() : measure_even();
+  choice_bytes_ = key * static_cast<int64_t>(dtype_bytes(call_.dtype));
+  const bool missing = (input_elements_ > 0 && call_.input == nullptr) ||
+                       (output_elements_ > 0 && call_.output == nullptr);
+  if (missing) {
+    throw Error(Code::kInvalid,
+                strf("%s on rank %d: a buffer is missing", name_of(call_.collective), rank_));
+  }
+  const bool nothing = key == 0 && call_.collective != Collective::kAllToAllV &&
+                       call_.collective != Collective::kBarrier;
+  local_ = size_ == 1 || nothing;
+}
+
+int64_t Operation::measure_even() {
+  const int64_t one = call_.count, all = size_ * one;
+  const bool root = rank_ == call_.root;
+  int64_t in = one, out = one, key = one;
   switch (call_.collective) {
-    case Collective::kAllReduce:
-      break;
     case Collective::kReduce:
-      out = root ? c : 0;
+      out = root ? one : 0;
       break;
     case Collective::kBroadcast:
-      in = root ? c : 0;
+      in = root ? one : 0;
       break;
     case Collective::kAllGather:
-      out = key = n_c;
+      out = key = all;
       break;
     case Collective::kReduceScatter:
-      in = key = n_c;
+      in = key = all;
       break;
     case Collective::kAllToAll:
-      in = out = key = n_c;
+      in = out = key = all;
       break;
     case Collective::kGather:
-      out = root ? n_c : 0;
-      key = n_c;
+      out = root ? all : 0;
+      key = all;
       break;
     case Collective::kScatter:
-      in = root ? n_c : 0;
-      key = n_c;
+      in = root ? all : 0;
+      key = all;
       break;
     case Collective::kBarrier:
       in = out = key = 0;
       break;
-    case Collective::kAllGatherV:
-      in = vectors_[2 * n_size + static_cast<size_t>(rank)];
-      out = extent(2);
-      key = total(2);
-      call_.count = largest(2);
-      break;
-    case Collective::kReduceScatterV:
-      in = extent(0);
-      out = vectors_[static_cast<size_t>(rank)];
-      key = total(0);
-      call_.count = largest(0);
-      break;
-    case Collective::kAllToAllV:
-      in = extent(0);
-      out = extent(2);
-      key = call_.count = 0;
+    default:  // all_reduce
       break;
   }
   input_elements_ = in;
   output_elements_ = out;
-  choice_bytes_ = key * static_cast<int64_t>(dtype_bytes(call_.dtype));
-  if ((in > 0 && call_.input == nullptr) || (out > 0 && call_.output == nullptr)) {
-    throw Error(Code::kInvalid, strf("%s on rank %d: a buffer is missing", name_of(call_.collective), rank));
+  return key;
+}
+
+int64_t Operation::measure_v() {
+  const auto n = static_cast<size_t>(size_);
+  const auto entry = [&](size_t vector, size_t rank) { return vectors_[vector * n + rank]; };
+  const auto extent = [&](size_t counts) {  // offsets lie behind their counts
+    int64_t end = 0;
+    for (size_t i = 0; i < n; ++i) {
+      if (entry(counts, i) > 0) end = std::max(end, entry(counts + 1, i) + entry(counts, i));
+    }
+    return end;
+  };
+  constexpr size_t kSend = 0, kRecv = 2;
+  const auto own = static_cast<size_t>(rank_);
+  const bool gathers = call_.collective == Collective::kAllGatherV;
+  const bool scatters = call_.collective == Collective::kReduceScatterV;
+  input_elements_ = gathers ? entry(kRecv, own) : extent(kSend);
+  output_elements_ = scatters ? entry(kSend, own) : extent(kRecv);
+  call_.count = 0;
+  if (!gathers && !scatters) return 0;
+  int64_t total = 0;
+  for (size_t i = 0; i < n; ++i) {
+    const int64_t count = entry(gathers ? kRecv : kSend, i);
+    total += count;
+    call_.count = std::max(call_.count, count);
   }
-  const bool nothing = key == 0 && call_.collective != Collective::kAllToAllV && call_.collective != Collective::kBarrier;
-  local_ = size == 1 || nothing;
+  return total;
 }
 
 void Operation::copy_locally() const {
@@ -136,7 +156,9 @@ void Operation::copy_locally() const {
   auto* to = static_cast<std::byte*>(call_.output);
   int64_t elements = std::min(input_elements_, output_elements_);
   if (is_v() && !vectors_.empty()) {
-    const auto v = [&](size_t which) { return vectors_[which * static_cast<size_t>(size_) + static_cast<size_t>(rank_)]; };
+    const auto v = [&](size_t which) {
+      return vectors_[which * static_cast<size_t>(size_) + static_cast<size_t>(rank_)];
+    };
     if (call_.collective != Collective::kAllGatherV) from += static_cast<size_t>(v(1)) * unit;
     if (call_.collective != Collective::kReduceScatterV) to += static_cast<size_t>(v(3)) * unit;
     elements = call_.collective == Collective::kAllGatherV ? v(2) : v(0);
@@ -144,8 +166,9 @@ void Operation::copy_locally() const {
   if (elements > 0 && from != to) std::memmove(to, from, static_cast<size_t>(elements) * unit);
 }
 
-void Operation::bind(const program::Program& program, const program::Environment& fixed, int64_t segment_bytes,
-                     size_t slot_bytes, bool widen, std::vector<std::byte>& scratch, exec::Call* call) {
+void Operation::bind(const program::Program& program, const program::Environment& fixed,
+                     int64_t segment_bytes, size_t slot_bytes, bool widen,
+                     std::vector<std::byte>& scratch, exec::Call* call) {
   algorithm_ = program.name.c_str();
   uses_streams_ = program.uses_streams;
   call->program = &program;
@@ -165,15 +188,18 @@ void Operation::bind(const program::Program& program, const program::Environment
   if (is_v()) {
     const auto n = static_cast<size_t>(size_);
     for (size_t v = 0; v < 4; ++v) {
-      call->environment.arrays[static_cast<size_t>(Array::kSendCounts) + v] = std::span(vectors_).subspan(v * n, n);
+      call->environment.arrays[static_cast<size_t>(Array::kSendCounts) + v] =
+          std::span(vectors_).subspan(v * n, n);
     }
   }
 
   std::byte* input = const_cast<std::byte*>(static_cast<const std::byte*>(call_.input));
   std::byte* output = static_cast<std::byte*>(call_.output);
   if (widen) {
-    wide_ = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(input_elements_ + output_elements_));
-    reduce::kernels().widen[static_cast<int>(call_.dtype)](wide_.get(), call_.input, static_cast<size_t>(input_elements_));
+    wide_ = std::make_unique_for_overwrite<float[]>(
+        static_cast<size_t>(input_elements_ + output_elements_));
+    reduce::kernels().widen[static_cast<int>(call_.dtype)](wide_.get(), call_.input,
+                                                           static_cast<size_t>(input_elements_));
     input = reinterpret_cast<std::byte*>(wide_.get());
     output = reinterpret_cast<std::byte*>(wide_.get() + input_elements_);
   }
@@ -187,15 +213,16 @@ void Operation::bind(const program::Program& program, const program::Environment
   program::Values values;
   values.start(program, call->environment);
   const int64_t elements = std::max<int64_t>(values[program.scratch], 0);
-  if (scratch.size() < static_cast<size_t>(elements * unit)) scratch.resize(static_cast<size_t>(elements * unit));
+  if (scratch.size() < static_cast<size_t>(elements * unit))
+    scratch.resize(static_cast<size_t>(elements * unit));
   call->buffer[static_cast<int>(Buffer::kScratch)] = scratch.data();
   call->capacity[static_cast<int>(Buffer::kScratch)] = elements;
 }
 
 void Operation::unbind() const {
   if (!wide_) return;
-  reduce::kernels().narrow[static_cast<int>(call_.dtype)](call_.output, wide_.get() + input_elements_,
-                                                          static_cast<size_t>(output_elements_));
+  reduce::kernels().narrow[static_cast<int>(call_.dtype)](
+      call_.output, wide_.get() + input_elements_, static_cast<size_t>(output_elements_));
 }
 
 std::string Operation::describe() const {

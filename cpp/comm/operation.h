@@ -1,4 +1,5 @@
-// A collective operation from call to completion: its arguments, checked and brought to the form that programs use.
+// A collective operation from call to completion: its arguments, checked and brought to the form
+// that programs use.
 #pragma once
 
 #include <cstddef>
@@ -45,9 +46,11 @@ class Operation final : public Work {
   bool local() const { return local_; }
   void copy_locally() const;
 
-  // Binds the call to a program. `scratch` must hold program scratch; `widen` runs halves on a float32 copy.
-  void bind(const program::Program& program, const program::Environment& fixed, int64_t segment_bytes, size_t slot_bytes,
-            bool widen, std::vector<std::byte>& scratch, exec::Call* call);
+  // Binds the call to a program. `scratch` must hold program scratch; `widen` runs halves on a
+  // float32 copy.
+  void bind(const program::Program& program, const program::Environment& fixed,
+            int64_t segment_bytes, size_t slot_bytes, bool widen, std::vector<std::byte>& scratch,
+            exec::Call* call);
   // After a successful run: brings a float32 copy back.
   void unbind() const;
 
@@ -67,9 +70,12 @@ class Operation final : public Work {
  private:
   void check(int rank, int size);
   void take_vectors(int size);
-  void measure(int rank, int size);
+  void measure();
+  int64_t measure_even();
+  int64_t measure_v();
   bool is_v() const {
-    return call_.collective == Collective::kAllGatherV || call_.collective == Collective::kReduceScatterV ||
+    return call_.collective == Collective::kAllGatherV ||
+           call_.collective == Collective::kReduceScatterV ||
            call_.collective == Collective::kAllToAllV;
   }
 

@@ -1,5 +1,5 @@
-// Communicator: set-up. Every step publishes this rank's part in the store and collects the others'; a rank that fails
-// says so there, so that the others stop at once and name it.
+// Communicator: set-up. Every step publishes this rank's part in the store and collects the
+// others'; a rank that fails says so there, so that the others stop at once and name it.
 #include <sched.h>
 #include <sys/random.h>
 
@@ -54,7 +54,8 @@ class Setup {
   }
 
   void ready() {
-    std::string mine(reinterpret_cast<const char*>(&c_.plan_.fingerprint), sizeof(c_.plan_.fingerprint));
+    std::string mine(reinterpret_cast<const char*>(&c_.plan_.fingerprint),
+                     sizeof(c_.plan_.fingerprint));
     publish("ready", mine);
     std::string differing;
     for (int other = 0; other < n_; ++other) {
@@ -62,10 +63,11 @@ class Setup {
       differing += (differing.empty() ? "" : ", ") + std::to_string(other);
     }
     if (!differing.empty()) {
-      throw Error(Code::kMismatch,
-                  strf("rank %d of group '%s' plans differently from ranks %s: version, plugins, or plan-affecting settings "
-                       "(DISTOS_COLL_ALGO, DISTOS_COLL_SLOT_BYTES, ...) differ; make them equal on all ranks",
-                       rank_, c_.options_.name.c_str(), differing.c_str()));
+      throw Error(Code::kMismatch, strf("rank %d of group '%s' plans differently from ranks %s: "
+                                        "version, plugins, or plan-affecting settings "
+                                        "(DISTOS_COLL_ALGO, DISTOS_COLL_SLOT_BYTES, ...) differ; "
+                                        "make them equal on all ranks",
+                                        rank_, c_.options_.name.c_str(), differing.c_str()));
     }
     c_.ready_ = true;
   }
@@ -73,11 +75,14 @@ class Setup {
  private:
   std::string key(const char* step, int rank) const { return strf("distos/%s/%d", step, rank); }
 
-  void publish(const char* step, const std::string& value) { store_.set(key(step, rank_), kGood + value); }
+  void publish(const char* step, const std::string& value) {
+    store_.set(key(step, rank_), kGood + value);
+  }
 
   void publish_failure(const std::string& why) {
     try {
-      for (const char* step : {"card", "reach", "ready"}) store_.set(key(step, rank_), kFailed + why);
+      for (const char* step : {"card", "reach", "ready"})
+        store_.set(key(step, rank_), kFailed + why);
     } catch (const Error&) {
       // The store is gone; the first failure is the one to report.
     }
@@ -87,14 +92,18 @@ class Setup {
     const int64_t left_ms = std::max<int64_t>((deadline_ - now_ns()) / 1'000'000, 1);
     const std::optional<std::string> value = store_.get(key(step, rank), left_ms);
     if (!value) {
-      throw Error(Code::kTimeout, strf("rank %d of group '%s' did not appear within %lld ms (rank %d waited for its '%s'); is it "
-                                       "running, and does it create the same group?",
-                                       rank, c_.options_.name.c_str(), static_cast<long long>(c_.options_.timeout_ms), rank_, step));
+      throw Error(Code::kTimeout,
+                  strf("rank %d of group '%s' did not appear within %lld ms (rank %d waited for "
+                       "its '%s'); is it "
+                       "running, and does it create the same group?",
+                       rank, c_.options_.name.c_str(),
+                       static_cast<long long>(c_.options_.timeout_ms), rank_, step));
     }
-    if (value->empty()) throw Error(Code::kInvalid, strf("the store holds an empty '%s' of rank %d", step, rank));
+    if (value->empty())
+      throw Error(Code::kInvalid, strf("the store holds an empty '%s' of rank %d", step, rank));
     if (value->front() == kFailed) {
-      throw Error(Code::kAborted, strf("rank %d could not set up group '%s': %s", rank, c_.options_.name.c_str(),
-                                       value->substr(1).c_str()));
+      throw Error(Code::kAborted, strf("rank %d could not set up group '%s': %s", rank,
+                                       c_.options_.name.c_str(), value->substr(1).c_str()));
     }
     return value->substr(1);
   }
@@ -109,9 +118,11 @@ class Setup {
     cards_.resize(static_cast<size_t>(n_));
     for (int other = 0; other < n_; ++other) {
       std::string text = other == rank_ ? id + c_.runtime_.card().encode() : fetch("card", other);
-      if (text.size() < sizeof(c_.id_)) throw Error(Code::kInvalid, strf("the card of rank %d is cut off", other));
+      if (text.size() < sizeof(c_.id_))
+        throw Error(Code::kInvalid, strf("the card of rank %d is cut off", other));
       if (other == 0) std::memcpy(&c_.id_, text.data(), sizeof(c_.id_));
-      cards_[static_cast<size_t>(other)] = PeerCard::decode(text.data() + sizeof(c_.id_), text.size() - sizeof(c_.id_));
+      cards_[static_cast<size_t>(other)] =
+          PeerCard::decode(text.data() + sizeof(c_.id_), text.size() - sizeof(c_.id_));
     }
   }
 
@@ -127,21 +138,23 @@ class Setup {
     }
     const Settings& settings = c_.runtime_.settings();
     c_.inbox_ = std::make_unique<Inbox>(c_.id_, rank_, c_.peers_, settings.stream_credit);
-    c_.matcher_ = std::make_unique<Matcher>(c_.id_, rank_, c_.peers_,
-                                            Matcher::Limits{settings.eager_bytes, settings.eager_credit});
+    c_.matcher_ = std::make_unique<Matcher>(
+        c_.id_, rank_, c_.peers_, Matcher::Limits{settings.eager_bytes, settings.eager_credit});
     c_.runtime_.register_comm(c_.id_, &c_);
     c_.registered_ = true;
   }
 
-  // Everybody publishes whom it proved to share memory with. The matrix is the same for all, so all compute the same
-  // domains from it: in rank order, each rank joins the first domain whose every member it reaches.
+  // Everybody publishes whom it proved to share memory with. The matrix is the same for all, so all
+  // compute the same domains from it: in rank order, each rank joins the first domain whose every
+  // member it reaches.
   void agree_on_domains() {
     std::string mine(static_cast<size_t>(n_), '\0');
     for (int other = 0; other < n_; ++other) {
       const auto& peer = c_.peers_[static_cast<size_t>(other)];
       const bool mapped = !peer || peer->mapped();
       const bool single = !peer || peer->single_copy();
-      mine[static_cast<size_t>(other)] = static_cast<char>((mapped ? kMapped : 0) | (single ? kSingleCopy : 0));
+      mine[static_cast<size_t>(other)] =
+          static_cast<char>((mapped ? kMapped : 0) | (single ? kSingleCopy : 0));
     }
     mine += own_cpus();
     publish("reach", mine);
@@ -149,21 +162,25 @@ class Setup {
     for (int other = 0; other < n_; ++other) {
       reach[static_cast<size_t>(other)] = other == rank_ ? mine : fetch("reach", other);
       if (reach[static_cast<size_t>(other)].size() != mine.size()) {
-        throw Error(Code::kMismatch, strf("rank %d believes that group '%s' has another number of ranks than %d, as rank %d says; "
+        throw Error(Code::kMismatch, strf("rank %d believes that group '%s' has another number of "
+                                          "ranks than %d, as rank %d says; "
                                           "pass the same ranks on every rank",
                                           other, c_.options_.name.c_str(), n_, rank_));
       }
     }
     const auto has = [&](int a, int b, Reach bit) {
-      return (reach[static_cast<size_t>(a)][static_cast<size_t>(b)] & reach[static_cast<size_t>(b)][static_cast<size_t>(a)] & bit) != 0;
+      return (reach[static_cast<size_t>(a)][static_cast<size_t>(b)] &
+              reach[static_cast<size_t>(b)][static_cast<size_t>(a)] & bit) != 0;
     };
     const int64_t limit = c_.runtime_.settings().domain_limit;
     std::vector<std::vector<int>> domains;
     for (int rank = 0; rank < n_; ++rank) {
-      const auto home = std::find_if(domains.begin(), domains.end(), [&](const std::vector<int>& domain) {
-        if (limit > 0 && static_cast<int64_t>(domain.size()) >= limit) return false;
-        return std::all_of(domain.begin(), domain.end(), [&](int member) { return has(rank, member, kMapped); });
-      });
+      const auto home =
+          std::find_if(domains.begin(), domains.end(), [&](const std::vector<int>& domain) {
+            if (limit > 0 && static_cast<int64_t>(domain.size()) >= limit) return false;
+            return std::all_of(domain.begin(), domain.end(),
+                               [&](int member) { return has(rank, member, kMapped); });
+          });
       if (home == domains.end()) {
         domains.push_back({rank});
       } else {
@@ -201,7 +218,8 @@ class Setup {
   }
 
   template <typename SingleCopy>
-  void record(const std::vector<std::vector<int>>& domains, const std::vector<std::string>& reach, SingleCopy single_copy) {
+  void record(const std::vector<std::vector<int>>& domains, const std::vector<std::string>& reach,
+              SingleCopy single_copy) {
     c_.members_.resize(static_cast<size_t>(n_));
     size_t smallest = static_cast<size_t>(n_);
     for (size_t d = 0; d < domains.size(); ++d) {
@@ -209,12 +227,15 @@ class Setup {
       const bool single = single_copy(domains[d]);
       const int cores = cores_of(domains[d], reach);
       for (const int rank : domains[d]) {
-        c_.members_[static_cast<size_t>(rank)] = {static_cast<int>(d), domains[d].size() > 1, single, cores};
+        c_.members_[static_cast<size_t>(rank)] = {static_cast<int>(d), domains[d].size() > 1,
+                                                  single, cores};
         if (rank == rank_) c_.domain_ranks_ = domains[d];
       }
     }
     c_.n_domains_ = static_cast<int>(domains.size());
-    local_rank_ = static_cast<int>(std::find(c_.domain_ranks_.begin(), c_.domain_ranks_.end(), rank_) - c_.domain_ranks_.begin());
+    local_rank_ =
+        static_cast<int>(std::find(c_.domain_ranks_.begin(), c_.domain_ranks_.end(), rank_) -
+                         c_.domain_ranks_.begin());
     auto& params = c_.environment_.params;
     using program::Param;
     params[static_cast<int>(Param::kRank)] = rank_;
@@ -232,11 +253,12 @@ class Setup {
       const auto& peer = c_.peers_[static_cast<size_t>(rank)];
       neighbours.push_back(peer ? std::make_shared<PeerNeighbour>(peer) : nullptr);
     }
-    c_.window_ = std::make_unique<exec::Window>(local_rank_, std::move(neighbours), c_.runtime_.settings().slot_bytes);
+    c_.window_ = std::make_unique<exec::Window>(local_rank_, std::move(neighbours),
+                                                c_.runtime_.settings().slot_bytes);
     for (const int rank : c_.domain_ranks_) {
       if (rank == rank_) continue;
-      c_.peers_[static_cast<size_t>(rank)]->send_control(c_.id_, static_cast<uint32_t>(rank_), ControlKind::kWindow, "",
-                                                         c_.window_->fd());
+      c_.peers_[static_cast<size_t>(rank)]->send_control(
+          c_.id_, static_cast<uint32_t>(rank_), ControlKind::kWindow, "", c_.window_->fd());
     }
     for (size_t member = 0; member < c_.domain_ranks_.size(); ++member) {
       const int rank = c_.domain_ranks_[member];
@@ -249,18 +271,23 @@ class Setup {
   Fd await_window(int rank) {
     std::unique_lock lock(c_.state_mutex_);
     auto& window = c_.early_windows_[static_cast<size_t>(rank)];
-    const auto until = std::chrono::steady_clock::now() + std::chrono::nanoseconds(std::max<int64_t>(deadline_ - now_ns(), 0));
+    const auto until = std::chrono::steady_clock::now() +
+                       std::chrono::nanoseconds(std::max<int64_t>(deadline_ - now_ns(), 0));
     c_.window_arrived_.wait_until(lock, until, [&] {
-      return window.valid() || c_.broken_code_ != Code::kOk || c_.losses_[static_cast<size_t>(rank)].state != PeerState::kAlive;
+      return window.valid() || c_.broken_code_ != Code::kOk ||
+             c_.losses_[static_cast<size_t>(rank)].state != PeerState::kAlive;
     });
     if (window.valid()) return std::move(window);
     const auto& loss = c_.losses_[static_cast<size_t>(rank)];
     if (c_.broken_code_ != Code::kOk) throw Error(c_.broken_code_, c_.broken_why_);
     if (loss.state != PeerState::kAlive) {
-      throw Error(Code::kPeerDied, strf("rank %d ended while group '%s' was set up: %s", rank, c_.options_.name.c_str(), loss.why.c_str()));
+      throw Error(Code::kPeerDied, strf("rank %d ended while group '%s' was set up: %s", rank,
+                                        c_.options_.name.c_str(), loss.why.c_str()));
     }
-    throw Error(Code::kTimeout, strf("rank %d did not share its memory with rank %d in time while group '%s' was set up", rank, rank_,
-                                     c_.options_.name.c_str()));
+    throw Error(
+        Code::kTimeout,
+        strf("rank %d did not share its memory with rank %d in time while group '%s' was set up",
+             rank, rank_, c_.options_.name.c_str()));
   }
 
   Communicator& c_;
@@ -272,12 +299,16 @@ class Setup {
   std::vector<PeerCard> cards_;
 };
 
-std::shared_ptr<Communicator> Communicator::connect(std::shared_ptr<Engine> engine, Store& store, const CommunicatorOptions& options) {
+std::shared_ptr<Communicator> Communicator::connect(std::shared_ptr<Engine> engine, Store& store,
+                                                    const CommunicatorOptions& options) {
   if (options.size < 1 || options.rank < 0 || options.rank >= options.size) {
-    throw Error(Code::kInvalid, strf("rank %d of %d is not a rank: ranks run from 0 to size - 1", options.rank, options.size));
+    throw Error(Code::kInvalid, strf("rank %d of %d is not a rank: ranks run from 0 to size - 1",
+                                     options.rank, options.size));
   }
   if (in_forked_child()) {
-    throw Error(Code::kInvalid, "a group cannot be made in a forked child; start the process with spawn, or make the group before the fork");
+    throw Error(Code::kInvalid,
+                "a group cannot be made in a forked child; start the process with spawn, or make "
+                "the group before the fork");
   }
   std::shared_ptr<Communicator> communicator(new Communicator(std::move(engine), options));
   Setup(*communicator, store).connect();

@@ -1,4 +1,5 @@
-// Where ranks meet before they have links: torch's store, or a table in memory for ranks that are threads.
+// Where ranks meet before they have links: torch's store, or a table in memory for ranks that are
+// threads.
 #pragma once
 
 #include <condition_variable>
@@ -29,7 +30,8 @@ class MemoryStore final : public Store {
 
   std::optional<std::string> get(const std::string& key, int64_t timeout_ms) override {
     std::unique_lock lock(mutex_);
-    const bool there = changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms), [&] { return values_.contains(key); });
+    const bool there = changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
+                                         [&] { return values_.contains(key); });
     if (!there) return std::nullopt;
     return values_[key];
   }

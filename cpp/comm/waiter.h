@@ -1,5 +1,6 @@
-// How a thread waits when a pass moved nothing: spin briefly, yield, then sleep on the process's doorbell. Spinning
-// alone collapses when ranks share cores, sleeping alone costs a wake-up per step.
+// How a thread waits when a pass moved nothing: spin briefly, yield, then sleep on the process's
+// doorbell. Spinning alone collapses when ranks share cores, sleeping alone costs a wake-up per
+// step.
 #pragma once
 
 #include <sched.h>
@@ -34,7 +35,8 @@ class Waiter {
       sched_yield();
       return;
     }
-    const int64_t left_us = deadline_ns > 0 ? std::max<int64_t>((deadline_ns - now) / 1000, 0) : kLongestSleepUs;
+    const int64_t left_us =
+        deadline_ns > 0 ? std::max<int64_t>((deadline_ns - now) / 1000, 0) : kLongestSleepUs;
     // By reference: a std::function of the closure itself would allocate.
     runtime_.sleep(std::min(left_us + 1, kLongestSleepUs), std::ref(ready));
     // Stay close to sleep: look around a few times, then sleep again.

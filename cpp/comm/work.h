@@ -1,5 +1,5 @@
-// An operation as its caller sees it: pending, then finished with a code and, on failure, a sentence. Reference-counted
-// by hand, because the C ABI hands it out.
+// An operation as its caller sees it: pending, then finished with a code and, on failure, a
+// sentence. Reference-counted by hand, because the C ABI hands it out.
 #pragma once
 
 #include <atomic>
@@ -32,8 +32,8 @@ class Work {
     if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }
 
-  // Exactly once, with no lock held. The callback runs before the work counts as done, so that whoever sees it done
-  // also sees what the callback wrote.
+  // Exactly once, with no lock held. The callback runs before the work counts as done, so that
+  // whoever sees it done also sees what the callback wrote.
   void finish(Code code, std::string error) {
     code_ = code;
     error_ = std::move(error);

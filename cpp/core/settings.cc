@@ -36,8 +36,8 @@ constexpr Entry kEntries[] = {
 };
 
 [[noreturn]] void refuse(std::string_view line, const char* why) {
-  throw Error(Code::kInvalid, strf("settings: \"%.*s\": %s", static_cast<int>(line.size()),
-                                   line.data(), why));
+  throw Error(Code::kInvalid,
+              strf("settings: \"%.*s\": %s", static_cast<int>(line.size()), line.data(), why));
 }
 
 // Sizes and times are never negative, and none is large enough for a sum of two to overflow.
@@ -79,8 +79,9 @@ void apply_line(Settings& settings, std::string_view line) {
       return;
     }
   }
-  refuse(line, "no such setting; the Python package and the native library differ in version, "
-               "reinstall distos-coll");
+  refuse(line,
+         "no such setting; the Python package and the native library differ in version, "
+         "reinstall distos-coll");
 }
 
 }  // namespace

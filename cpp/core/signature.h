@@ -1,5 +1,5 @@
-// What a rank called, in one word that rides with the data, so that ranks that call different things find out at the
-// first byte instead of computing nonsense or hanging.
+// What a rank called, in one word that rides with the data, so that ranks that call different
+// things find out at the first byte instead of computing nonsense or hanging.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,9 @@ class Signature {
   Signature() = default;
   explicit Signature(uint64_t word) : word_(word) {}
   Signature(Collective collective, DType dtype, ReduceOp op, int64_t root, int64_t count)
-      : word_((uint64_t{1} << 63) | static_cast<uint64_t>(collective) << 58 | static_cast<uint64_t>(dtype) << 54 |
-              static_cast<uint64_t>(op) << 50 | (static_cast<uint64_t>(root) & 0x3fff) << 36 |
+      : word_((uint64_t{1} << 63) | static_cast<uint64_t>(collective) << 58 |
+              static_cast<uint64_t>(dtype) << 54 | static_cast<uint64_t>(op) << 50 |
+              (static_cast<uint64_t>(root) & 0x3fff) << 36 |
               (static_cast<uint64_t>(count) & kCountMask)) {}
 
   uint64_t word() const { return word_; }
@@ -25,9 +26,11 @@ class Signature {
   std::string describe() const {
     const auto collective = static_cast<Collective>(word_ >> 58 & 0x1f);
     const auto dtype = static_cast<DType>(word_ >> 54 & 0xf);
-    std::string text = strf("%s of %llu %s", name_of(collective), static_cast<unsigned long long>(word_ & kCountMask),
+    std::string text = strf("%s of %llu %s", name_of(collective),
+                            static_cast<unsigned long long>(word_ & kCountMask),
                             is_reducing(collective) ? name_of(dtype) : "bytes");
-    if (is_reducing(collective)) text += strf(", op %s", name_of(static_cast<ReduceOp>(word_ >> 50 & 0xf)));
+    if (is_reducing(collective))
+      text += strf(", op %s", name_of(static_cast<ReduceOp>(word_ >> 50 & 0xf)));
     const bool rooted = collective == Collective::kReduce || collective == Collective::kBroadcast ||
                         collective == Collective::kGather || collective == Collective::kScatter;
     if (rooted) text += strf(", root %llu", static_cast<unsigned long long>(word_ >> 36 & 0x3fff));

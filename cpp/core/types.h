@@ -1,5 +1,5 @@
-// The vocabulary that Python, the C ABI and every layer of the core share. Each list is written once, here: the
-// binding exports it to Python, and the plan decoder checks against it.
+// The vocabulary that Python, the C ABI and every layer of the core share. Each list is written
+// once, here: the binding exports it to Python, and the plan decoder checks against it.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +21,8 @@ enum class DType : int32_t {
 };
 inline constexpr int kDTypeCount = 10;
 
-// The reductions that a kernel implements. Average is kSum followed by a division at the place where a chunk is
-// complete (opcode kFinalize); premul-sum is a scaled copy followed by kSum.
+// The reductions that a kernel implements. Average is kSum followed by a division at the place
+// where a chunk is complete (opcode kFinalize); premul-sum is a scaled copy followed by kSum.
 enum class ReduceOp : int32_t {
   kSum = 0,
   kProduct,
@@ -88,8 +88,8 @@ const char* name_of(DType dtype);
 const char* name_of(ReduceOp op);
 const char* name_of(Collective collective);
 
-// The size of the machine's unit of sharing; flags that different ranks write lie this far apart (two lines, because
-// the adjacent-line prefetcher pairs them).
+// The size of the machine's unit of sharing; flags that different ranks write lie this far apart
+// (two lines, because the adjacent-line prefetcher pairs them).
 inline constexpr size_t kLineBytes = 128;
 
 }  // namespace distos_coll

@@ -17,7 +17,8 @@ Run::~Run() = default;
 
 void Run::start(const Call& call) {
   call_ = call;
-  for (int a = 0; a < program::kArrayCount; ++a) call_.environment.arrays[a] = call.environment.arrays[a];
+  for (int a = 0; a < program::kArrayCount; ++a)
+    call_.environment.arrays[a] = call.environment.arrays[a];
   element_bytes_ = dtype_bytes(call.dtype);
   values_.start(*call.program, call_.environment);
   n_lanes_ = call.program->lanes.size();
@@ -122,7 +123,8 @@ Run::Step Run::control(Lane& lane, const Instruction& instruction) {
       return Step::kNext;
     }
     case Opcode::kIf:
-      lane.pc = value(instruction.arg[0]) != 0 ? lane.pc + 1 : static_cast<size_t>(instruction.match) + 1;
+      lane.pc =
+          value(instruction.arg[0]) != 0 ? lane.pc + 1 : static_cast<size_t>(instruction.match) + 1;
       return Step::kNext;
     case Opcode::kEnd: {
       if ((*lane.code)[static_cast<size_t>(instruction.match)].op != Opcode::kLoop) {
@@ -155,7 +157,8 @@ std::byte* Run::at(int64_t buffer, int64_t offset, int64_t length) {
   return call_.buffer[buffer] + static_cast<size_t>(offset) * element_bytes_;
 }
 
-// --- Message transfers ---------------------------------------------------------------------------------------------
+// --- Message transfers
+// ---------------------------------------------------------------------------------------------
 
 Run::Step Run::transfers(int lane_index, Lane& lane, bool* progressed) {
   const auto& code = *lane.code;
@@ -186,7 +189,8 @@ Run::Step Run::transfers(int lane_index, Lane& lane, bool* progressed) {
   return Step::kNext;
 }
 
-Run::Step Run::transfer(int lane_index, Transfer& state, const Instruction& instruction, bool* progressed) {
+Run::Step Run::transfer(int lane_index, Transfer& state, const Instruction& instruction,
+                        bool* progressed) {
   switch (instruction.op) {
     case Opcode::kSend:
       return send(lane_index, state, instruction, progressed);
@@ -204,28 +208,32 @@ Run::Step Run::transfer(int lane_index, Transfer& state, const Instruction& inst
   }
 }
 
-Run::Step Run::send(int lane_index, Transfer& state, const Instruction& instruction, bool* progressed) {
+Run::Step Run::send(int lane_index, Transfer& state, const Instruction& instruction,
+                    bool* progressed) {
   const int64_t peer = value(instruction.arg[0]), length = value(instruction.arg[3]);
   if (peer < 0 || length <= 0) return Step::kNext;
   const std::byte* data = at(instruction.arg[1], value(instruction.arg[2]), length);
-  if (data == nullptr || peer >= call_.environment.params[static_cast<int>(program::Param::kSize)]) {
+  if (data == nullptr ||
+      peer >= call_.environment.params[static_cast<int>(program::Param::kSize)]) {
     return fail(Code::kInternal);
   }
   const size_t bytes = static_cast<size_t>(length) * element_bytes_;
   size_t sent = 0;
-  const Code code = streams_->send(static_cast<int>(peer), lane_index, call_.signature, data + state.moved,
-                                   bytes - state.moved, &sent);
+  const Code code = streams_->send(static_cast<int>(peer), lane_index, call_.signature,
+                                   data + state.moved, bytes - state.moved, &sent);
   if (code != Code::kOk) return fail(code, static_cast<int>(peer));
   state.moved += sent;
   *progressed |= sent > 0;
   return state.moved == bytes ? Step::kNext : Step::kBlocked;
 }
 
-Run::Step Run::receive(int lane_index, Transfer& state, const Instruction& instruction, bool* progressed) {
+Run::Step Run::receive(int lane_index, Transfer& state, const Instruction& instruction,
+                       bool* progressed) {
   Sink& sink = state.sink;
   if (!state.posted) {
     const bool reduces = instruction.op == Opcode::kRecvReduce;
-    const int64_t peer = value(instruction.arg[0]), length = value(instruction.arg[reduces ? 5 : 3]);
+    const int64_t peer = value(instruction.arg[0]),
+                  length = value(instruction.arg[reduces ? 5 : 3]);
     if (peer < 0 || length <= 0) return Step::kNext;
     sink.dst = at(instruction.arg[1], value(instruction.arg[2]), length);
     sink.src = reduces ? at(instruction.arg[3], value(instruction.arg[4]), length) : nullptr;
@@ -278,7 +286,8 @@ std::vector<int> Run::waiting_for() const {
       const size_t first = group ? lane.pc + 1 : lane.pc;
       const size_t last = group ? static_cast<size_t>(code[lane.pc].match) : lane.pc + 1;
       for (size_t k = first; k < last; ++k) {
-        if (!lane.transfers[k - first].done) ranks.push_back(static_cast<int>(value(code[k].arg[0])));
+        if (!lane.transfers[k - first].done)
+          ranks.push_back(static_cast<int>(value(code[k].arg[0])));
       }
     } else if (code[lane.pc].op >= Opcode::kRound) {
       const bool one = code[lane.pc].op == Opcode::kPull || code[lane.pc].op == Opcode::kRead;
@@ -291,11 +300,10 @@ std::vector<int> Run::waiting_for() const {
   return ranks;
 }
 
-// --- Window transfers ----------------------------------------------------------------------------------------------
+// --- Window transfers
+// ----------------------------------------------------------------------------------------------
 
-bool Run::member_ready(int member) {
-  return window_->arrived(member);
-}
+bool Run::member_ready(int member) { return window_->arrived(member); }
 
 Run::Step Run::window_step(Lane& lane, const Instruction& instruction) {
   Step result = Step::kNext;
@@ -310,7 +318,8 @@ Run::Step Run::window_step(Lane& lane, const Instruction& instruction) {
       const std::byte* data = at(instruction.arg[1], value(instruction.arg[2]), length);
       const int64_t offset = value(instruction.arg[0]);
       const size_t bytes = static_cast<size_t>(length) * element_bytes_;
-      if (data == nullptr || offset < 0 || static_cast<size_t>(offset) * element_bytes_ + bytes > window_->slot_bytes()) {
+      if (data == nullptr || offset < 0 ||
+          static_cast<size_t>(offset) * element_bytes_ + bytes > window_->slot_bytes()) {
         return fail(Code::kInternal);
       }
       window_->put(static_cast<size_t>(offset) * element_bytes_, data, bytes);
@@ -373,7 +382,8 @@ Run::Step Run::pull_reduce(const Instruction& instruction, bool exposed) {
   }
   const int64_t offset = value(instruction.arg[0]);
   if (offset < 0) return fail(Code::kInternal);
-  return exposed ? reduce_exposed(instruction, offset, length) : reduce_slots(instruction, offset, length);
+  return exposed ? reduce_exposed(instruction, offset, length)
+                 : reduce_slots(instruction, offset, length);
 }
 
 Run::Step Run::reduce_slots(const Instruction& instruction, int64_t slot_offset, int64_t length) {
@@ -381,7 +391,8 @@ Run::Step Run::reduce_slots(const Instruction& instruction, int64_t slot_offset,
   const std::byte* own = at(instruction.arg[3], value(instruction.arg[4]), length);
   const size_t offset = static_cast<size_t>(slot_offset) * element_bytes_;
   const size_t bytes = static_cast<size_t>(length) * element_bytes_;
-  if (dst == nullptr || own == nullptr || offset + bytes > window_->slot_bytes()) return fail(Code::kInternal);
+  if (dst == nullptr || own == nullptr || offset + bytes > window_->slot_bytes())
+    return fail(Code::kInternal);
   const auto local_rank = call_.environment.params[static_cast<int>(program::Param::kLocalRank)];
   sources_.clear();
   for (int member = 0; member < window_->size(); ++member) {
@@ -392,7 +403,8 @@ Run::Step Run::reduce_slots(const Instruction& instruction, int64_t slot_offset,
   return Step::kNext;
 }
 
-Run::Step Run::reduce_exposed(const Instruction& instruction, int64_t remote_offset, int64_t length) {
+Run::Step Run::reduce_exposed(const Instruction& instruction, int64_t remote_offset,
+                              int64_t length) {
   // Pieces small enough that what is read stays in the second-level cache until it is reduced.
   constexpr size_t kPieceBytes = 64 * 1024;
   std::byte* dst = at(instruction.arg[1], value(instruction.arg[2]), length);
@@ -426,7 +438,8 @@ Run::Step Run::finalize(const Instruction& instruction) {
   if (length <= 0 || call_.divisor <= 1) return Step::kNext;
   std::byte* data = at(instruction.arg[0], value(instruction.arg[1]), length);
   if (data == nullptr) return fail(Code::kInternal);
-  reduce::kernels().divide[static_cast<int>(call_.dtype)](data, data, static_cast<size_t>(length), call_.divisor);
+  reduce::kernels().divide[static_cast<int>(call_.dtype)](data, data, static_cast<size_t>(length),
+                                                          call_.divisor);
   return Step::kNext;
 }
 

@@ -1,5 +1,5 @@
-// One operation in progress: a program, bound to a call, stepped until it ends. A run never blocks and never throws; it
-// is driven by whoever has time (the caller, or the engine).
+// One operation in progress: a program, bound to a call, stepped until it ends. A run never blocks
+// and never throws; it is driven by whoever has time (the caller, or the engine).
 #pragma once
 
 #include <cstdint>
@@ -34,7 +34,8 @@ class Run {
   ~Run();
 
   void start(const Call& call);
-  // kOk: finished. kAgain: blocked; *progressed says whether anything moved. Else: failed, see failure().
+  // kOk: finished. kAgain: blocked; *progressed says whether anything moved. Else: failed, see
+  // failure().
   Code advance(bool* progressed);
   // Takes back posted receives. After it the run's buffers are not touched.
   void cancel();
@@ -72,13 +73,17 @@ class Run {
   Step control(Lane& lane, const program::Instruction& instruction);
   Step window_step(Lane& lane, const program::Instruction& instruction);
   Step transfers(int lane_index, Lane& lane, bool* progressed);
-  Step transfer(int lane_index, Transfer& state, const program::Instruction& instruction, bool* progressed);
-  Step send(int lane_index, Transfer& state, const program::Instruction& instruction, bool* progressed);
-  Step receive(int lane_index, Transfer& state, const program::Instruction& instruction, bool* progressed);
+  Step transfer(int lane_index, Transfer& state, const program::Instruction& instruction,
+                bool* progressed);
+  Step send(int lane_index, Transfer& state, const program::Instruction& instruction,
+            bool* progressed);
+  Step receive(int lane_index, Transfer& state, const program::Instruction& instruction,
+               bool* progressed);
   Step pull(const program::Instruction& instruction, bool exposed);
   Step pull_reduce(const program::Instruction& instruction, bool exposed);
   Step reduce_slots(const program::Instruction& instruction, int64_t slot_offset, int64_t length);
-  Step reduce_exposed(const program::Instruction& instruction, int64_t remote_offset, int64_t length);
+  Step reduce_exposed(const program::Instruction& instruction, int64_t remote_offset,
+                      int64_t length);
   Step finalize(const program::Instruction& instruction);
 
   std::byte* at(int64_t buffer, int64_t offset, int64_t length);
@@ -99,8 +104,8 @@ class Run {
   std::vector<Lane> lanes_;
   size_t n_lanes_ = 0;
   int64_t events_[program::kMaxEvents] = {};
-  std::vector<std::byte> bounce_;       // reduce_exposed reads the members' pieces here
-  std::vector<const void*> sources_;    // scratch for k-input reductions
+  std::vector<std::byte> bounce_;     // reduce_exposed reads the members' pieces here
+  std::vector<const void*> sources_;  // scratch for k-input reductions
   Code code_ = Code::kOk;
   int failed_rank_ = -1;
   size_t failed_lane_ = 0;

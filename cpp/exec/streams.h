@@ -1,5 +1,5 @@
-// What a run asks of the message links: ordered streams of bytes per (peer, lane). Implemented by comm/inbox.h;
-// tests implement it in memory.
+// What a run asks of the message links: ordered streams of bytes per (peer, lane). Implemented by
+// comm/inbox.h; tests implement it in memory.
 #pragma once
 
 #include <atomic>
@@ -11,7 +11,8 @@
 
 namespace distos_coll::exec {
 
-// Where the next bytes of a stream go. Owned by the run, linked into the stream's queue until `done`.
+// Where the next bytes of a stream go. Owned by the run, linked into the stream's queue until
+// `done`.
 struct Sink {
   std::byte* dst = nullptr;
   const std::byte* src = nullptr;  // not null: dst = src op incoming
@@ -31,7 +32,8 @@ class Streams {
  public:
   virtual ~Streams() = default;
   // Hands over as many of `bytes` as credit and link allow; *sent says how many (may be 0).
-  virtual Code send(int peer, int lane, Signature signature, const std::byte* data, size_t bytes, size_t* sent) = 0;
+  virtual Code send(int peer, int lane, Signature signature, const std::byte* data, size_t bytes,
+                    size_t* sent) = 0;
   // Appends a sink; the streams' owner fills it, in order, from whatever thread polls the links.
   virtual void post(int peer, int lane, Sink* sink) = 0;
   // Takes back what is posted; after the call no sink of this run is touched.

@@ -15,7 +15,8 @@ constexpr size_t kSlotsOffset = 4096;
 
 std::byte* map_shared(int fd, size_t bytes) {
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  if (memory == MAP_FAILED) throw_errno(strf("cannot map %zu bytes of shared memory", bytes), errno);
+  if (memory == MAP_FAILED)
+    throw_errno(strf("cannot map %zu bytes of shared memory", bytes), errno);
   // A forked DataLoader worker must not keep this memory alive after its parent.
   madvise(memory, bytes, MADV_DONTFORK);
   return static_cast<std::byte*>(memory);
@@ -23,7 +24,8 @@ std::byte* map_shared(int fd, size_t bytes) {
 
 }  // namespace
 
-Window::Window(int local_rank, std::vector<std::shared_ptr<Neighbour>> neighbours, size_t slot_bytes)
+Window::Window(int local_rank, std::vector<std::shared_ptr<Neighbour>> neighbours,
+               size_t slot_bytes)
     : local_rank_(local_rank),
       slot_bytes_(slot_bytes),
       members_(neighbours.size()),
@@ -32,7 +34,9 @@ Window::Window(int local_rank, std::vector<std::shared_ptr<Neighbour>> neighbour
   fd_ = Fd(memfd_create("distos_coll window", MFD_CLOEXEC));
   if (!fd_.valid()) throw_errno("cannot create shared memory (memfd_create)", errno);
   if (ftruncate(fd_.get(), static_cast<off_t>(map_bytes())) != 0) {
-    throw_errno(strf("cannot reserve %zu bytes of shared memory; lower DISTOS_COLL_SLOT_BYTES", map_bytes()), errno);
+    throw_errno(strf("cannot reserve %zu bytes of shared memory; lower DISTOS_COLL_SLOT_BYTES",
+                     map_bytes()),
+                errno);
   }
   members_[static_cast<size_t>(local_rank)].base = map_shared(fd_.get(), map_bytes());
 }
@@ -47,11 +51,13 @@ Window::~Window() {
 size_t Window::map_bytes() const { return kSlotsOffset + 2 * slot_bytes_; }
 
 void Window::attach(int member, Fd fd) {
-  struct stat status {};
+  struct stat status{};
   if (fstat(fd.get(), &status) != 0 || static_cast<size_t>(status.st_size) < map_bytes()) {
-    throw Error(Code::kMismatch, strf("member %d's window is %lld bytes, expected %zu: DISTOS_COLL_SLOT_BYTES must be the "
-                                      "same on all ranks",
-                                      member, static_cast<long long>(status.st_size), map_bytes()));
+    throw Error(
+        Code::kMismatch,
+        strf("member %d's window is %lld bytes, expected %zu: DISTOS_COLL_SLOT_BYTES must be the "
+             "same on all ranks",
+             member, static_cast<long long>(status.st_size), map_bytes()));
   }
   members_[static_cast<size_t>(member)].base = map_shared(fd.get(), map_bytes());
 }
@@ -70,7 +76,8 @@ void Window::open(Signature signature) {
 void Window::put(size_t offset, const void* data, size_t bytes) {
   std::memcpy(slot(local_rank_) + offset, data, bytes);
   if (offset < kInlineBytes) {
-    std::memcpy(line(local_rank_).inline_data[round_ & 1] + offset, data, std::min(bytes, kInlineBytes - offset));
+    std::memcpy(line(local_rank_).inline_data[round_ & 1] + offset, data,
+                std::min(bytes, kInlineBytes - offset));
   }
 }
 
@@ -98,7 +105,9 @@ bool Window::all_arrived() {
   return true;
 }
 
-Signature Window::signature_of(int member) const { return Signature(line(member).signature[round_ & 1]); }
+Signature Window::signature_of(int member) const {
+  return Signature(line(member).signature[round_ & 1]);
+}
 
 const std::byte* Window::data(int member, size_t offset, size_t bytes) const {
   if (offset + bytes <= kInlineBytes) return line(member).inline_data[round_ & 1] + offset;

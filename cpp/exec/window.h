@@ -1,8 +1,10 @@
-// The memory that the ranks of a domain map of each other, and the rounds in which they use it (docs/decisions/0001).
+// The memory that the ranks of a domain map of each other, and the rounds in which they use it
+// (docs/decisions/0001).
 //
-// One rank's window: a header whose line carries its arrival, then two slots used in turn. Round k writes slot k % 2;
-// a rank opens round k + 1 only after everyone has arrived in round k, hence finished reading round k - 1, which used the same slot.
-// The first bytes of a slot are mirrored in the arrival line, so that a small payload costs no second cache miss.
+// One rank's window: a header whose line carries its arrival, then two slots used in turn. Round k
+// writes slot k % 2; a rank opens round k + 1 only after everyone has arrived in round k, hence
+// finished reading round k - 1, which used the same slot. The first bytes of a slot are mirrored in
+// the arrival line, so that a small payload costs no second cache miss.
 #pragma once
 
 #include <atomic>
@@ -60,7 +62,9 @@ class Window {
   void expose(const void* buffer);
   void commit();
 
-  bool arrived(int member) { return seen_[static_cast<size_t>(member)] >= round_ || load_arrival(member); }
+  bool arrived(int member) {
+    return seen_[static_cast<size_t>(member)] >= round_ || load_arrival(member);
+  }
   bool all_arrived();
   // What the member called in the current round; only after it arrived.
   Signature signature_of(int member) const;
@@ -76,7 +80,9 @@ class Window {
     std::shared_ptr<Neighbour> neighbour;
   };
   bool load_arrival(int member);
-  Arrival& line(int member) const { return *reinterpret_cast<Arrival*>(members_[static_cast<size_t>(member)].base); }
+  Arrival& line(int member) const {
+    return *reinterpret_cast<Arrival*>(members_[static_cast<size_t>(member)].base);
+  }
   std::byte* slot(int member) const;
   size_t map_bytes() const;
 

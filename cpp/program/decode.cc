@@ -20,7 +20,8 @@ struct OpcodeInfo {
   bool window;    // lane 0 only
 };
 
-constexpr Kind N = Kind::kNone, X = Kind::kExpr, B = Kind::kBuffer, V = Kind::kVar, E = Kind::kEvent, F = Kind::kFlag;
+constexpr Kind N = Kind::kNone, X = Kind::kExpr, B = Kind::kBuffer, V = Kind::kVar,
+               E = Kind::kEvent, F = Kind::kFlag;
 
 constexpr OpcodeInfo kOpcodes[kOpcodeCount] = {
     {{N, N, N, N, N, N, N}, false, false},  // kEnd
@@ -47,11 +48,14 @@ constexpr OpcodeInfo kOpcodes[kOpcodeCount] = {
 
 class Reader {
  public:
-  Reader(const void* data, size_t bytes) : data_(static_cast<const char*>(data)), words_(bytes / 8) {}
+  Reader(const void* data, size_t bytes)
+      : data_(static_cast<const char*>(data)), words_(bytes / 8) {}
 
   [[noreturn]] void fail(const char* what) const {
-    throw Error(Code::kInvalid,
-                strf("plan is malformed at word %zu: %s; write it again with this version's planner", at_, what));
+    throw Error(
+        Code::kInvalid,
+        strf("plan is malformed at word %zu: %s; write it again with this version's planner", at_,
+             what));
   }
 
   int64_t word() {
@@ -70,8 +74,8 @@ class Reader {
     return value;
   }
 
-  // A length of items that take at least `words_each` words: bounded by what is left, so a hostile length cannot make
-  // us reserve memory that the file does not back.
+  // A length of items that take at least `words_each` words: bounded by what is left, so a hostile
+  // length cannot make us reserve memory that the file does not back.
   int64_t length(int64_t limit, int64_t words_each, const char* what) {
     const int64_t value = in_range(0, limit, what);
     if (value * words_each > static_cast<int64_t>(words_ - at_)) fail(what);
@@ -102,7 +106,8 @@ void read_exprs(Reader& in, Program& program, std::vector<uint64_t>& vars_of) {
   program.exprs.reserve(static_cast<size_t>(n));
   vars_of.assign(static_cast<size_t>(n), 0);
   for (int64_t i = 0; i < n; ++i) {
-    Expr e{static_cast<ExprOp>(in.in_range(0, kExprOpCount - 1, "unknown expression")), in.word(), in.word(), in.word()};
+    Expr e{static_cast<ExprOp>(in.in_range(0, kExprOpCount - 1, "unknown expression")), in.word(),
+           in.word(), in.word()};
     uint64_t vars = 0;
     const auto operand = [&](int64_t id) {
       if (id < 0 || id >= i) in.fail("an expression refers to a later one");
@@ -137,7 +142,8 @@ void read_exprs(Reader& in, Program& program, std::vector<uint64_t>& vars_of) {
   program.dependents.assign(static_cast<size_t>(program.n_vars), {});
   for (int64_t i = 0; i < n; ++i) {
     for (int64_t v = 0; v < program.n_vars; ++v) {
-      if (vars_of[static_cast<size_t>(i)] >> v & 1) program.dependents[static_cast<size_t>(v)].push_back(static_cast<int32_t>(i));
+      if (vars_of[static_cast<size_t>(i)] >> v & 1)
+        program.dependents[static_cast<size_t>(v)].push_back(static_cast<int32_t>(i));
     }
   }
 }
@@ -147,7 +153,8 @@ void check_operand(const Reader& in, const Program& program, Kind kind, int64_t 
     case Kind::kNone:
       break;
     case Kind::kExpr:
-      if (value < 0 || value >= static_cast<int64_t>(program.exprs.size())) in.fail("unknown expression in an instruction");
+      if (value < 0 || value >= static_cast<int64_t>(program.exprs.size()))
+        in.fail("unknown expression in an instruction");
       break;
     case Kind::kBuffer:
       if (value < 0 || value >= kBufferCount) in.fail("unknown buffer");
@@ -178,13 +185,16 @@ class Nesting {
     }
     const bool in_group = !open_.empty() && lane_[open_.back()].op == Opcode::kGroup;
     if (in_group) {
-      if (!kOpcodes[static_cast<size_t>(op)].transfer) in_.fail("only transfers may stand in a group");
-      if (static_cast<int64_t>(index - open_.back()) > kMaxGroup) in_.fail("a group has too many transfers");
+      if (!kOpcodes[static_cast<size_t>(op)].transfer)
+        in_.fail("only transfers may stand in a group");
+      if (static_cast<int64_t>(index - open_.back()) > kMaxGroup)
+        in_.fail("a group has too many transfers");
     }
     if (op != Opcode::kLoop && op != Opcode::kIf && op != Opcode::kGroup) return;
     if (static_cast<int64_t>(open_.size()) >= kMaxNesting) in_.fail("blocks are nested too deeply");
     if (op == Opcode::kLoop) {
-      if (open_vars_ >> instruction.arg[0] & 1) in_.fail("a loop uses the variable of a loop around it");
+      if (open_vars_ >> instruction.arg[0] & 1)
+        in_.fail("a loop uses the variable of a loop around it");
       open_vars_ |= uint64_t{1} << instruction.arg[0];
       used_vars_ |= uint64_t{1} << instruction.arg[0];
     }
@@ -218,10 +228,12 @@ uint64_t read_lane(Reader& in, Program& program, bool first) {
   lane.reserve(static_cast<size_t>(n));
   Nesting nesting(in, lane);
   for (int64_t i = 0; i < n; ++i) {
-    Instruction instruction{static_cast<Opcode>(in.in_range(0, kOpcodeCount - 1, "unknown opcode"))};
+    Instruction instruction{
+        static_cast<Opcode>(in.in_range(0, kOpcodeCount - 1, "unknown opcode"))};
     for (int64_t& arg : instruction.arg) arg = in.word();
     const OpcodeInfo& info = kOpcodes[static_cast<size_t>(instruction.op)];
-    for (int k = 0; k < kMaxOperands; ++k) check_operand(in, program, info.operand[k], instruction.arg[k]);
+    for (int k = 0; k < kMaxOperands; ++k)
+      check_operand(in, program, info.operand[k], instruction.arg[k]);
     if (info.window && !first) in.fail("only the first lane may use the window");
     program.uses_window |= info.window;
     program.uses_streams |= instruction.op == Opcode::kSend || instruction.op == Opcode::kRecv ||
@@ -237,14 +249,16 @@ uint64_t read_lane(Reader& in, Program& program, bool first) {
 Program read_program(Reader& in) {
   Program program;
   program.name = in.text();
-  program.collective = static_cast<Collective>(in.in_range(0, kCollectiveCount - 1, "unknown collective"));
+  program.collective =
+      static_cast<Collective>(in.in_range(0, kCollectiveCount - 1, "unknown collective"));
   program.needs = in.in_range(0, kNeedOneDomain | kNeedSingleCopy, "unknown needs");
   program.n_vars = in.in_range(0, kMaxVars - 1, "too many loop variables");
   program.n_events = in.in_range(0, kMaxEvents, "too many events");
   program.scratch = in.in_range(-1, kMaxExprs, "scratch is not an expression");
   std::vector<uint64_t> vars_of;
   read_exprs(in, program, vars_of);
-  if (program.scratch >= static_cast<int64_t>(program.exprs.size())) in.fail("scratch is not an expression");
+  if (program.scratch >= static_cast<int64_t>(program.exprs.size()))
+    in.fail("scratch is not an expression");
   const int64_t n_lanes = in.in_range(1, kMaxLanes, "a program needs 1 to 16 lanes");
   uint64_t vars = 0;
   for (int64_t i = 0; i < n_lanes; ++i) {
@@ -260,8 +274,10 @@ void read_arrays(Reader& in, PlanTable& plan, int64_t size) {
   plan.arrays.assign(static_cast<size_t>(kFirstCallArray), {});
   const int64_t n = in.length(kFirstCallArray, 2, "too many arrays");
   for (int64_t i = 0; i < n; ++i) {
-    auto& array = plan.arrays[static_cast<size_t>(in.in_range(0, kFirstCallArray - 1, "unknown array"))];
-    const int64_t length = in.length(4 * size + 4, 1, "an array is longer than the communicator allows");
+    auto& array =
+        plan.arrays[static_cast<size_t>(in.in_range(0, kFirstCallArray - 1, "unknown array"))];
+    const int64_t length =
+        in.length(4 * size + 4, 1, "an array is longer than the communicator allows");
     array.resize(static_cast<size_t>(length));
     for (int64_t& value : array) value = in.word();
   }
@@ -271,23 +287,28 @@ void read_choices(Reader& in, PlanTable& plan) {
   const int64_t n = in.length(kCollectiveCount * 1024, 4, "too many choices");
   for (int64_t i = 0; i < n; ++i) {
     Choice choice{};
-    choice.collective = static_cast<Collective>(in.in_range(0, kCollectiveCount - 1, "unknown collective"));
+    choice.collective =
+        static_cast<Collective>(in.in_range(0, kCollectiveCount - 1, "unknown collective"));
     choice.max_bytes = in.in_range(0, INT64_MAX, "a cut-over is negative");
-    choice.program = in.in_range(0, static_cast<int64_t>(plan.programs.size()) - 1, "unknown program");
+    choice.program =
+        in.in_range(0, static_cast<int64_t>(plan.programs.size()) - 1, "unknown program");
     choice.segment_bytes = in.in_range(1, int64_t{1} << 40, "a segment is empty");
-    if (plan.programs[static_cast<size_t>(choice.program)].collective != choice.collective) in.fail("a choice names another collective's program");
+    if (plan.programs[static_cast<size_t>(choice.program)].collective != choice.collective)
+      in.fail("a choice names another collective's program");
     if (!plan.choices.empty()) {
       const Choice& last = plan.choices.back();
-      const bool ascending = last.collective < choice.collective ||
-                             (last.collective == choice.collective && last.max_bytes < choice.max_bytes);
+      const bool ascending =
+          last.collective < choice.collective ||
+          (last.collective == choice.collective && last.max_bytes < choice.max_bytes);
       if (!ascending) in.fail("choices are not sorted");
     }
     plan.choices.push_back(choice);
   }
   for (int c = 0; c < kCollectiveCount; ++c) {
-    const bool complete = std::any_of(plan.choices.begin(), plan.choices.end(), [c](const Choice& choice) {
-      return static_cast<int>(choice.collective) == c && choice.max_bytes == INT64_MAX;
-    });
+    const bool complete =
+        std::any_of(plan.choices.begin(), plan.choices.end(), [c](const Choice& choice) {
+          return static_cast<int>(choice.collective) == c && choice.max_bytes == INT64_MAX;
+        });
     if (!complete) in.fail("a collective has no choice for the largest sizes");
   }
 }
@@ -297,7 +318,8 @@ void read_choices(Reader& in, PlanTable& plan) {
 PlanTable decode_plan(const void* data, size_t bytes, int64_t size) {
   Reader in(data, bytes);
   if (bytes % 8 != 0) in.fail("its size is not a multiple of 8");
-  if (static_cast<uint64_t>(in.word()) != kPlanMagic) in.fail("it does not begin with the plan's magic number");
+  if (static_cast<uint64_t>(in.word()) != kPlanMagic)
+    in.fail("it does not begin with the plan's magic number");
   if (in.word() != kPlanVersion) in.fail("it is of another version");
   PlanTable plan;
   plan.fingerprint = static_cast<uint64_t>(in.word());

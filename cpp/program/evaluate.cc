@@ -62,7 +62,9 @@ int64_t Values::evaluate(const Expr& e) const {
     case ExprOp::kIndex: {
       const auto array = environment_->arrays[e.a];
       const int64_t index = value(e.b);
-      return index >= 0 && index < static_cast<int64_t>(array.size()) ? array[static_cast<size_t>(index)] : -1;
+      return index >= 0 && index < static_cast<int64_t>(array.size())
+                 ? array[static_cast<size_t>(index)]
+                 : -1;
     }
   }
   return 0;

@@ -15,7 +15,8 @@ struct Environment {
   std::span<const int64_t> arrays[kArrayCount];
 };
 
-// Values of all expressions. `start` evaluates everything with loop variables at zero, `set_var` what depends on one.
+// Values of all expressions. `start` evaluates everything with loop variables at zero, `set_var`
+// what depends on one.
 class Values {
  public:
   void start(const Program& program, const Environment& environment) {

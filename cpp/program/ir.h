@@ -1,6 +1,7 @@
-// Programs: one collective algorithm as data, parametric in rank, size, count and so on. Python writes them
-// (distos_coll/program), this side decodes, validates and runs them. docs/decisions/0001 is the specification; the
-// numbers below are the single list of opcodes, parameters and arrays, and Python reads it from the binding.
+// Programs: one collective algorithm as data, parametric in rank, size, count and so on. Python
+// writes them (distos_coll/program), this side decodes, validates and runs them.
+// docs/decisions/0001 is the specification; the numbers below are the single list of opcodes,
+// parameters and arrays, and Python reads it from the binding.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +12,8 @@
 
 namespace distos_coll::program {
 
-// A node of the expression pool. Operands a, b, c are indices of earlier nodes, except for the leaves.
+// A node of the expression pool. Operands a, b, c are indices of earlier nodes, except for the
+// leaves.
 enum class ExprOp : int64_t {
   kConst = 0,  // a: the value
   kParam,      // a: Param
@@ -19,8 +21,8 @@ enum class ExprOp : int64_t {
   kAdd,
   kSub,
   kMul,
-  kDiv,     // floor; a zero divisor gives 0 (verification refuses it)
-  kMod,     // floor, so the result has the divisor's sign; a zero divisor gives 0
+  kDiv,  // floor; a zero divisor gives 0 (verification refuses it)
+  kMod,  // floor, so the result has the divisor's sign; a zero divisor gives 0
   kMin,
   kMax,
   kXor,
@@ -37,13 +39,13 @@ inline constexpr int64_t kExprOpCount = 18;
 enum class Param : int64_t {
   kRank = 0,
   kSize,
-  kCount,         // elements; its meaning per collective is in docs/decisions/0001
+  kCount,  // elements; its meaning per collective is in docs/decisions/0001
   kRoot,
-  kSegment,       // elements of a pipeline segment, from the plan
-  kSlot,          // elements that fit in one window slot
-  kDomains,       // number of domains
-  kDomain,        // this rank's domain
-  kLocalRank,     // index in the domain
+  kSegment,    // elements of a pipeline segment, from the plan
+  kSlot,       // elements that fit in one window slot
+  kDomains,    // number of domains
+  kDomain,     // this rank's domain
+  kLocalRank,  // index in the domain
   kLocalSize,
   kMinLocalSize,  // size of the smallest domain
   kElementBytes,
@@ -60,19 +62,21 @@ enum class Array : int64_t {
   kTreeParent,     // [tree * size + rank] -> rank or -1, two trees
   kTreeChild0,
   kTreeChild1,
-  kSendCounts,     // per call, elements, [rank]
+  kSendCounts,  // per call, elements, [rank]
   kSendOffsets,
   kRecvCounts,
   kRecvOffsets,
 };
 inline constexpr int64_t kArrayCount = 13;
-inline constexpr int64_t kFirstCallArray = 9;  // the arrays from here on are arguments of a call, not of a plan
+inline constexpr int64_t kFirstCallArray =
+    9;  // the arrays from here on are arguments of a call, not of a plan
 
 enum class Buffer : int64_t { kInput = 0, kOutput, kScratch };
 inline constexpr int64_t kBufferCount = 3;
 
-// Operands are expression ids unless marked (buf) = Buffer or (imm) = immediate. Offsets and lengths are in elements.
-// A transfer whose peer is negative, or whose length is zero or less, does nothing.
+// Operands are expression ids unless marked (buf) = Buffer or (imm) = immediate. Offsets and
+// lengths are in elements. A transfer whose peer is negative, or whose length is zero or less, does
+// nothing.
 enum class Opcode : int64_t {
   kEnd = 0,     // closes kLoop, kIf, kGroup
   kLoop,        // var(imm), start, stop
@@ -85,15 +89,19 @@ enum class Opcode : int64_t {
   kFinalize,    // buf, off, len: the division of an average; nothing for other ops
   kSignal,      // event(imm): adds one
   kAwait,       // event(imm), value: blocks this lane until the event reached value
-  kRound,       // opens the next window round: blocks until this rank's slot of the round may be overwritten
+  kRound,       // opens the next window round: blocks until this rank's slot of the round may be
+                // overwritten
   kPut,         // slot off, buf, off, len: copies into this rank's slot of the open round
   kExpose,      // buf: lets the domain's members read this buffer directly during the round
   kCommit,      // publishes slot and exposure: this rank has arrived in the round
-  kPull,        // member, slot off, buf, off, len: waits for that member's arrival, copies out of its slot
-  kPullReduce,  // slot off, dst buf, dst off, src buf, src off, len, finalize(imm): waits for all members,
-                // dst = reduction in member order, own contribution from src, the others' from their slots
+  kPull,  // member, slot off, buf, off, len: waits for that member's arrival, copies out of its
+          // slot
+  kPullReduce,  // slot off, dst buf, dst off, src buf, src off, len, finalize(imm): waits for all
+                // members, dst = reduction in member order, own contribution from src, the others'
+                // from their slots
   kRead,        // member, remote off, buf, off, len: as kPull, out of the exposed buffer
-  kReadReduce,  // remote off, dst buf, dst off, src buf, src off, len, finalize(imm): as kPullReduce
+  kReadReduce,  // remote off, dst buf, dst off, src buf, src off, len, finalize(imm): as
+                // kPullReduce
   kAwaitAll,    // waits until every member of the domain has arrived in the current round
 };
 inline constexpr int64_t kOpcodeCount = 20;
@@ -115,11 +123,13 @@ struct Expr {
 struct Instruction {
   Opcode op;
   int64_t arg[kMaxOperands] = {};
-  // Filled by the decoder: for kLoop, kIf and kGroup the index of the matching kEnd, and for that kEnd the opener.
+  // Filled by the decoder: for kLoop, kIf and kGroup the index of the matching kEnd, and for that
+  // kEnd the opener.
   int64_t match = 0;
 };
 
-// What a program needs from the communicator. The planner leaves out candidates whose needs are not met.
+// What a program needs from the communicator. The planner leaves out candidates whose needs are not
+// met.
 enum Need : int64_t {
   kNeedOneDomain = 1 << 0,   // all ranks in one domain
   kNeedSingleCopy = 1 << 1,  // every pair of a domain can read the other's private memory
@@ -135,14 +145,16 @@ struct Program {
   std::vector<Expr> exprs;
   std::vector<std::vector<Instruction>> lanes;
 
-  // Filled by the decoder. For each loop variable, the expressions to evaluate again when it changes, in order.
+  // Filled by the decoder. For each loop variable, the expressions to evaluate again when it
+  // changes, in order.
   std::vector<std::vector<int32_t>> dependents;
   bool uses_streams = false;  // any send or receive
   bool uses_window = false;
   bool reduces_per_hop = false;  // any kRecvReduce: halves would be rounded at every hop
 };
 
-// One row of the choice table: the first row of the collective whose max_bytes is not exceeded wins.
+// One row of the choice table: the first row of the collective whose max_bytes is not exceeded
+// wins.
 struct Choice {
   Collective collective;
   int64_t max_bytes;      // inclusive; the last row of a collective has INT64_MAX
@@ -157,11 +169,13 @@ struct PlanTable {
   std::vector<Choice> choices;               // sorted by (collective, max_bytes)
 };
 
-inline constexpr uint64_t kPlanMagic = 0x314e414c50434400ULL;  // bytes 00 'D' 'C' 'P' 'L' 'A' 'N' '1'
+inline constexpr uint64_t kPlanMagic =
+    0x314e414c50434400ULL;  // bytes 00 'D' 'C' 'P' 'L' 'A' 'N' '1'
 inline constexpr int64_t kPlanVersion = 1;
 
-// Decodes and validates everything that can be checked without running: bounds of every index, nesting, operand kinds,
-// ordering of expressions, sorted choices. Throws Error(kInvalid) with the word offset. `size` is the communicator's.
+// Decodes and validates everything that can be checked without running: bounds of every index,
+// nesting, operand kinds, ordering of expressions, sorted choices. Throws Error(kInvalid) with the
+// word offset. `size` is the communicator's.
 PlanTable decode_plan(const void* data, size_t bytes, int64_t size);
 
 }  // namespace distos_coll::program

@@ -1,5 +1,5 @@
-// Groups of ranks as threads: order between groups, many groups at once, failure of one rank. Run under
-// ThreadSanitizer these are the tests of the core's locking.
+// Groups of ranks as threads: order between groups, many groups at once, failure of one rank. Run
+// under ThreadSanitizer these are the tests of the core's locking.
 #include "comm/communicator.h"
 
 #include <atomic>
@@ -35,14 +35,17 @@ TEST_P(EveryAlgorithm, ReducesRightAtSeveralSizes) {
   LocalWorld world(shape.size, shape.limit);
   auto group = world.make_group(shape.algo);
   on_all_ranks(shape.size, [&](int rank) {
-    for (const size_t count : {1, 9, 100, 3000, 20000}) run_all_reduce(*group[static_cast<size_t>(rank)], count, 2);
+    for (const size_t count : {1, 9, 100, 3000, 20000})
+      run_all_reduce(*group[static_cast<size_t>(rank)], count, 2);
   });
   close_all(group);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, EveryAlgorithm,
-                         ::testing::Values(Shape{2, 0, ""}, Shape{4, 0, "direct1"}, Shape{4, 0, "direct2"}, Shape{3, 0, "ring"},
-                                           Shape{4, 0, "tree"}, Shape{3, 0, "rhd"}, Shape{5, 2, "hier"}, Shape{4, 2, "ring"},
+                         ::testing::Values(Shape{2, 0, ""}, Shape{4, 0, "direct1"},
+                                           Shape{4, 0, "direct2"}, Shape{3, 0, "ring"},
+                                           Shape{4, 0, "tree"}, Shape{3, 0, "rhd"},
+                                           Shape{5, 2, "hier"}, Shape{4, 2, "ring"},
                                            Shape{3, 2, "tree"}));
 
 // A then B on one rank, B then A on the other: order holds within a group, never between groups.
@@ -54,11 +57,13 @@ TEST(Communicator, GroupsDoNotOrderEachOther) {
     for (int round = 0; round < 20; ++round) {
       on_all_ranks(2, [&](int rank) {
         std::vector<float> a(700, 1), b(700, 2);
-        Communicator* groups[2] = {first[static_cast<size_t>(rank)].get(), second[static_cast<size_t>(rank)].get()};
+        Communicator* groups[2] = {first[static_cast<size_t>(rank)].get(),
+                                   second[static_cast<size_t>(rank)].get()};
         std::vector<float>* data[2] = {&a, &b};
         const int order[2] = {rank, 1 - rank};
         Ref<Work> works[2];
-        for (const int which : order) works[which] = groups[which]->enqueue(all_reduce_of(*data[which], false));
+        for (const int which : order)
+          works[which] = groups[which]->enqueue(all_reduce_of(*data[which], false));
         for (const int which : order) groups[which]->wait(*works[which], 0);
         for (const int which : order) {
           ASSERT_EQ(works[which]->code(), Code::kOk) << works[which]->error();
@@ -150,7 +155,9 @@ TEST(Communicator, AnAbortEndsEveryRank) {
     std::vector<float> data(100, 1);
     const Ref<Work> work = mine.enqueue(all_reduce_of(data, true));
     EXPECT_EQ(work->code(), Code::kAborted);
-    EXPECT_NE(work->error().find("rank 2 aborted the group 'test': the test says so"), std::string::npos) << work->error();
+    EXPECT_NE(work->error().find("rank 2 aborted the group 'test': the test says so"),
+              std::string::npos)
+        << work->error();
   });
   close_all(group);
 }
@@ -174,7 +181,8 @@ TEST(Communicator, AVanishedProcessIsNamedByAll) {
   on_all_ranks(3, [&](int rank) {
     std::vector<float> data(100, 1);
     const Ref<Work> work = group[static_cast<size_t>(rank)]->enqueue(all_reduce_of(data, true));
-    EXPECT_TRUE(work->code() == Code::kPeerLeft || work->code() == Code::kPeerDied) << name_of(work->code());
+    EXPECT_TRUE(work->code() == Code::kPeerLeft || work->code() == Code::kPeerDied)
+        << name_of(work->code());
     EXPECT_NE(work->error().find("rank 3"), std::string::npos) << work->error();
   });
   for (int rank = 0; rank < 3; ++rank) group[static_cast<size_t>(rank)]->close();
@@ -187,7 +195,8 @@ TEST(Communicator, PlansThatDifferAreRefused) {
   auto group = world.make_group("");  // so that links exist
   on_all_ranks(2, [&](int rank) {
     MemoryStore* shared = &store;
-    auto mine = Communicator::connect(group[static_cast<size_t>(rank)]->shared_engine(), *shared, {rank, 2, 10'000, "differs"});
+    auto mine = Communicator::connect(group[static_cast<size_t>(rank)]->shared_engine(), *shared,
+                                      {rank, 2, 10'000, "differs"});
     const std::string plan = read_plan(2, 0, rank == 0 ? "ring" : "tree");
     mine->install_plan(plan.data(), plan.size());
     try {
@@ -211,7 +220,10 @@ TEST(Communicator, ARankThatNeverComesIsNamed) {
     FAIL() << "rank 1 never came";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), Code::kTimeout);
-    EXPECT_NE(std::string(error.what()).find("rank 1 of group 'lonely' did not appear within 200 ms"), std::string::npos) << error.what();
+    EXPECT_NE(
+        std::string(error.what()).find("rank 1 of group 'lonely' did not appear within 200 ms"),
+        std::string::npos)
+        << error.what();
   }
   close_all(group);
 }

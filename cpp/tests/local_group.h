@@ -1,5 +1,5 @@
-// Ranks as threads for tests of communicators: every rank with its own runtime and engine, one store in memory, plans
-// that tools/test_plans.py wrote.
+// Ranks as threads for tests of communicators: every rank with its own runtime and engine, one
+// store in memory, plans that tools/test_plans.py wrote.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -18,7 +18,8 @@
 namespace distos_coll::testing {
 
 inline std::string read_plan(int size, int limit, const std::string& algo) {
-  const std::string path = strf("%s/%d_%d_%s.plan", DISTOS_COLL_TEST_PLANS, size, limit, algo.c_str());
+  const std::string path =
+      strf("%s/%d_%d_%s.plan", DISTOS_COLL_TEST_PLANS, size, limit, algo.c_str());
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
   text << file.rdbuf();
@@ -48,7 +49,8 @@ inline void on_all_ranks(int size, const std::function<void(int)>& body) {
 // One process's worth per rank; groups are made on top.
 class LocalWorld {
  public:
-  explicit LocalWorld(int size, int domain_limit = 0, bool shm = true) : size_(size), limit_(domain_limit) {
+  explicit LocalWorld(int size, int domain_limit = 0, bool shm = true)
+      : size_(size), limit_(domain_limit) {
     Settings settings;
     settings.slot_bytes = 4096;
     settings.ring_bytes = 64 << 10;
@@ -57,7 +59,8 @@ class LocalWorld {
     settings.eager_credit = 4096;
     settings.domain_limit = domain_limit;
     settings.shm = shm;
-    for (int rank = 0; rank < size; ++rank) engines_.push_back(std::make_shared<Engine>(Runtime::create(settings)));
+    for (int rank = 0; rank < size; ++rank)
+      engines_.push_back(std::make_shared<Engine>(Runtime::create(settings)));
   }
   ~LocalWorld() {
     for (const auto& engine : engines_) engine->stop();
@@ -72,7 +75,8 @@ class LocalWorld {
     const std::string plan = read_plan(size_, limit_, algo);
     on_all_ranks(size_, [&](int rank) {
       auto& mine = group[static_cast<size_t>(rank)];
-      mine = Communicator::connect(engines_[static_cast<size_t>(rank)], store, {rank, size_, timeout_ms, "test"});
+      mine = Communicator::connect(engines_[static_cast<size_t>(rank)], store,
+                                   {rank, size_, timeout_ms, "test"});
       mine->install_plan(plan.data(), plan.size());
       mine->ready(store);
     });
@@ -89,7 +93,8 @@ class LocalWorld {
 };
 
 inline void close_all(LocalWorld::Group& group) {
-  on_all_ranks(static_cast<int>(group.size()), [&](int rank) { group[static_cast<size_t>(rank)]->close(); });
+  on_all_ranks(static_cast<int>(group.size()),
+               [&](int rank) { group[static_cast<size_t>(rank)]->close(); });
 }
 
 inline CollectiveCall all_reduce_of(std::vector<float>& data, bool blocking) {

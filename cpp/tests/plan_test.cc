@@ -30,7 +30,8 @@ TEST(Plan, AGoodOneIsRead) {
 
 TEST(Plan, EveryPrefixIsRefused) {
   const std::string plan = read_plan(4, 0, "ring");
-  for (size_t bytes = 0; bytes < plan.size(); bytes += 8) EXPECT_NE(refusal(plan.substr(0, bytes)), "") << bytes;
+  for (size_t bytes = 0; bytes < plan.size(); bytes += 8)
+    EXPECT_NE(refusal(plan.substr(0, bytes)), "") << bytes;
   EXPECT_NE(refusal(plan + std::string(8, '\0')), "");
   EXPECT_NE(refusal(plan.substr(0, plan.size() - 3)), "");
 }
@@ -38,17 +39,21 @@ TEST(Plan, EveryPrefixIsRefused) {
 TEST(Plan, RefusalsSayWhereAndWhat) {
   std::string plan = read_plan(4, 0, "ring");
   plan[3] = 'x';
-  EXPECT_NE(refusal(plan).find("word 1: it does not begin with the plan's magic number"), std::string::npos) << refusal(plan);
+  EXPECT_NE(refusal(plan).find("word 1: it does not begin with the plan's magic number"),
+            std::string::npos)
+      << refusal(plan);
 }
 
-// A changed word either is refused or gives a plan that still keeps every bound; running it is then safe, too.
+// A changed word either is refused or gives a plan that still keeps every bound; running it is then
+// safe, too.
 TEST(Plan, DamagedWordsNeverBreakABound) {
   const std::string plan = read_plan(4, 0, "");
   std::mt19937_64 random(20261124);
   const int64_t interesting[] = {0, 1, -1, 2, 63, 64, 4096, INT64_MAX, INT64_MIN, 1 << 20};
   for (int round = 0; round < 20000; ++round) {
     std::string damaged = plan;
-    const int64_t value = random() % 2 ? interesting[random() % 10] : static_cast<int64_t>(random());
+    const int64_t value =
+        random() % 2 ? interesting[random() % 10] : static_cast<int64_t>(random());
     std::memcpy(damaged.data() + 8 * (random() % (plan.size() / 8)), &value, 8);
     try {
       const auto table = decode_plan(damaged.data(), damaged.size(), 4);
@@ -56,7 +61,8 @@ TEST(Plan, DamagedWordsNeverBreakABound) {
         program::Environment environment;
         program::Values values;
         values.start(candidate, environment);
-        for (int64_t v = 0; v < candidate.n_vars; ++v) values.set_var(v, static_cast<int64_t>(random()));
+        for (int64_t v = 0; v < candidate.n_vars; ++v)
+          values.set_var(v, static_cast<int64_t>(random()));
       }
     } catch (const Error& error) {
       ASSERT_EQ(error.code(), Code::kInvalid);

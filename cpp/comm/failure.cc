@@ -1,0 +1,151 @@
+// Communicator: what goes wrong and how it is told. Losses of members, the one way to break a
+// group, and the sentences.
+#include <algorithm>
+#include <cstring>
+
+#include "comm/communicator.h"
+
+namespace distos_coll {
+
+// A link or a read failed under an operation. The control channel will say why; until then the
+// operation waits.
+Code Communicator::check_broken_link(int rank, Code code, std::string* why) {
+  const std::lock_guard lock(state_mutex_);
+  const int culprit = fatal_loss({rank});
+  if (culprit >= 0) return loss_text(culprit, current_->describe(), why);
+  if (code == Code::kPeerDied) return Code::kAgain;
+  *why = strf(
+      "%s: reading the memory of %s failed; set DISTOS_COLL_SINGLE_COPY=0 if the kernel forbids it",
+      current_->describe().c_str(), rank_name(rank).c_str());
+  return code;
+}
+
+// Which loss ends an operation that waits for `waiting`, or -1. One death brings others with it
+// (ranks that raise and exit), so the earliest is the one to name.
+int Communicator::fatal_loss(const std::vector<int>& waiting) const {
+  // What a rank published before it went is still being read for a moment.
+  constexpr int64_t kSettleNs = 50'000'000;
+  const int64_t now = now_ns();
+  int first_dead = -1, missed = -1;
+  bool patience_over = false;
+  for (int rank = 0; rank < options_.size; ++rank) {
+    const Loss& loss = losses_[static_cast<size_t>(rank)];
+    if (loss.state == PeerState::kAlive) continue;
+    const bool needed = std::find(waiting.begin(), waiting.end(), rank) != waiting.end();
+    if (needed && now - loss.at_ns >= kSettleNs) missed = rank;
+    if (loss.state != PeerState::kDead) continue;
+    patience_over |= now - loss.at_ns >= runtime_.settings().death_grace_ms * 1'000'000;
+    const bool earlier =
+        first_dead < 0 || loss.at_ns < losses_[static_cast<size_t>(first_dead)].at_ns;
+    if (earlier) first_dead = rank;
+  }
+  if (missed < 0 && !patience_over) return -1;
+  return first_dead >= 0 ? first_dead : missed;
+}
+
+Code Communicator::loss_text(int rank, const std::string& doing, std::string* why) const {
+  const Loss& loss = losses_[static_cast<size_t>(rank)];
+  const bool dead = loss.state == PeerState::kDead;
+  *why = strf("%s %s while rank %d was in %s of group '%s': %s", rank_name(rank).c_str(),
+              dead ? "died" : "left", options_.rank, doing.c_str(), options_.name.c_str(),
+              loss.why.c_str());
+  return dead ? Code::kPeerDied : Code::kPeerLeft;
+}
+
+Code Communicator::check_losses(std::string* why) {
+  const std::vector<int> waiting = run_->waiting_for();
+  const std::lock_guard lock(state_mutex_);
+  const int rank = fatal_loss(waiting);
+  return rank < 0 ? Code::kAgain : loss_text(rank, current_->describe(), why);
+}
+
+// Messages with a rank that left fail alone; a death ends the group.
+void Communicator::fail_messages_of_lost(Completions* finished) {
+  std::string why;
+  Code code = Code::kOk;
+  std::vector<int> left;
+  {
+    const std::lock_guard lock(state_mutex_);
+    for (int rank = 0; rank < options_.size; ++rank) {
+      if (losses_[static_cast<size_t>(rank)].state == PeerState::kLeft) left.push_back(rank);
+    }
+    const int dead = fatal_loss({});
+    if (dead >= 0) code = loss_text(dead, "send or recv", &why);
+  }
+  if (code != Code::kOk) {
+    break_down(code, why, true);
+    matcher_->fail_all(code, why, finished);
+    return;
+  }
+  for (const int rank : left) {
+    {
+      const std::lock_guard lock(state_mutex_);
+      if (fatal_loss({rank}) != rank) continue;
+      code = loss_text(rank, "send or recv", &why);
+    }
+    matcher_->fail_rank(rank, code, why, finished);
+  }
+}
+
+void Communicator::break_down(Code code, const std::string& why, bool tell_others) {
+  {
+    const std::lock_guard lock(state_mutex_);
+    if (broken_code_ != Code::kOk) return;
+    broken_code_ = code;
+    broken_why_ = why;
+    broken_.store(true, std::memory_order_release);
+    window_arrived_.notify_all();
+  }
+  if (tell_others) {
+    const auto number = static_cast<int32_t>(code);
+    std::string payload(reinterpret_cast<const char*>(&number), sizeof(number));
+    payload += why.substr(0, 4000);
+    for (const auto& peer : peers_) {
+      if (peer && peer->state() == PeerState::kAlive) {
+        peer->send_control(id_, static_cast<uint32_t>(options_.rank), ControlKind::kAbort, payload,
+                           -1);
+      }
+    }
+  }
+  engine_->notify();
+}
+
+// --- Words
+// ---------------------------------------------------------------------------------------------------------
+
+std::string Communicator::rank_name(int rank) const {
+  const auto& peer = peers_[static_cast<size_t>(rank)];
+  if (!peer) return strf("rank %d", rank);
+  return strf("rank %d (process %lld on %s)", rank, static_cast<long long>(peer->card().pid),
+              peer->card().hostname.c_str());
+}
+
+std::string Communicator::broken_why() const {
+  const std::lock_guard lock(state_mutex_);
+  return broken_why_;
+}
+
+std::string Communicator::timeout_text(const Operation& operation) const {
+  std::vector<int> waiting = run_->waiting_for();
+  std::sort(waiting.begin(), waiting.end());
+  waiting.erase(std::unique(waiting.begin(), waiting.end()), waiting.end());
+  std::string names;
+  for (const int rank : waiting) names += (names.empty() ? "" : ", ") + rank_name(rank);
+  return strf(
+      "%s (%s) timed out on rank %d of group '%s': it waits for %s. Did every rank call it? Is a "
+      "rank slower than the "
+      "timeout allows?",
+      operation.describe().c_str(), operation.algorithm(), options_.rank, options_.name.c_str(),
+      names.empty() ? "nobody in particular" : names.c_str());
+}
+
+std::string Communicator::mismatch_text(const Operation& operation) const {
+  return strf(
+      "ranks of group '%s' called different operations: rank %d is in %s, but %s is in %s. All "
+      "ranks must call "
+      "the same collectives in the same order with the same sizes",
+      options_.name.c_str(), options_.rank, operation.describe().c_str(),
+      rank_name(run_->failed_rank()).c_str(), run_->failed_signature().describe().c_str());
+}
+
+}  // namespace distos_coll
