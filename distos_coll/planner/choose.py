@@ -95,6 +95,9 @@ def candidates(
         reason = _unmet(view, registry, algorithm)
         if reason is None and names is not None and not names.allows(spec.name):
             reason = f"left out by {VARIABLE}={names.text}"
+        if reason is None and spec.between_domains and len(view.members) == 1:
+            named = names is not None and not names.excluded
+            reason = None if named else f"needs more than one domain, unless {VARIABLE} names it"
         if reason is not None:
             excluded.append(Excluded(algorithm, reason))
             continue

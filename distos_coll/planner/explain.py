@@ -60,7 +60,7 @@ def explain(
         (c for c in allowed if c is not winner),
         key=lambda c: (c.predict(size), c.key, c.segment_bytes),
     )
-    verdicts = [_verdict(winner, time, chosen=True, reason=_praise(losers, time, size))]
+    verdicts = [_verdict(winner, time, chosen=True, reason=_praise(winner, losers, size))]
     verdicts += [
         _verdict(c, c.predict(size), chosen=False, reason=_blame(c, winner, time, size))
         for c in losers
@@ -93,21 +93,24 @@ def _verdict(candidate: Candidate, time: float, *, chosen: bool, reason: str) ->
     )
 
 
-def _praise(losers: Sequence[Candidate], time: float, size: int) -> str:
-    if not losers:
-        return "the only candidate"
-    second = losers[0]
-    if second.predict(size) < time:
+def _praise(winner: Candidate, losers: Sequence[Candidate], size: int) -> str:
+    if losers and losers[0].predict(size) < winner.predict(size):
         return "chosen; the cut-over to the next row is near"
+    # Other segments of the winner are no rivals of it.
+    second = next((c for c in losers if c.key != winner.key), None)
+    if second is None:
+        return "the only candidate"
     return f"predicted fastest; {second.key} comes next"
 
 
 def _blame(candidate: Candidate, winner: Candidate, time: float, size: int) -> str:
     mine = candidate.predict(size)
+    same = candidate.key == winner.key
+    lead = "another segment size, " if same else ""
     if mine == time:
-        return "predicted as fast; names decide"
+        return f"{lead}predicted as fast" + ("" if same else "; names decide")
     if mine < time:
-        return "predicted faster, but cut-overs are rounded to 1/16 of an octave"
-    if candidate.key == winner.key:
-        return f"another segment is better, {mine / time:.2f} times the time" if time else "slower"
-    return f"predicted {mine / time:.2f} times the winner's time" if time else "predicted slower"
+        return f"{lead}predicted faster, but cut-overs are rounded to 1/16 of an octave"
+    if time == 0:
+        return f"{lead}predicted slower"
+    return f"{lead}predicted {mine / time:.2f} times the winner's time"

@@ -30,6 +30,7 @@ class Plan:
     excluded: dict[Collective, tuple[Excluded, ...]] = field(repr=False)
     programs: tuple[Program, ...] = field(repr=False)
     _index: dict[tuple[Collective, str], int] = field(repr=False)
+    context: str = field(default="", repr=False)
 
     @cached_property
     def _encoded(self) -> bytes:
@@ -45,7 +46,8 @@ class Plan:
         table = PlanTable(self.programs, arrays_of(self.view.domain_of), choices)
         # The slot's size is not in the table, but programs of ranks that differ in it would not fit
         # together.
-        return encode_plan(table, f"slot_bytes={self.view.slot_bytes}".encode())
+        settings = f"slot_bytes={self.view.slot_bytes}\n{self.context}"
+        return encode_plan(table, settings.encode())
 
     def encode(self) -> bytes:
         return self._encoded
@@ -83,8 +85,12 @@ def plan(
     *,
     registry: Registry | None = None,
     collectives: Iterable[Collective] = tuple(Collective),
+    context: str = "",
 ) -> Plan:
     """Pure: equal arguments give equal bytes.
+
+    `context` enters the fingerprint only: whatever else all ranks must agree on, such as
+    Settings.plan_affecting().
 
     InvalidArgument for a text in `algo` that cannot be understood, PlanError for one that leaves a
     collective without an algorithm (it says why each was excluded), PluginError for a plugin's
@@ -106,7 +112,7 @@ def plan(
         if key not in index:
             index[key] = len(programs)
             programs.append(_checked(row.candidate.algorithm, known, view))
-    return Plan(view, algo, tuple(rows), allowed, excluded, tuple(programs), index)
+    return Plan(view, algo, tuple(rows), allowed, excluded, tuple(programs), index, context)
 
 
 def _checked(algorithm: Algorithm, registry: Registry, view: ClusterView) -> Program:

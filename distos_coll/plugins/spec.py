@@ -33,6 +33,8 @@ class AlgorithmSpec:
     variant: str = ""
     segments: tuple[int, ...] = (1 << 18,)
     """Candidate values of kSegment in bytes; the planner tries each."""
+    between_domains: bool = False
+    """It pays between domains only: where there is one, the planner takes it only if named."""
 
     @property
     def key(self) -> str:

@@ -260,7 +260,14 @@ def distos_coll_algorithms() -> list[AlgorithmSpec]:
     segments = (1 << 18, 1 << 20, 1 << 22)
     return [
         AlgorithmSpec(
-            "hier", collective, build, cost, doc="inside domains, then between", segments=segments
+            "hier",
+            collective,
+            build,
+            cost,
+            doc="inside domains, then between",
+            segments=segments,
+            # In one domain it is direct1 or direct2 with rounds to spare.
+            between_domains=True,
         )
         for collective, build, cost in (
             (Collective.ALL_REDUCE, all_reduce, _all_reduce_us),

@@ -46,6 +46,7 @@ def plan_for(
         tuple(cores.values()),
         values.slot_bytes,
         values.algo,
+        values.plan_affecting(),
     )
 
 
@@ -58,8 +59,10 @@ def _plan(
     cores: tuple[int, ...],
     slot_bytes: int,
     algo: str,
+    context: str,
 ) -> "Plan":
     from distos_coll.planner.plan import plan
     from distos_coll.planner.view import ClusterView
 
-    return plan(ClusterView(size, domain_of, single_copy, cores, slot_bytes=slot_bytes), algo)
+    view = ClusterView(size, domain_of, single_copy, cores, slot_bytes=slot_bytes)
+    return plan(view, algo, context=context)

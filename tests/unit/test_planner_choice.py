@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from distos_coll._vocabulary import Array, Collective, Need
 from distos_coll.errors import InvalidArgument, PlanError
-from distos_coll.planner import ClusterView, LinkCost, Plan, plan
+from distos_coll.planner import ClusterView, Plan, plan
 from distos_coll.planner.choose import LARGEST, Costs, best
 from distos_coll.plugins.costs import CostInput, LinkCost
 from distos_coll.plugins.manager import built_in_registry
@@ -40,6 +40,18 @@ def test_every_algorithm_is_chosen_somewhere() -> None:
     assert "tree" in names(hosts(*[8] * 128))
     assert names(hosts(2, 2), C.ALL_TO_ALL) == {"pairwise"}
     assert "binomial" in names(hosts(*[1] * 8), C.BROADCAST)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 8, 64])
+@pytest.mark.parametrize("single_copy", [False, True])
+def test_one_domain_has_no_use_for_hier(size: int, single_copy: bool) -> None:
+    view = ClusterView.one_domain(size, single_copy=single_copy)
+    assert all(row.candidate.key != "hier" for row in planned(view).rows)
+    assert all(row.candidate.key != "hier" for row in planned(view, "^ring").rows)
+    reasons = {v.algorithm: v.reason for v in planned(view).explain("all_reduce", 4).verdicts}
+    assert reasons["hier"] == "needs more than one domain, unless DISTOS_COLL_ALGO names it"
+    assert names(view, C.ALL_REDUCE, "hier") == {"hier"}
+    assert names(view, C.BROADCAST, "all_reduce:ring;broadcast:hier") == {"hier"}
 
 
 def test_single_copy_is_used_where_it_is_and_pays() -> None:
@@ -113,6 +125,9 @@ def test_what_ranks_must_agree_on_is_in_the_fingerprint() -> None:
     assert planned(hosts(2, 2), "ring").fingerprint != base
     assert planned(hosts(3, 1)).fingerprint != base
     assert planned(hosts(2, 2)).fingerprint == base
+    context = plan(hosts(2, 2), registry=REGISTRY, context="eager_bytes=512\n")
+    assert context.fingerprint != base
+    assert context.encode()[24:] == planned(hosts(2, 2)).encode()[24:]
 
 
 def test_faster_network_moves_the_cut_over() -> None:
@@ -178,6 +193,17 @@ def test_explain() -> None:
     assert times == sorted(times)
     assert json.loads(json.dumps(text.as_dict()))["candidates"][0]["algorithm"] == "hier"
     assert str(text).splitlines()[1].startswith("* hier")
+
+
+@pytest.mark.parametrize("size", [4, 1 << 14, 1 << 20, 1 << 26])
+def test_segments_of_one_algorithm_are_no_rivals(size: int) -> None:
+    first, *others = planned(ClusterView.one_domain(4)).explain("all_reduce", size).verdicts
+    key = f"{first.algorithm}/{first.variant}".rstrip("/")
+    assert f"; {key} comes next" not in first.reason
+    same = [v for v in others if (v.algorithm, v.variant) == (first.algorithm, first.variant)]
+    assert all(v.reason.startswith("another segment size, predicted") for v in same)
+    alone = planned(ClusterView.one_domain(4), "tree").explain("all_reduce", size)
+    assert alone.winner.reason == "the only candidate"
 
 
 def test_explain_says_what_a_person_left_out() -> None:
