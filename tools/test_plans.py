@@ -1,7 +1,7 @@
 """Writes the plans that the C++ tests run: `python tools/test_plans.py FOLDER`.
 
-One file per group size, domain limit and algorithm, named `<size>_<limit>_<algo>.plan`; an empty algorithm leaves the
-choice to the planner.
+One file per group size, domain limit and algorithm, named `<size>_<limit>_<algo>.plan`; an empty
+algorithm leaves the choice to the planner.
 """
 
 from __future__ import annotations

@@ -1,16 +1,17 @@
-"""Ranks as threads of one process, over real links: the quickest way to run the native core on numpy arrays.
+"""Ranks as threads of one process, over real links: the quickest way to run the native core on
+numpy arrays.
 
-Each rank has its own runtime, so shared memory, sockets, handshakes and liveness are those of separate processes;
-only the address space is shared.
+Each rank has its own runtime, so shared memory, sockets, handshakes and liveness are those of
+separate processes; only the address space is shared.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +55,7 @@ class Rank:
     def call(
         self,
         collective: Collective,
-        input: Array | None,
+        source: Array | None,
         output: Array | None,
         count: int,
         *,
@@ -66,7 +67,7 @@ class Rank:
         timeout_ms: int = 0,
     ) -> _native.Work:
         """Starts the collective; a blocking one is finished on return, and raises if it failed."""
-        example = input if input is not None else output
+        example = source if source is not None else output
         dtype = DType.UINT8 if example is None else _DTYPES[example.dtype]
         with translated():
             work = self.native.enqueue(
@@ -74,7 +75,7 @@ class Rank:
                 int(dtype),
                 int(op),
                 root,
-                address(input),
+                address(source),
                 address(output),
                 count,
                 **(vectors or {}),
@@ -93,20 +94,13 @@ class Rank:
         self.call(Collective.BARRIER, None, None, 0)
 
 
-class translated:
+@contextmanager
+def translated() -> Iterator[None]:
     """Turns the native error into the tree of distos_coll.errors."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if isinstance(error, _native.NativeError):
-            raise from_code(error.code, str(error)) from None
+    try:
+        yield
+    except _native.NativeError as error:
+        raise from_code(error.code, str(error)) from None
 
 
 def address(array: Array | None) -> int:
@@ -124,11 +118,12 @@ def check(work: _native.Work) -> None:
         raise from_code(work.code, work.error)
 
 
+@final
 class LocalWorld:
     """`size` ranks in one group. Close it, or use it in a `with`.
 
-    `algo` is DISTOS_COLL_ALGO's grammar; `settings` holds "name=value" lines for the core, for example
-    "domain_limit=2" to split the ranks into domains joined by sockets.
+    `algo` is DISTOS_COLL_ALGO's grammar; `settings` holds "name=value" lines for the core, for
+    example "domain_limit=2" to split the ranks into domains joined by sockets.
     """
 
     def __init__(
@@ -198,7 +193,7 @@ def run_threads(function: Callable[[Any], T], arguments: Iterable[Any]) -> list[
     def work(index: int) -> None:
         try:
             results[index] = function(items[index])
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  raised again in the caller's thread
             errors.append(error)
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(len(items))]

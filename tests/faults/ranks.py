@@ -1,4 +1,6 @@
-"""Rank processes that are killed in tests: each trains nothing, but holds DataLoader workers and loops a collective."""
+"""Rank processes that are killed in tests: each trains nothing, but holds DataLoader workers and
+loops a collective.
+"""
 
 from __future__ import annotations
 
@@ -48,6 +50,7 @@ def loop_of(name: str, rank: int, size: int, count: int) -> Any:
     def ring() -> None:
         works = [dist.isend(x, (rank + 1) % size), dist.irecv(many[0], (rank - 1) % size)]
         for work in works:
+            assert work is not None
             work.wait()
 
     return ring if name == "send_recv" and peers else calls[name]
@@ -58,11 +61,15 @@ def own_sockets() -> set[str]:
     inodes = set()
     for link in Path("/proc/self/fd").iterdir():
         try:
-            inodes.add(os.readlink(link))
+            inodes.add(str(link.readlink()))
         except OSError:
             continue
     rows = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
-    return {row[7] for row in rows if len(row) > 7 and "@distos" in row[7] and f"socket:[{row[6]}]" in inodes}
+    return {
+        row[7]
+        for row in rows
+        if len(row) > 7 and "@distos" in row[7] and f"socket:[{row[6]}]" in inodes
+    }
 
 
 class _Numbers:
@@ -75,31 +82,39 @@ class _Numbers:
         return index
 
 
-def run(rank: int, size: int, address: tuple[str, int], name: str, count: int, pipe: Connection) -> None:
+def run(
+    rank: int, size: int, address: tuple[str, int], name: str, count: int, pipe: Connection
+) -> None:
     """Reports ("ready", pids of workers, names of sockets), then ("raised", when, text)."""
     import torch
     import torch.distributed as dist
     from torch.utils.data import DataLoader
 
     torch.set_num_threads(1)
-    store = dist.TCPStore(address[0], address[1], size, rank == 0, timeout=timedelta(seconds=60))
+    store = dist.TCPStore(  # type: ignore[attr-defined]
+        address[0], address[1], size, rank == 0, timeout=timedelta(seconds=60)
+    )
     dist.init_process_group(
         "distos", store=store, rank=rank, world_size=size, timeout=timedelta(seconds=60)
     )
     step = loop_of(name, rank, size, count)
     step()
-    loader = DataLoader(_Numbers(), num_workers=2, multiprocessing_context="fork")
+    # All that a loader asks of a data set is these two methods.
+    numbers: Any = _Numbers()
+    loader: DataLoader[int] = DataLoader(numbers, num_workers=2, multiprocessing_context="fork")
     batches = iter(loader)
     next(batches)
-    workers = [worker.pid for worker in batches._workers]
+    # torch does not declare it, and has no other way to the workers.
+    workers = [worker.pid for worker in vars(batches)["_workers"]]
     step()
     pipe.send(("ready", workers, own_sockets()))
     try:
         while True:
             step()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  whatever it is, the test reads it
         pipe.send(("raised", time.monotonic(), f"{type(error).__name__}: {error}"))
-    # Not dist.destroy_process_group(): what a program leaves behind when it just ends is part of the test.
+    # Not dist.destroy_process_group(): what a program leaves when it just ends is part of
+    # the test.
     del batches
     sys.stdout.flush()
     os._exit(0)

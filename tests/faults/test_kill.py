@@ -1,4 +1,6 @@
-"""kill -9 of any rank in the middle of each collective: all others raise within 2 s and name it; nothing is left."""
+"""kill -9 of any rank in the middle of each collective: all others raise within 2 s and name it;
+nothing is left.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,8 @@ def test_survivors_raise_and_name_the_dead(
             assert kind == "ready", rest
             workers += rest[0]
             sockets |= rest[1]
-        assert len(workers) == 2 * SIZE and all(map(alive, workers))
+        assert len(workers) == 2 * SIZE
+        assert all(map(alive, workers))
         assert len(sockets) >= SIZE
         time.sleep(0.2)  # well into the loop
         pid = processes[victim].pid

@@ -1,4 +1,5 @@
-"""One rank in a network namespace: runs every algorithm that a caller can force and prints what it found as JSON.
+"""One rank in a network namespace: runs every algorithm that a caller can force and prints what it
+found as JSON.
 
 Arguments: rank, size, store address, store port.
 """
@@ -9,6 +10,7 @@ import json
 import os
 import sys
 from datetime import timedelta
+from typing import Any
 
 
 def check_algorithm(rank: int, size: int, name: str) -> str:
@@ -35,14 +37,20 @@ def main() -> None:
     rank, size, address, port = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
     import torch.distributed as dist
 
-    store = dist.TCPStore(address, port, size, rank == 0, timeout=timedelta(seconds=60))
+    store = dist.TCPStore(  # type: ignore[attr-defined]
+        address, port, size, rank == 0, timeout=timedelta(seconds=60)
+    )
     dist.init_process_group(
         "distos", store=store, rank=rank, world_size=size, timeout=timedelta(seconds=60)
     )
     import torch
 
-    found = {name: check_algorithm(rank, size, name) for name in ["", "ring", "tree", "rhd", "hier", "direct2"]}
-    domains = list(dist.group.WORLD._get_backend(torch.device("cpu")).topology[1])
+    names = ["", "ring", "tree", "rhd", "hier", "direct2"]
+    found = {name: check_algorithm(rank, size, name) for name in names}
+    world = dist.group.WORLD
+    assert world is not None
+    backend: Any = world._get_backend(torch.device("cpu"))
+    domains = list(backend.topology[1])
     print(json.dumps({"rank": rank, "domains": domains, "found": found}), flush=True)
     dist.destroy_process_group()
 

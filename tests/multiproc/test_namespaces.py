@@ -27,36 +27,43 @@ pytestmark = [
 ]
 
 
-def ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, timeout=20)
+def ip(command: str) -> None:
+    subprocess.run(["ip", *command.split()], check=True, timeout=20)
+
+
+def delete_namespaces() -> None:
+    for name in NAMES:
+        subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True, timeout=20)
 
 
 @pytest.fixture(params=[4, 6], ids=["ipv4", "ipv6"])
 def hosts(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
     """Two namespaces joined by a veth pair; yields their addresses."""
     first, second, bits = ADDRESSES[request.param]
-    for name in NAMES:
-        subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True, timeout=20)
+    delete_namespaces()
     try:
         for name in NAMES:
-            ip("netns", "add", name)
-            ip("-n", name, "link", "set", "lo", "up")
-        ip("-n", NAMES[0], "link", "add", "veth0", "type", "veth", "peer", "veth0", "netns", NAMES[1])
+            ip(f"netns add {name}")
+            ip(f"-n {name} link set lo up")
+        ip(f"-n {NAMES[0]} link add veth0 type veth peer veth0 netns {NAMES[1]}")
+        # Without duplicate address detection an IPv6 address may be used at once.
+        at_once = "nodad" if bits == 64 else ""
         for name, address in zip(NAMES, (first, second), strict=True):
-            ip("-n", name, "addr", "add", f"{address}/{bits}", "dev", "veth0", *(["nodad"] if bits == 64 else []))
-            ip("-n", name, "link", "set", "veth0", "up")
+            ip(f"-n {name} addr add {address}/{bits} dev veth0 {at_once}")
+            ip(f"-n {name} link set veth0 up")
         yield first, second
     finally:
-        for name in NAMES:
-            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True, timeout=20)
+        delete_namespaces()
 
 
 def test_every_algorithm_between_two_hosts(hosts: tuple[str, str]) -> None:
     placement = [NAMES[0], NAMES[0], NAMES[1]]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("DISTOS_COLL_", "NCCL_"))}
+    ours = ("DISTOS_COLL_", "NCCL_")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+    worker = [sys.executable, str(WORKER)]
     processes = [
         subprocess.Popen(
-            ["ip", "netns", "exec", namespace, sys.executable, str(WORKER), str(rank), "3", hosts[0], "29611"],
+            ["ip", "netns", "exec", namespace, *worker, str(rank), "3", hosts[0], "29611"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
