@@ -26,11 +26,16 @@ void Engine::stop() {
   wake_.notify_all();
   runtime_->ring_self();
   if (thread_.joinable()) thread_.join();
+  // A communicator owns its engine; one that was still listed here would own it back.
+  std::vector<std::shared_ptr<Communicator>> dropped;
+  const std::lock_guard lock(mutex_);
+  dropped.swap(active_);
 }
 
 void Engine::activate(const std::shared_ptr<Communicator>& communicator) {
   {
     const std::lock_guard lock(mutex_);
+    if (stopping_.load()) return;
     if (std::find(active_.begin(), active_.end(), communicator) == active_.end())
       active_.push_back(communicator);
     ++changes_;
