@@ -1,0 +1,60 @@
+"""What DISTOS_COLL_DEBUG=INFO says of each new group."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import fields
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from distos_coll.program.encode import UNLIMITED
+from distos_coll.settings import Settings, variable_of
+from distos_coll.torch import planning
+
+if TYPE_CHECKING:
+    from distos_coll.planner.plan import Plan
+
+_logger = logging.getLogger("distos_coll")
+
+
+def log_group(values: Settings, name: str, rank: int, backend: Any, links: str) -> None:
+    """Settings, links and plan of a group; the plan by its first rank only, as all have the same.
+
+    Does nothing below INFO. A program that did not set up logging gets the lines on stderr.
+    """
+    if values.debug != "INFO":
+        return
+    if not _logger.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(name)s[%(process)d] %(levelname)s %(message)s"))
+        _logger.addHandler(handler)
+    _logger.setLevel(logging.INFO)
+    size, domain_of, _ = backend.topology
+    head = f"group {name!r}, rank {rank} of {size}"
+    _logger.info("%s: settings: %s", head, ", ".join(_changed(values)) or "all defaults")
+    for line in links.splitlines():
+        _logger.info("%s: %s", head, line)
+    if rank == 0:
+        plan = planning.plan_for(values, *backend.topology)
+        domains = len(set(domain_of))
+        _logger.info("%s: plan for %d domain%s:", head, domains, "" if domains == 1 else "s")
+        for line in plan_lines(plan):
+            _logger.info("%s: %s", head, line)
+
+
+def _changed(values: Settings) -> Iterator[str]:
+    for item in fields(Settings):
+        value = getattr(values, item.name)
+        if value != item.default:
+            yield f"{variable_of(item.name)}={int(value) if isinstance(value, bool) else value}"
+
+
+def plan_lines(plan: "Plan") -> list[str]:
+    """One line a collective: what runs up to which size in bytes. Segments are left out."""
+    lines = []
+    for collective, rows in groupby(plan.rows, key=lambda row: row.collective):
+        parts = []
+        for key, same in groupby(rows, key=lambda row: row.candidate.key):
+            last = max(row.max_bytes for row in same)
+            parts.append(key if last == UNLIMITED else f"{key} to {last}")
+        lines.append(f"{collective.name.lower()}: {', '.join(parts)}")
+    return lines
