@@ -27,7 +27,7 @@ CMAKE = $(BIN)/cmake -G Ninja -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja -DPython_EXECUTA
 NINJA = flock $(1)/.lock $(BIN)/cmake --build $(1) -j $(JOBS)
 CPP = $(shell find cpp -name '*.cc' -o -name '*.h')
 
-.PHONY: help demo test build cpp-test asan tsan test-torch test-torch-full bench check lint format typecheck tidy wheel clean
+.PHONY: help demo test build cpp-test asan tsan test-torch test-torch-full test-faults bench check lint format typecheck tidy wheel clean
 help: ## these lines
 	@grep -E '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -60,10 +60,14 @@ test-torch: build ## torch's own DistributedTest against distos, 3 ranks
 	$(SAY) "torch's DistributedTest, 3 ranks"
 	$(BIN)/python tests/torch/torch_suite.py --world-size 3 $(ARGS)
 
-test-torch-full: build ## the same at 3 and 4 ranks; refreshes docs/torch-suite-*.md
+test-torch-full: build ## the same at 3 and 4 ranks; reports in build/torch-suite-*.md
 	for n in 3 4; do \
-		$(BIN)/python tests/torch/torch_suite.py --world-size $$n --markdown docs/torch-suite-$$n.md $(ARGS); \
+		$(BIN)/python tests/torch/torch_suite.py --world-size $$n --markdown build/torch-suite-$$n.md $(ARGS); \
 	done
+
+test-faults: build ## every rank killed in every collective; `make test` kills one rank in each
+	$(SAY) "Every rank killed in every collective"
+	DISTOS_TEST_ALL=1 $(BIN)/python -m pytest tests/faults $(ARGS)
 
 bench: build ## all_reduce through torch, distos beside gloo
 	$(BIN)/python bench/torch_vs_gloo.py $(ARGS)
