@@ -185,7 +185,7 @@ class Settings:
         "Bytes of messages nobody has received yet that one peer may leave at a rank, per group.",
         agreed=True,
     )
-    spin_us: int = _int(20, 0, 1_000_000, "Busy waiting before the first yield, microseconds.")
+    spin_us: int = _int(5, 0, 1_000_000, "Busy waiting before the first yield, microseconds.")
     yield_us: int = _int(200, 0, 1_000_000, "Yielding before sleep, microseconds.")
     heartbeat_ms: int = _int(
         250,
