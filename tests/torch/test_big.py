@@ -27,7 +27,8 @@ def reduce_large(rank: int, size: int) -> tuple[bool, int]:
     x[marks] = torch.tensor([10 + i + rank for i in range(len(marks))], dtype=torch.int8)
     dist.all_reduce(x)
     right = [int(x[m]) for m in marks] == [21 + 2 * i for i in range(len(marks))]
-    # In pieces: a comparison of the whole would take as much memory again, its sum eight times that.
+    # In pieces: a comparison of the whole would take as much memory again, its sum eight times
+    # that.
     return right, sum(int(torch.count_nonzero(piece == 3)) for piece in x.split(1 << 26))
 
 

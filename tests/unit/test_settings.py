@@ -13,7 +13,8 @@ CORE_HEADER = Path(__file__).parents[2] / "cpp/core/settings.h"
 
 def core_fields() -> dict[str, str]:
     text = CORE_HEADER.read_text()
-    found = re.findall(r"^  (?:bool|size_t|int64_t|std::string) (\w+)(?: = ([^;]+))?;", text, re.M)
+    kinds = "bool|size_t|int64_t|std::string"
+    found = re.findall(rf"^  (?:{kinds}) (\w+)(?: =\s+([^;]+))?;", text, re.M)
     return dict(found)
 
 
