@@ -165,6 +165,15 @@ def mismatched(rank: int, size: int) -> None:
     dist.barrier()
 
 
+def configured_apart(rank: int, size: int) -> None:
+    """Settings that all ranks must share are compared, whether the plan shows them or not."""
+    os.environ["DISTOS_COLL_EAGER_BYTES"] = str(1024 * (rank + 1))
+    with pytest.raises(Exception, match=r"plans differently from ranks"):
+        dist.new_group()
+    del os.environ["DISTOS_COLL_EAGER_BYTES"]
+    dist.barrier()
+
+
 @pytest.mark.parametrize(
     ("scenario", "size", "more"),
     [
@@ -177,6 +186,7 @@ def mismatched(rank: int, size: int) -> None:
         (routed, 2, {"backend": "cpu:distos,cuda:distos"}),
         (detailed, 2, {"environment": {"TORCH_DISTRIBUTED_DEBUG": "DETAIL"}}),
         (mismatched, 2, {}),
+        (configured_apart, 2, {}),
     ],
 )
 def test_groups(scenario: Any, size: int, more: dict[str, Any]) -> None:
