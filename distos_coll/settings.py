@@ -222,7 +222,6 @@ class Settings:
         _choice("WARN", "INFO"),
         "WARN or INFO",
         "How much is logged. INFO: settings, links, and the plan of each new group.",
-        native=False,
         alias="NCCL_DEBUG",
     )
 

@@ -1,6 +1,5 @@
 // The core as Python sees it, without torch: runtimes, stores and communicators on raw addresses.
-// Callers own the memory and keep it alive; distos_coll/native.py gives it arrays. Every call that
-// may wait releases the GIL.
+// Callers own the memory and keep it alive. Every call that may wait releases the GIL.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -206,7 +205,7 @@ PYBIND11_MODULE(_native, m) {
   m.doc() = "Native core of distos_coll.";
   m.attr("__version__") = DISTOS_COLL_VERSION;
 
-  // Python's own error class carries the code; distos_coll.native turns it into the tree of
+  // Python's own error class carries the code; distos_coll.testing turns it into the tree of
   // distos_coll.errors.
   PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> error_class;
   error_class.call_once_and_store_result([&] { return py::exception<Error>(m, "NativeError"); });

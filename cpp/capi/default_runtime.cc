@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "core/fd.h"
+#include "core/log.h"
 
 namespace distos_coll {
 namespace {
@@ -47,8 +48,9 @@ std::shared_ptr<Engine>& default_engine() {
   if (state().shut_down)
     throw Error(Code::kInvalid, "communication was shut down in this process, which is exiting");
   if (!state().engine) {
-    state().engine =
-        std::make_shared<Engine>(Runtime::create(Settings::parse(state().settings_text)));
+    const Settings settings = Settings::parse(state().settings_text);
+    set_log_level(static_cast<int>(settings.debug == "INFO" ? LogLevel::kInfo : LogLevel::kWarn));
+    state().engine = std::make_shared<Engine>(Runtime::create(settings));
     std::atexit(shutdown_default_runtime);
   }
   return state().engine;

@@ -33,6 +33,7 @@ constexpr Entry kEntries[] = {
     {"heartbeat_ms", &Settings::heartbeat_ms},
     {"death_grace_ms", &Settings::death_grace_ms},
     {"domain_limit", &Settings::domain_limit},
+    {"debug", &Settings::debug},
 };
 
 [[noreturn]] void refuse(std::string_view line, const char* why) {

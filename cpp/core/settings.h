@@ -30,6 +30,8 @@ struct Settings {
   int64_t domain_limit =
       0;  // > 0: split domains into pieces of at most this many ranks (for tests and trials)
 
+  std::string debug = "WARN";  // WARN or INFO: how much is logged
+
   // Throws Error(kInvalid) naming the line.
   static Settings parse(const std::string& text);
 };
