@@ -97,6 +97,14 @@ class PyCommunicator {
       }
       return vector->data();
     };
+    const auto check = [](int value, int count, const char* what) {
+      if (value < 0 || value >= count) {
+        throw Error(Code::kInvalid, strf("%s %d does not exist", what, value));
+      }
+    };
+    check(collective, kCollectiveCount, "collective");
+    check(dtype, kDTypeCount, "dtype");
+    check(op, kReduceOpCount, "reduction");
     CollectiveCall call;
     call.collective = static_cast<Collective>(collective);
     call.dtype = static_cast<DType>(dtype);

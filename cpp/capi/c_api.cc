@@ -1,6 +1,7 @@
 // The C ABI over the core: one translation of exceptions to codes, and nothing else.
 #include "distos_coll/c_api.h"
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -24,8 +25,10 @@ using distos_coll::Ref;
 using distos_coll::Store;
 using distos_coll::Work;
 
+// Never freed: a call that races with dc_comm_close in another thread finds it empty, not gone. It
+// is a few words per group that ever existed.
 struct dc_comm {
-  std::shared_ptr<Communicator> communicator;
+  std::atomic<std::shared_ptr<Communicator>> communicator;
 };
 
 namespace {
@@ -47,6 +50,12 @@ int guarded(Function function) {
   } catch (const std::exception& error) {
     return failed(Code::kSystem, error.what());
   }
+}
+
+std::shared_ptr<Communicator> pinned(const dc_comm* comm) {
+  auto communicator = comm->communicator.load();
+  if (!communicator) throw Error(Code::kInvalid, "the group was closed");
+  return communicator;
 }
 
 Work* as_work(dc_work* work) { return reinterpret_cast<Work*>(work); }
@@ -163,43 +172,54 @@ int dc_comm_connect(dc_runtime* runtime, const dc_store* store, const dc_comm_op
     if (options->name != nullptr) wanted.name = options->name;
     CallbackStore callbacks(store);
     auto& engine = *reinterpret_cast<std::shared_ptr<distos_coll::Engine>*>(runtime);
-    *out = new dc_comm{Communicator::connect(engine, callbacks, wanted)};
+    auto communicator = Communicator::connect(engine, callbacks, wanted);
+    *out = new dc_comm;
+    (*out)->communicator.store(std::move(communicator));
   });
 }
 
 int dc_comm_topology(const dc_comm* comm, int32_t* domain_of, int32_t* domain_bits) {
-  const auto& members = comm->communicator->members();
-  for (size_t rank = 0; rank < members.size(); ++rank) {
-    domain_of[rank] = members[rank].domain;
-    domain_bits[rank] = (members[rank].mapped ? 1 : 0) | (members[rank].single_copy ? 2 : 0) |
-                        members[rank].cores << 8;
-  }
-  return DC_OK;
+  return guarded([&] {
+    const auto communicator = pinned(comm);
+    const auto& members = communicator->members();
+    for (size_t rank = 0; rank < members.size(); ++rank) {
+      const MemberInfo& member = members[rank];
+      domain_of[rank] = member.domain;
+      domain_bits[rank] =
+          (member.mapped ? 1 : 0) | (member.single_copy ? 2 : 0) | member.cores << 8;
+    }
+  });
 }
 
 int dc_comm_install_plan(dc_comm* comm, const void* data, size_t bytes) {
-  return guarded([&] { comm->communicator->install_plan(data, bytes); });
+  return guarded([&] { pinned(comm)->install_plan(data, bytes); });
 }
 
 int dc_comm_ready(dc_comm* comm, const dc_store* store) {
   return guarded([&] {
     CallbackStore callbacks(store);
-    comm->communicator->ready(callbacks);
+    pinned(comm)->ready(callbacks);
+  });
+}
+
+int dc_comm_give_up(dc_comm* comm, const dc_store* store, const char* why) {
+  return guarded([&] {
+    CallbackStore callbacks(store);
+    pinned(comm)->give_up(callbacks, why);
   });
 }
 
 int dc_comm_enqueue(dc_comm* comm, const dc_call* call, dc_work** out) {
-  return start(call, out, [&](Work** early) {
-    return comm->communicator->enqueue(collective_of(call), early);
-  });
+  return start(call, out,
+               [&](Work** early) { return pinned(comm)->enqueue(collective_of(call), early); });
 }
 
 int dc_comm_send(dc_comm* comm, const void* data, int64_t bytes, int32_t dest, int64_t tag,
                  const dc_call* options, dc_work** out) {
   if (bytes < 0) return failed(Code::kInvalid, "send: a message cannot have a negative size");
   return start(options, out, [&](Work** early) {
-    return comm->communicator->send(data, static_cast<size_t>(bytes), dest, tag,
-                                    options_of(options), early);
+    return pinned(comm)->send(data, static_cast<size_t>(bytes), dest, tag, options_of(options),
+                              early);
   });
 }
 
@@ -207,13 +227,13 @@ int dc_comm_recv(dc_comm* comm, void* data, int64_t bytes, int32_t source, int64
                  const dc_call* options, dc_work** out) {
   if (bytes < 0) return failed(Code::kInvalid, "recv: a message cannot have a negative size");
   return start(options, out, [&](Work** early) {
-    return comm->communicator->receive(data, static_cast<size_t>(bytes), source, tag,
-                                       options_of(options), early);
+    return pinned(comm)->receive(data, static_cast<size_t>(bytes), source, tag, options_of(options),
+                                 early);
   });
 }
 
 int dc_comm_monitored_barrier(dc_comm* comm, int64_t timeout_ms, int wait_all_ranks) {
-  return guarded([&] { comm->communicator->monitored_barrier(timeout_ms, wait_all_ranks != 0); });
+  return guarded([&] { pinned(comm)->monitored_barrier(timeout_ms, wait_all_ranks != 0); });
 }
 
 int dc_work_test(dc_work* work) {
@@ -243,25 +263,39 @@ void dc_work_release(dc_work* work) {
 }
 
 void dc_comm_set_timeout(dc_comm* comm, int64_t timeout_ms) {
-  comm->communicator->set_timeout(timeout_ms);
+  guarded([&] { pinned(comm)->set_timeout(timeout_ms); });
 }
-int64_t dc_comm_sequence(const dc_comm* comm) { return comm->communicator->sequence(); }
+
+int64_t dc_comm_sequence(const dc_comm* comm) {
+  int64_t sequence = 0;
+  guarded([&] { sequence = pinned(comm)->sequence(); });
+  return sequence;
+}
 
 const char* dc_comm_choice(const dc_comm* comm, int32_t collective, int64_t bytes) {
-  if (collective < 0 || collective >= distos_coll::kCollectiveCount) return "";
-  int64_t segment_bytes = 0;
-  return comm->communicator->choice(static_cast<Collective>(collective), bytes, &segment_bytes)
-      .name.c_str();
+  thread_local std::string name;
+  name.clear();
+  guarded([&] {
+    check_range(collective, distos_coll::kCollectiveCount, "collective");
+    int64_t segment_bytes = 0;
+    name = pinned(comm)->choice(static_cast<Collective>(collective), bytes, &segment_bytes).name;
+  });
+  return name.c_str();
 }
 
 void dc_comm_abort(dc_comm* comm, const char* reason) {
-  comm->communicator->abort(reason == nullptr ? "no reason given" : reason);
+  guarded([&] { pinned(comm)->abort(reason == nullptr ? "no reason given" : reason); });
 }
 
 void dc_comm_close(dc_comm* comm) {
-  if (comm == nullptr) return;
-  guarded([&] { comm->communicator->close(); });
-  delete comm;
+  guarded([&] {
+    if (comm == nullptr) return;
+    const auto communicator = comm->communicator.load();
+    if (!communicator) return;
+    // Still reachable meanwhile, so that abort() can cut the wait short.
+    communicator->close();
+    comm->communicator.store(nullptr);
+  });
 }
 
 const char* dc_last_error(void) { return last_error.c_str(); }

@@ -8,6 +8,13 @@ namespace distos_coll {
 using program::Array;
 using program::Param;
 
+namespace {
+
+// Even when something always moves, clocks and other groups get their turn.
+constexpr uint64_t kPassesPerLook = 64;
+
+}  // namespace
+
 Communicator::Communicator(std::shared_ptr<Engine> engine, const CommunicatorOptions& options)
     : engine_(std::move(engine)),
       runtime_(engine_->runtime()),
@@ -48,6 +55,8 @@ void Communicator::install_plan(const void* data, size_t bytes) {
 
 const program::Program& Communicator::choice(Collective collective, int64_t bytes,
                                              int64_t* segment_bytes) const {
+  if (plan_.choices.empty())
+    throw Error(Code::kInvalid, "the group has no plan: install one first");
   const auto row = std::lower_bound(
       plan_.choices.begin(), plan_.choices.end(), std::pair(collective, bytes),
       [](const program::Choice& candidate, const std::pair<Collective, int64_t>& wanted) {
@@ -62,8 +71,7 @@ const program::Program& Communicator::choice(Collective collective, int64_t byte
 // ---------------------------------------------------------------------------------------------------------
 
 int64_t Communicator::deadline_from_now(int64_t timeout_ms) const {
-  if (timeout_ms <= 0) timeout_ms = timeout_ms_.load(std::memory_order_relaxed);
-  return now_ns() + timeout_ms * 1'000'000;
+  return deadline_after(timeout_ms > 0 ? timeout_ms : timeout_ms_.load(std::memory_order_relaxed));
 }
 
 void Communicator::hand_out(Work& work, Work** early) {
@@ -73,9 +81,20 @@ void Communicator::hand_out(Work& work, Work** early) {
   *early = &work;
 }
 
-Ref<Work> Communicator::enqueue(const CollectiveCall& call, Work** early) {
-  if (!ready_)
+void Communicator::check_usable() const {
+  if (in_forked_child()) {
+    throw Error(
+        Code::kInvalid,
+        "this group belongs to the process that this one was forked from; only that one can "
+        "use it. Make a group of your own in a process started with spawn");
+  }
+  if (!ready_) {
     throw Error(Code::kInvalid, "the group is not set up yet: call ready() on every rank first");
+  }
+}
+
+Ref<Work> Communicator::enqueue(const CollectiveCall& call, Work** early) {
+  check_usable();
   Ref<Operation> operation(new Operation(call, options_.rank, options_.size));
   operation->sequence = sequence_.fetch_add(1, std::memory_order_relaxed) + 1;
   if (closed_.load(std::memory_order_acquire)) {
@@ -107,53 +126,53 @@ Ref<Work> Communicator::start_now_or_queue(Ref<Operation> operation, bool blocki
 
 bool Communicator::run_inline(Operation& operation) {
   Completions finished;
-  {
-    std::unique_lock lock(run_mutex_, std::try_to_lock);
-    // Whatever was called before runs first.
-    if (!lock.owns_lock() || queued_.load(std::memory_order_acquire) > 0) return false;
-    operation.retain();
-    current_ = Ref<Operation>(&operation);
-    queued_.fetch_add(1, std::memory_order_acq_rel);
-    attend();
-    begin(operation);
-    Waiter waiter(runtime_);
-    Code code = Code::kAgain;
-    std::string why;
-    const auto attempt = [&] {
-      bool moved = false;
-      code = step_current(&moved, &why);
-      if (code == Code::kAgain && operation.uses_streams()) moved |= runtime_.poll_links() > 0;
-      moved |= progress_messages(&finished) > 0;
-      return moved || code != Code::kAgain;
-    };
-    while (true) {
-      const bool moved = attempt();
-      if (code != Code::kAgain) break;
-      if (moved) {
-        waiter.reset();
-        continue;
+  std::unique_lock lock(run_mutex_, std::try_to_lock);
+  // Whatever was called before runs first.
+  if (!lock.owns_lock() || queued_.load(std::memory_order_acquire) > 0) return false;
+  operation.retain();
+  current_ = Ref<Operation>(&operation);
+  queued_.fetch_add(1, std::memory_order_acq_rel);
+  attend();
+  std::string why;
+  Code code = begin(operation, &why);
+  Waiter waiter(runtime_);
+  const auto attempt = [&] {
+    bool moved = false;
+    code = step_current(&moved, &why);
+    if (code == Code::kAgain && operation.uses_streams()) moved |= runtime_.poll_links() > 0;
+    moved |= progress_messages(&finished) > 0;
+    return moved || code != Code::kAgain;
+  };
+  // What others wait for must be told at once, with no lock held; then this operation goes on like
+  // any other that is waited for.
+  for (uint64_t pass = 1; code == Code::kAgain && finished.empty(); ++pass) {
+    const bool moved = attempt();
+    if (code != Code::kAgain) break;
+    if (waiter.time_to_look() || pass % kPassesPerLook == 0) {
+      engine_->pass(this, &finished);
+      if (now_ns() >= operation.deadline_ns) {
+        code = Code::kTimeout;
+        why = timeout_text(operation);
+        break;
       }
-      if (waiter.time_to_look()) {
-        if (engine_->pass(this) > 0) waiter.reset();
-        if (now_ns() >= operation.deadline_ns) {
-          code = Code::kTimeout;
-          why = timeout_text(operation);
-          break;
-        }
-      }
-      waiter.idle(operation.deadline_ns, attempt);
-      if (code != Code::kAgain) break;
     }
-    finish_current(code, std::move(why), &finished);
+    if (moved) {
+      waiter.reset();
+    } else {
+      waiter.idle(operation.deadline_ns, attempt);
+    }
   }
+  if (code != Code::kAgain) finish_current(code, std::move(why), &finished);
+  lock.unlock();
   complete(&finished);
+  if (code == Code::kAgain) wait(operation, 0);
   leave();
   return true;
 }
 
 bool Communicator::wait(Work& work, int64_t timeout_ms) {
   if (work.done()) return true;
-  const int64_t deadline = timeout_ms > 0 ? now_ns() + timeout_ms * 1'000'000 : 0;
+  const int64_t deadline = timeout_ms > 0 ? deadline_after(timeout_ms) : 0;
   attend();
   Waiter waiter(runtime_);
   const auto attempt = [&] {
@@ -161,19 +180,22 @@ bool Communicator::wait(Work& work, int64_t timeout_ms) {
     return moved > 0 || work.done();
   };
   bool in_time = true;
-  while (!work.done()) {
-    if (attempt()) {
-      waiter.reset();
-      continue;
-    }
-    if (waiter.time_to_look()) {
-      if (engine_->pass(this) > 0) waiter.reset();
+  for (uint64_t pass = 1; !work.done(); ++pass) {
+    const bool moved = attempt();
+    if (waiter.time_to_look() || pass % kPassesPerLook == 0) {
+      Completions finished;
+      engine_->pass(this, &finished);
+      complete(&finished);
       if (deadline > 0 && now_ns() >= deadline) {
         in_time = work.done();
         break;
       }
     }
-    waiter.idle(deadline, attempt);
+    if (moved) {
+      waiter.reset();
+    } else {
+      waiter.idle(deadline, attempt);
+    }
   }
   leave();
   return in_time;
@@ -191,7 +213,7 @@ bool Communicator::busy() const {
 // --- Progress
 // ------------------------------------------------------------------------------------------------------
 
-void Communicator::begin(Operation& operation) {
+Code Communicator::begin(Operation& operation, std::string* why) try {
   int64_t segment_bytes = 0;
   const program::Program& chosen =
       choice(operation.collective(), operation.choice_bytes(), &segment_bytes);
@@ -203,6 +225,10 @@ void Communicator::begin(Operation& operation) {
   operation.bind(chosen, environment_, segment_bytes, window_->slot_bytes(), widen, scratch_,
                  &call);
   run_->start(call);
+  return Code::kAgain;
+} catch (const std::bad_alloc&) {
+  *why = operation.describe() + ": there is not enough memory for its temporary copy";
+  return Code::kSystem;
 }
 
 Code Communicator::step_current(bool* moved, std::string* why) {
@@ -227,33 +253,42 @@ Code Communicator::step_current(bool* moved, std::string* why) {
   return code;
 }
 
-int Communicator::progress() {
-  Completions finished;
-  int moved = progress_messages(&finished);
+int Communicator::progress(Completions* finished) {
+  if (in_forked_child()) return 0;
+  Completions own;
+  Completions* const out = finished != nullptr ? finished : &own;
+  int moved = progress_messages(out);
   if (queued_.load(std::memory_order_acquire) > 0) {
     std::unique_lock lock(run_mutex_, std::try_to_lock);
-    if (lock.owns_lock()) moved += progress_locked(&finished);
+    if (lock.owns_lock()) moved += progress_locked(out);
   }
-  complete(&finished);
+  complete(&own);
   return moved;
+}
+
+Ref<Operation> Communicator::next_operation() {
+  const std::lock_guard lock(queue_mutex_);
+  if (queue_.empty()) return {};
+  Ref<Operation> next = std::move(queue_.front());
+  queue_.pop_front();
+  return next;
 }
 
 int Communicator::progress_locked(Completions* finished) {
   int total = 0;
   while (true) {
+    std::string why;
+    Code code = Code::kAgain;
     if (!current_) {
-      const std::lock_guard lock(queue_mutex_);
-      if (queue_.empty()) return total;
-      current_ = std::move(queue_.front());
-      queue_.pop_front();
-      begin(*current_);
+      current_ = next_operation();
+      if (!current_) return total;
+      code = begin(*current_, &why);
     }
     bool moved = false;
-    std::string why;
-    Code code = step_current(&moved, &why);
+    if (code == Code::kAgain) code = step_current(&moved, &why);
     total += moved ? 1 : 0;
     if (code == Code::kAgain) {
-      if (moved || now_ns() < current_->deadline_ns) return total;
+      if (now_ns() < current_->deadline_ns) return total;
       code = Code::kTimeout;
       why = timeout_text(*current_);
     }
@@ -284,7 +319,14 @@ int Communicator::progress_messages(Completions* finished) {
     matcher_->fail_all(broken_code_, broken_why(), finished);
   } else {
     const int64_t now = now_ns();
-    matcher_->fail_expired(now, finished);
+    if (matcher_->fail_expired(now, finished)) {
+      break_down(
+          Code::kTimeout,
+          strf("a send of rank %d timed out after it was announced; its receiver may still read "
+               "the buffer, so the group '%s' cannot go on",
+               options_.rank, options_.name.c_str()),
+          true);
+    }
     if (lost_.load(std::memory_order_acquire) > 0) fail_messages_of_lost(finished);
   }
   return static_cast<int>(finished->size() - before);
@@ -378,6 +420,7 @@ void Communicator::abort(const std::string& reason) {
 }
 
 void Communicator::close() {
+  if (in_forked_child()) return;
   if (closed_.exchange(true, std::memory_order_acq_rel) || !registered_) return;
   const int64_t deadline = deadline_from_now(0);
   Waiter waiter(runtime_);

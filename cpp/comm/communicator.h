@@ -58,6 +58,8 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   void install_plan(const void* data, size_t bytes);
   // Collective: compares plans; afterwards operations may be enqueued.
   void ready(Store& store);
+  // Instead of ready(): tells the others that this rank cannot go on, so that they stop at once.
+  void give_up(Store& store, const std::string& why);
   // The program that a collective of so many bytes takes.
   const program::Program& choice(Collective collective, int64_t bytes,
                                  int64_t* segment_bytes) const;
@@ -84,7 +86,9 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   void close();
 
   // One pass over this communicator's operations; any thread. Returns how much moved.
-  int progress();
+  // With `finished`, what ended is appended there for a caller that holds a lock; else it is
+  // completed here.
+  int progress(std::vector<Completion>* finished = nullptr);
   // Operations not finished: while there are, somebody must call progress().
   bool busy() const;
   // Somebody who waits is progressing it.
@@ -108,14 +112,17 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
 
   Communicator(std::shared_ptr<Engine> engine, const CommunicatorOptions& options);
 
+  void check_usable() const;
   Ref<Work> start_now_or_queue(Ref<Operation> operation, bool blocking);
   bool run_inline(Operation& operation);
   // The following need run_mutex_.
   Code step_current(bool* moved, std::string* why);
-  void begin(Operation& operation);
+  // kAgain: it runs now. Else it could not start, and `why` says so.
+  Code begin(Operation& operation, std::string* why);
   Code check_losses(std::string* why);
   Code check_broken_link(int rank, Code code, std::string* why);
   int progress_locked(Completions* finished);
+  Ref<Operation> next_operation();
   void finish_current(Code code, std::string why, Completions* finished);
 
   int progress_messages(Completions* finished);
@@ -167,6 +174,7 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   std::deque<Ref<Operation>> queue_;
   std::atomic<int> queued_{0};  // in queue_ or current, asynchronous or not
   std::atomic<int64_t> sequence_{0};
+  std::atomic<int64_t> barriers_{0};  // monitored ones so far
   std::atomic<int> attendants_{0};
   std::atomic<bool> closed_{false};
 

@@ -41,6 +41,8 @@ void Engine::activate(const std::shared_ptr<Communicator>& communicator) {
     ++changes_;
   }
   wake_.notify_one();
+  // Whoever waits in this group progresses it, but may be asleep.
+  if (communicator->attended()) runtime_->ring_self();
 }
 
 void Engine::notify() {
@@ -64,10 +66,10 @@ void Engine::retire(const std::shared_ptr<Communicator>& communicator) {
   if (!communicator->busy()) std::erase(active_, communicator);
 }
 
-int Engine::pass(const Communicator* skip) {
+int Engine::pass(const Communicator* skip, std::vector<Completion>* finished) {
   int moved = runtime_->poll_links();
   for (const auto& communicator : snapshot()) {
-    if (communicator.get() != skip) moved += communicator->progress();
+    if (communicator.get() != skip) moved += communicator->progress(finished);
   }
   return moved;
 }

@@ -15,6 +15,7 @@
 namespace distos_coll {
 
 class Communicator;
+struct Completion;
 
 class Engine {
  public:
@@ -31,8 +32,9 @@ class Engine {
   // Wakes the thread if it rests: something it should look at has changed.
   void notify();
 
-  // One pass over links and all active communicators but `skip`. Returns how much moved.
-  int pass(const Communicator* skip);
+  // One pass over links and all active communicators but `skip`. Returns how much moved. What
+  // finished is appended to `finished`: its callbacks must run with no lock held.
+  int pass(const Communicator* skip, std::vector<Completion>* finished);
 
   // Stops the thread; operations in flight are not progressed any more. Idempotent.
   void stop();

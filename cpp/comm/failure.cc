@@ -140,6 +140,12 @@ std::string Communicator::timeout_text(const Operation& operation) const {
 }
 
 std::string Communicator::mismatch_text(const Operation& operation) const {
+  if (run_->failed_signature() == run_->signature()) {
+    return strf(
+        "%s of group '%s': rank %d expects another number of elements from %s than that sends",
+        operation.describe().c_str(), options_.name.c_str(), options_.rank,
+        rank_name(run_->failed_rank()).c_str());
+  }
   return strf(
       "ranks of group '%s' called different operations: rank %d is in %s, but %s is in %s. All "
       "ranks must call "

@@ -22,8 +22,8 @@ Inbox::Stream* Inbox::stream(uint32_t peer, int lane) {
   return &streams_[peer * static_cast<size_t>(lanes_) + static_cast<size_t>(lane)];
 }
 
-Code Inbox::send(int peer, int lane, Signature signature, const std::byte* data, size_t bytes,
-                 size_t* sent) {
+Code Inbox::send(int peer, int lane, Signature signature, size_t total, const std::byte* data,
+                 size_t bytes, size_t* sent) {
   *sent = 0;
   Stream* to = stream(static_cast<uint32_t>(peer), lane);
   if (to == nullptr) return Code::kInternal;
@@ -33,6 +33,7 @@ Code Inbox::send(int peer, int lane, Signature signature, const std::byte* data,
   header.source = static_cast<uint32_t>(rank_);
   header.kind = FrameKind::kStream;
   header.lane = static_cast<uint16_t>(lane);
+  header.a = total;
   header.c = signature.word();
   while (*sent < bytes) {
     const auto credit = static_cast<size_t>(to->credit.load(std::memory_order_acquire));
@@ -78,12 +79,13 @@ void Inbox::cancel(int peer, int lane) {
   from->first = from->last = nullptr;
 }
 
-size_t Inbox::feed(Stream& stream, const std::byte* data, size_t bytes, Signature signature) {
+size_t Inbox::feed(Stream& stream, const std::byte* data, size_t bytes, Signature signature,
+                   size_t total) {
   size_t used = 0;
   while (used < bytes && stream.first != nullptr) {
     exec::Sink& sink = *stream.first;
     const size_t piece = std::min(bytes - used, sink.bytes - sink.received);
-    if (!(sink.signature == signature)) {
+    if (!(sink.signature == signature) || sink.bytes != total) {
       sink.code = Code::kMismatch;
       sink.other = signature;
     } else if (sink.src == nullptr) {
@@ -108,7 +110,7 @@ void Inbox::drain_pending(Stream& stream) {
   while (!stream.pending.empty() && stream.first != nullptr) {
     Chunk& chunk = stream.pending.front();
     const size_t used = feed(stream, chunk.bytes.data() + chunk.read,
-                             chunk.bytes.size() - chunk.read, chunk.signature);
+                             chunk.bytes.size() - chunk.read, chunk.signature, chunk.total);
     chunk.read += used;
     stream.pending_bytes -= used;
     stream.owed += used;
@@ -121,7 +123,8 @@ bool Inbox::on_stream(const FrameHeader& header, const std::byte* payload) {
   if (from == nullptr) return false;
   const std::lock_guard lock(mutex_);
   const Signature signature(header.c);
-  const size_t used = from->pending.empty() ? feed(*from, payload, header.bytes, signature) : 0;
+  const size_t used =
+      from->pending.empty() ? feed(*from, payload, header.bytes, signature, header.a) : 0;
   from->owed += used;
   if (used < header.bytes) {
     const size_t rest = header.bytes - used;
@@ -129,6 +132,7 @@ bool Inbox::on_stream(const FrameHeader& header, const std::byte* payload) {
     Chunk chunk;
     chunk.bytes.assign(payload + used, payload + header.bytes);
     chunk.signature = signature;
+    chunk.total = header.a;
     from->pending.push_back(std::move(chunk));
     from->pending_bytes += rest;
   }

@@ -27,8 +27,8 @@ class Inbox final : public exec::Streams {
   // Before the first send: programs use lanes 0 .. n - 1.
   void reserve_lanes(int n);
 
-  Code send(int peer, int lane, Signature signature, const std::byte* data, size_t bytes,
-            size_t* sent) override;
+  Code send(int peer, int lane, Signature signature, size_t total, const std::byte* data,
+            size_t bytes, size_t* sent) override;
   void post(int peer, int lane, exec::Sink* sink) override;
   void cancel(int peer, int lane) override;
 
@@ -44,6 +44,7 @@ class Inbox final : public exec::Streams {
     std::vector<std::byte> bytes;
     size_t read = 0;
     Signature signature;
+    size_t total = 0;
   };
   struct Stream {
     std::atomic<int64_t> credit{0};  // that we may still send
@@ -57,7 +58,8 @@ class Inbox final : public exec::Streams {
 
   Stream* stream(uint32_t peer, int lane);
   // Moves bytes into posted sinks; returns how many were consumed.
-  size_t feed(Stream& stream, const std::byte* data, size_t bytes, Signature signature);
+  size_t feed(Stream& stream, const std::byte* data, size_t bytes, Signature signature,
+              size_t total);
   void drain_pending(Stream& stream);
   void give_back(uint32_t peer, int lane, Stream& stream);
 

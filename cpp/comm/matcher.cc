@@ -85,6 +85,7 @@ bool Matcher::push_queue(int peer) {
     Ref<PointToPoint>& head = state.queue.front();
     const auto cost = static_cast<int64_t>(head->bytes + sizeof(FrameHeader));
     const bool eager = head->bytes <= limits_.eager_bytes && state.eager_credit >= cost;
+    if (!eager && state.asked >= kMaxRequests) break;
     FrameHeader frame = header(eager ? FrameKind::kEager : FrameKind::kRts);
     frame.a = static_cast<uint64_t>(head->tag);
     uint64_t address = reinterpret_cast<uint64_t>(head->input);
@@ -106,6 +107,7 @@ bool Matcher::push_queue(int peer) {
       complete(std::move(head), Code::kOk, "");
     } else {
       ++next_id_;
+      ++state.asked;
       head->state = PointToPoint::State::kRequested;
       requested_.push_back(std::move(head));
     }
@@ -117,6 +119,10 @@ bool Matcher::push_queue(int peer) {
 }
 
 bool Matcher::on_cts(const FrameHeader& frame) {
+  PeerState& state = states_[frame.source];
+  if (state.asked == 0) return false;
+  --state.asked;
+  if (!state.queue.empty()) work_waits_.store(true, std::memory_order_release);
   const auto it =
       std::find_if(requested_.begin(), requested_.end(), [&](const Ref<PointToPoint>& operation) {
         return operation->id == frame.b && operation->peer == static_cast<int>(frame.source);
@@ -390,9 +396,20 @@ void Matcher::fail_all(Code code, const std::string& why, std::vector<Completion
   fail_where([](const PointToPoint&) { return true; }, code, why, finished);
 }
 
-void Matcher::fail_expired(int64_t now, std::vector<Completion>* finished) {
-  fail_where([now](const PointToPoint& operation) { return operation.deadline_ns <= now; },
-             Code::kTimeout, "timed out; the other side did not post its half in time", finished);
+bool Matcher::fail_expired(int64_t now, std::vector<Completion>* finished) {
+  const auto expired = [now](const PointToPoint& operation) {
+    return operation.deadline_ns <= now;
+  };
+  bool announced = false;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const Operations* sends : {&requested_, &cleared_}) {
+      for (const auto& send : *sends) announced |= expired(*send);
+    }
+  }
+  fail_where(expired, Code::kTimeout, "timed out; the other side did not post its half in time",
+             finished);
+  return announced;
 }
 
 void Matcher::fail_rank(int rank, Code code, const std::string& why,

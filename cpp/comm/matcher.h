@@ -66,7 +66,8 @@ class Matcher {
 
   // Fails operations: all, those past `now`, or those that need `rank`.
   void fail_all(Code code, const std::string& why, std::vector<Completion>* finished);
-  void fail_expired(int64_t now, std::vector<Completion>* finished);
+  // True if a send was among them whose request the receiver may still answer.
+  bool fail_expired(int64_t now, std::vector<Completion>* finished);
   void fail_rank(int rank, Code code, const std::string& why, std::vector<Completion>* finished);
   // Takes one receive or send back, unfinished; false if it has ended already.
   bool withdraw(PointToPoint* operation, Code code, const std::string& why,
@@ -91,7 +92,8 @@ class Matcher {
     int64_t eager_credit = 0;             // that we may use at the peer
     size_t eager_owed = 0;                // consumed here, not yet given back
     size_t requests = 0;                  // unexpected requests held for the peer
-    std::deque<FrameHeader> controls;     // CTS and credit refused by a full link
+    size_t asked = 0;                  // our requests that it has not answered, withdrawn ones too
+    std::deque<FrameHeader> controls;  // CTS and credit refused by a full link
   };
   using Operations = std::list<Ref<PointToPoint>>;
 

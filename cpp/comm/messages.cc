@@ -8,17 +8,16 @@
 namespace distos_coll {
 namespace {
 
-// Tags that no caller can use: torch's are non-negative.
-constexpr int64_t kArriveTag = INT64_MIN;
-constexpr int64_t kVerdictTag = INT64_MIN + 1;
+// Tags that no caller can use: torch's are non-negative. Each barrier has its own pair, so that one
+// who comes late to a failed barrier is not taken for one who came early to the next.
+constexpr int64_t kFirstTag = INT64_MIN;
 using Verdict = std::array<char, 1024>;
 
 }  // namespace
 
 Ref<Work> Communicator::start_message(Ref<PointToPoint> operation, bool sends,
                                       const CallOptions& options, Work** early) {
-  if (!ready_)
-    throw Error(Code::kInvalid, "the group is not set up yet: call ready() on every rank first");
+  check_usable();
   if (closed_.load(std::memory_order_acquire)) {
     throw Error(Code::kInvalid, strf("%s: the group '%s' was closed", sends ? "send" : "recv",
                                      options_.name.c_str()));
@@ -98,8 +97,11 @@ void Communicator::collect_absent(std::vector<Ref<Work>>& arrivals, int64_t dead
 }
 
 void Communicator::monitored_barrier(int64_t timeout_ms, bool wait_all_ranks) {
+  check_usable();
   if (timeout_ms <= 0) timeout_ms = timeout_ms_.load(std::memory_order_relaxed);
-  const int64_t deadline = now_ns() + timeout_ms * 1'000'000;
+  const int64_t deadline = deadline_after(timeout_ms);
+  const int64_t arrive_tag = kFirstTag + 2 * barriers_.fetch_add(1, std::memory_order_relaxed);
+  const int64_t verdict_tag = arrive_tag + 1;
   std::byte token{1};
   if (rank() != 0) {
     Verdict verdict{};
@@ -107,8 +109,8 @@ void Communicator::monitored_barrier(int64_t timeout_ms, bool wait_all_ranks) {
     // before it gives up.
     CallOptions options;
     options.timeout_ms = timeout_ms + std::max<int64_t>(timeout_ms / 10, 500);
-    Ref<Work> sent = send(&token, 1, 0, kArriveTag, options);
-    Ref<Work> answer = receive(verdict.data(), verdict.size(), 0, kVerdictTag, options);
+    Ref<Work> sent = send(&token, 1, 0, arrive_tag, options);
+    Ref<Work> answer = receive(verdict.data(), verdict.size(), 0, verdict_tag, options);
     wait(*sent, 0);
     wait(*answer, 0);
     if (answer->code() != Code::kOk) {
@@ -127,7 +129,7 @@ void Communicator::monitored_barrier(int64_t timeout_ms, bool wait_all_ranks) {
   options.timeout_ms = timeout_ms;
   for (int other = 1; other < size(); ++other) {
     arrivals[static_cast<size_t>(other)] =
-        receive(&tokens[static_cast<size_t>(other)], 1, other, kArriveTag, options);
+        receive(&tokens[static_cast<size_t>(other)], 1, other, arrive_tag, options);
   }
   std::vector<int> absent;
   collect_absent(arrivals, deadline, wait_all_ranks, &absent);
@@ -146,13 +148,17 @@ void Communicator::monitored_barrier(int64_t timeout_ms, bool wait_all_ranks) {
     }
   }
   complete(&withdrawn);
+  // One that could not be taken back is being finished by another thread.
+  for (const auto& arrival : arrivals) {
+    if (arrival) wait(*arrival, 0);
+  }
   Verdict verdict{};
   std::memcpy(verdict.data(), text.data(), std::min(text.size(), verdict.size() - 1));
   std::vector<Ref<Work>> answers;
   for (int other = 1; other < size(); ++other) {
     if (std::find(absent.begin(), absent.end(), other) != absent.end()) continue;
     if (arrivals[static_cast<size_t>(other)]->code() != Code::kOk) continue;
-    answers.push_back(send(verdict.data(), verdict.size(), other, kVerdictTag, options));
+    answers.push_back(send(verdict.data(), verdict.size(), other, verdict_tag, options));
   }
   for (const auto& answer : answers) wait(*answer, 0);
   if (!text.empty()) throw Error(Code::kTimeout, text);

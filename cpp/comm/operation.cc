@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 namespace distos_coll {
 
@@ -13,6 +14,8 @@ namespace {
 
 // Large enough for any memory, small enough that bytes times ranks fit in 64 bits.
 constexpr int64_t kMaxCount = int64_t{1} << 40;
+// Offsets may be distances between allocations: as far apart as addresses can be.
+constexpr int64_t kMaxOffset = int64_t{1} << 48;
 
 }  // namespace
 
@@ -62,10 +65,12 @@ void Operation::take_vectors(int size) {
     if (given[v] != nullptr)
       std::copy_n(given[v], n, vectors_.begin() + static_cast<std::ptrdiff_t>(v * n));
   }
-  for (const int64_t value : vectors_) {
-    if (value >= 0 && value <= kMaxCount) continue;
-    throw Error(Code::kInvalid, strf("%s: a count or offset of %lld is out of range",
-                                     name_of(call_.collective), static_cast<long long>(value)));
+  for (size_t i = 0; i < vectors_.size(); ++i) {
+    const bool offset = i / n % 2 == 1;
+    if (vectors_[i] >= 0 && vectors_[i] <= (offset ? kMaxOffset : kMaxCount)) continue;
+    throw Error(Code::kInvalid,
+                strf("%s: %s %lld is out of range", name_of(call_.collective),
+                     offset ? "offset" : "count", static_cast<long long>(vectors_[i])));
   }
 }
 
@@ -140,7 +145,13 @@ int64_t Operation::measure_v() {
   input_elements_ = gathers ? entry(kRecv, own) : extent(kSend);
   output_elements_ = scatters ? entry(kSend, own) : extent(kRecv);
   call_.count = 0;
-  if (!gathers && !scatters) return 0;
+  if (!gathers && !scatters) {
+    if (entry(kSend, own) == entry(kRecv, own)) return 0;
+    throw Error(
+        Code::kInvalid,
+        strf("all_to_all_v on rank %d: it sends itself %lld elements but expects %lld", rank_,
+             static_cast<long long>(entry(kSend, own)), static_cast<long long>(entry(kRecv, own))));
+  }
   int64_t total = 0;
   for (size_t i = 0; i < n; ++i) {
     const int64_t count = entry(gathers ? kRecv : kSend, i);
@@ -176,7 +187,7 @@ void Operation::bind(const program::Program& program, const program::Environment
   call->dtype = widen ? DType::kFloat32 : call_.dtype;
   call->op = call_.op == ReduceOp::kAverage ? ReduceOp::kSum : call_.op;
   call->divisor = call_.op == ReduceOp::kAverage ? size_ : 1;
-  call->signature = Signature(call_.collective, call_.dtype, call_.op, call_.root, call_.count);
+  call->signature = signature(widen);
 
   const auto unit = static_cast<int64_t>(dtype_bytes(call->dtype));
   auto& params = call->environment.params;
@@ -196,15 +207,12 @@ void Operation::bind(const program::Program& program, const program::Environment
   std::byte* input = const_cast<std::byte*>(static_cast<const std::byte*>(call_.input));
   std::byte* output = static_cast<std::byte*>(call_.output);
   if (widen) {
-    wide_ = std::make_unique_for_overwrite<float[]>(
-        static_cast<size_t>(input_elements_ + output_elements_));
-    reduce::kernels().widen[static_cast<int>(call_.dtype)](wide_.get(), call_.input,
-                                                           static_cast<size_t>(input_elements_));
+    widen_input(call);
     input = reinterpret_cast<std::byte*>(wide_.get());
-    output = reinterpret_cast<std::byte*>(wide_.get() + input_elements_);
+    output = reinterpret_cast<std::byte*>(wide_.get() + wide_input_elements_);
   }
   call->buffer[static_cast<int>(Buffer::kInput)] = input;
-  call->capacity[static_cast<int>(Buffer::kInput)] = input_elements_;
+  call->capacity[static_cast<int>(Buffer::kInput)] = widen ? wide_input_elements_ : input_elements_;
   call->buffer[static_cast<int>(Buffer::kOutput)] = output;
   call->capacity[static_cast<int>(Buffer::kOutput)] = output_elements_;
   call->buffer[static_cast<int>(Buffer::kScratch)] = nullptr;
@@ -219,15 +227,48 @@ void Operation::bind(const program::Program& program, const program::Environment
   call->capacity[static_cast<int>(Buffer::kScratch)] = elements;
 }
 
+// A float32 copy of the input, and room for the output behind it. The parts of a reduce_scatter_v
+// may lie anywhere, with memory that is not ours between them, so they are put side by side.
+void Operation::widen_input(exec::Call* call) {
+  const auto widen = reduce::kernels().widen[static_cast<int>(call_.dtype)];
+  const bool parts = call_.collective == Collective::kReduceScatterV;
+  const auto n = static_cast<size_t>(size_);
+  wide_input_elements_ = input_elements_;
+  if (parts)
+    wide_input_elements_ = std::accumulate(vectors_.begin(), vectors_.begin() + size_, int64_t{0});
+  wide_ = std::make_unique_for_overwrite<float[]>(
+      static_cast<size_t>(wide_input_elements_ + output_elements_));
+  if (!parts) {
+    widen(wide_.get(), call_.input, static_cast<size_t>(input_elements_));
+    return;
+  }
+  const auto* from = static_cast<const std::byte*>(call_.input);
+  wide_offsets_.assign(n, 0);
+  int64_t end = 0;
+  for (size_t i = 0; i < n; ++i) {
+    const int64_t count = vectors_[i], offset = vectors_[n + i];
+    wide_offsets_[i] = end;
+    widen(wide_.get() + end, from + static_cast<size_t>(offset) * dtype_bytes(call_.dtype),
+          static_cast<size_t>(count));
+    end += count;
+  }
+  call->environment.arrays[static_cast<size_t>(Array::kSendOffsets)] = wide_offsets_;
+}
+
+// A float32 copy travels as float32, so a rank that makes one must not meet a rank that does not.
+Signature Operation::signature(bool widened) const {
+  const auto dtype = widened ? widened_half(call_.dtype) : call_.dtype;
+  return Signature(call_.collective, dtype, call_.op, call_.root, call_.count);
+}
+
 void Operation::unbind() const {
   if (!wide_) return;
   reduce::kernels().narrow[static_cast<int>(call_.dtype)](
-      call_.output, wide_.get() + input_elements_, static_cast<size_t>(output_elements_));
+      call_.output, wide_.get() + wide_input_elements_, static_cast<size_t>(output_elements_));
 }
 
 std::string Operation::describe() const {
-  return strf("#%lld ", static_cast<long long>(sequence)) +
-         Signature(call_.collective, call_.dtype, call_.op, call_.root, call_.count).describe();
+  return strf("#%lld ", static_cast<long long>(sequence)) + signature(false).describe();
 }
 
 }  // namespace distos_coll

@@ -73,6 +73,8 @@ class Operation final : public Work {
   void measure();
   int64_t measure_even();
   int64_t measure_v();
+  void widen_input(exec::Call* call);
+  Signature signature(bool widened) const;
   bool is_v() const {
     return call_.collective == Collective::kAllGatherV ||
            call_.collective == Collective::kReduceScatterV ||
@@ -89,6 +91,8 @@ class Operation final : public Work {
   bool local_ = false;
   bool uses_streams_ = false;
   std::unique_ptr<float[]> wide_;  // input, then output
+  int64_t wide_input_elements_ = 0;
+  std::vector<int64_t> wide_offsets_;
 };
 
 }  // namespace distos_coll

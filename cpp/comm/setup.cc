@@ -39,7 +39,7 @@ class Setup {
         store_(store),
         n_(communicator.options_.size),
         rank_(communicator.options_.rank),
-        deadline_(now_ns() + communicator.options_.timeout_ms * 1'000'000) {}
+        deadline_(deadline_after(communicator.options_.timeout_ms)) {}
 
   void connect() {
     try {
@@ -53,7 +53,12 @@ class Setup {
     }
   }
 
+  void give_up(const std::string& why) { publish_failure(why); }
+
   void ready() {
+    if (c_.plan_.choices.empty()) {
+      throw Error(Code::kInvalid, "the group has no plan: install one before ready()");
+    }
     std::string mine(reinterpret_cast<const char*>(&c_.plan_.fingerprint),
                      sizeof(c_.plan_.fingerprint));
     publish("ready", mine);
@@ -89,8 +94,13 @@ class Setup {
   }
 
   std::string fetch(const char* step, int rank) {
-    const int64_t left_ms = std::max<int64_t>((deadline_ - now_ns()) / 1'000'000, 1);
-    const std::optional<std::string> value = store_.get(key(step, rank), left_ms);
+    std::optional<std::string> value;
+    // In slices, because a rank that died meanwhile will never write.
+    while (!value && now_ns() < deadline_) {
+      const int64_t left_ms = (deadline_ - now_ns()) / 1'000'000;
+      value = store_.get(key(step, rank), std::clamp<int64_t>(left_ms, 1, 1000));
+      if (!value) check_alive(rank);
+    }
     if (!value) {
       throw Error(Code::kTimeout,
                   strf("rank %d of group '%s' did not appear within %lld ms (rank %d waited for "
@@ -106,6 +116,15 @@ class Setup {
                                        c_.options_.name.c_str(), value->substr(1).c_str()));
     }
     return value->substr(1);
+  }
+
+  void check_alive(int rank) {
+    const std::lock_guard lock(c_.state_mutex_);
+    const auto& loss = c_.losses_[static_cast<size_t>(rank)];
+    if (c_.broken_code_ != Code::kOk) throw Error(c_.broken_code_, c_.broken_why_);
+    if (loss.state == PeerState::kAlive) return;
+    throw Error(Code::kPeerDied, strf("rank %d ended while group '%s' was set up: %s", rank,
+                                      c_.options_.name.c_str(), loss.why.c_str()));
   }
 
   // Rank 0 names the communicator; everybody says who it is.
@@ -315,6 +334,17 @@ std::shared_ptr<Communicator> Communicator::connect(std::shared_ptr<Engine> engi
   return communicator;
 }
 
-void Communicator::ready(Store& store) { Setup(*this, store).ready(); }
+void Communicator::ready(Store& store) {
+  try {
+    Setup(*this, store).ready();
+  } catch (const Error& error) {
+    give_up(store, error.what());
+    throw;
+  }
+}
+
+void Communicator::give_up(Store& store, const std::string& why) {
+  if (!ready_) Setup(*this, store).give_up(why);
+}
 
 }  // namespace distos_coll

@@ -10,6 +10,11 @@
 
 namespace distos_coll {
 
+// What a half that travels as float32 is called here: beyond the dtypes that a caller can name.
+constexpr DType widened_half(DType half) {
+  return static_cast<DType>(half == DType::kFloat16 ? kDTypeCount : kDTypeCount + 1);
+}
+
 class Signature {
  public:
   Signature() = default;
@@ -28,7 +33,7 @@ class Signature {
     const auto dtype = static_cast<DType>(word_ >> 54 & 0xf);
     std::string text = strf("%s of %llu %s", name_of(collective),
                             static_cast<unsigned long long>(word_ & kCountMask),
-                            is_reducing(collective) ? name_of(dtype) : "bytes");
+                            is_reducing(collective) ? dtype_text(dtype) : "bytes");
     if (is_reducing(collective))
       text += strf(", op %s", name_of(static_cast<ReduceOp>(word_ >> 50 & 0xf)));
     const bool rooted = collective == Collective::kReduce || collective == Collective::kBroadcast ||
@@ -38,6 +43,12 @@ class Signature {
   }
 
  private:
+  static const char* dtype_text(DType dtype) {
+    if (dtype == widened_half(DType::kFloat16)) return "float16 (as float32)";
+    if (dtype == widened_half(DType::kBfloat16)) return "bfloat16 (as float32)";
+    return name_of(dtype);
+  }
+
   static constexpr uint64_t kCountMask = (uint64_t{1} << 36) - 1;
   uint64_t word_ = 0;
 };

@@ -219,7 +219,7 @@ Run::Step Run::send(int lane_index, Transfer& state, const Instruction& instruct
   }
   const size_t bytes = static_cast<size_t>(length) * element_bytes_;
   size_t sent = 0;
-  const Code code = streams_->send(static_cast<int>(peer), lane_index, call_.signature,
+  const Code code = streams_->send(static_cast<int>(peer), lane_index, call_.signature, bytes,
                                    data + state.moved, bytes - state.moved, &sent);
   if (code != Code::kOk) return fail(code, static_cast<int>(peer));
   state.moved += sent;

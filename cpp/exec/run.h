@@ -47,6 +47,7 @@ class Run {
   // Where in the program, for reports: "lane 0, instruction 12".
   std::string failed_at() const;
   Signature failed_signature() const { return failed_signature_; }
+  Signature signature() const { return call_.signature; }
 
  private:
   struct Transfer {

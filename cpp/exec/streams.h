@@ -31,9 +31,10 @@ struct Sink {
 class Streams {
  public:
   virtual ~Streams() = default;
-  // Hands over as many of `bytes` as credit and link allow; *sent says how many (may be 0).
-  virtual Code send(int peer, int lane, Signature signature, const std::byte* data, size_t bytes,
-                    size_t* sent) = 0;
+  // Hands over as many of `bytes` as credit and link allow; *sent says how many (may be 0). `total`
+  // is the length of the whole transfer, which the receiver's sink must have, too.
+  virtual Code send(int peer, int lane, Signature signature, size_t total, const std::byte* data,
+                    size_t bytes, size_t* sent) = 0;
   // Appends a sink; the streams' owner fills it, in order, from whatever thread polls the links.
   virtual void post(int peer, int lane, Sink* sink) = 0;
   // Takes back what is posted; after the call no sink of this run is touched.

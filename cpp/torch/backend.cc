@@ -88,7 +88,12 @@ c10::intrusive_ptr<ProcessGroupDistos> ProcessGroupDistos::create(
   auto group = Group::make(comm, name, rank, size);
   group->set_timeout(options->timeout.count());
   PlanRequest topology = topology_of(comm, rank, size, name);
-  install_plan(comm, topology, name);
+  try {
+    install_plan(comm, topology, name);
+  } catch (const std::exception& error) {
+    dc_comm_give_up(comm, adaptor.get(), error.what());
+    throw;
+  }
   code = dc_comm_ready(comm, adaptor.get());
   if (code != 0) throw_setup(code, name, "agree on the plan of", adaptor.trouble());
   return c10::intrusive_ptr<ProcessGroupDistos>::unsafe_steal_from_new(

@@ -61,15 +61,14 @@ void Group::set_timeout(int64_t timeout_ms) {
 }
 
 void Group::abort(const std::string& reason) {
-  // Under the mutex, because close() frees what abort uses.
-  std::lock_guard<std::mutex> lock(life_mutex_);
   aborted_.store(true, std::memory_order_relaxed);
   if (dc_comm* comm = comm_.load(std::memory_order_acquire)) dc_comm_abort(comm, reason.c_str());
 }
 
 void Group::close() {
-  std::lock_guard<std::mutex> lock(life_mutex_);
-  if (dc_comm* comm = comm_.exchange(nullptr, std::memory_order_acq_rel)) dc_comm_close(comm);
+  // The core keeps the handle, so abort() of another thread can end a close that waits.
+  if (dc_comm* comm = comm_.load(std::memory_order_acquire)) dc_comm_close(comm);
+  comm_.store(nullptr, std::memory_order_release);
 }
 
 void Group::throw_closed(const char* operation) const {

@@ -77,7 +77,6 @@ class Group {
   std::atomic<c10d::ErrorType> error_{c10d::ErrorType::SUCCESS};
   std::atomic<int64_t> pending_{0};
   std::atomic<bool> aborted_{false};
-  std::mutex life_mutex_;  // abort against close
   std::mutex idle_mutex_;  // never held while the core runs: close() waits for works, and they take
                            // this one
   std::condition_variable idle_;

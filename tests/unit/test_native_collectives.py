@@ -4,6 +4,7 @@ real.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from distos_coll import _native
 from distos_coll._vocabulary import Collective, ReduceOp
-from distos_coll.errors import InvalidArgument, Mismatch, TimeoutExpired
+from distos_coll.errors import DistosError, InvalidArgument, Mismatch, TimeoutExpired
 from distos_coll.testing import LocalWorld, Rank
 from distos_coll.testing.ranks import Array, check
 
@@ -399,6 +401,7 @@ def test_wrong_arguments_are_refused_before_anything_is_sent() -> None:
 
 def test_the_monitored_barrier_names_who_is_missing() -> None:
     with LocalWorld(4) as local:
+        local.run(lambda rank: rank.native.monitored_barrier(10_000, True))
 
         def barrier(rank: Rank) -> str:
             if rank.rank in (1, 3):
@@ -411,4 +414,142 @@ def test_the_monitored_barrier_names_who_is_missing() -> None:
         assert "rank 1" in texts[0]
         assert "rank 3" in texts[0]
         assert texts[2] == texts[0]
-        local.run(lambda rank: rank.native.monitored_barrier(10_000, True))
+
+
+def test_messages_that_finish_during_a_collective_are_told_at_once() -> None:
+    """A thread that waits for a message must not wait for another thread's barrier, too."""
+
+    def barrier_beside_messages(rank: Rank) -> None:
+        peer = 1 - rank.rank
+        token = np.zeros(8, np.uint8)
+        if rank.rank == 1:
+            check(rank.native.send(token.ctypes.data, 8, peer))
+            check(rank.native.receive(token.ctypes.data, 8, peer))
+            rank.barrier()
+            return
+
+        def messages() -> None:
+            check(rank.native.receive(token.ctypes.data, 8, peer))
+            check(rank.native.send(token.ctypes.data, 8, peer))
+
+        beside = threading.Thread(target=messages)
+        beside.start()
+        rank.barrier()
+        beside.join()
+
+    with LocalWorld(2, timeout_ms=10_000) as local:
+        local.run(barrier_beside_messages)
+
+
+def test_thousands_of_unexpected_requests_wait_at_the_sender() -> None:
+    size, many = 600, 5000  # larger than an eager message
+
+    def flood(rank: Rank) -> None:
+        data = np.full(size, 7, np.uint8)
+        if rank.rank == 0:
+            works = [
+                rank.native.send(data.ctypes.data, size, 1, blocking=False) for _ in range(many)
+            ]
+            rank.barrier()
+            for work in works:
+                work.wait()
+                check(work)
+        else:
+            rank.barrier()
+            for _ in range(many):
+                got = np.zeros(size, np.uint8)
+                check(rank.native.receive(got.ctypes.data, size, 0))
+                assert got[0] == got[-1] == 7
+
+    world(2, "", 0).run(flood)
+
+
+def test_sizes_that_differ_in_all_to_all_v_are_named() -> None:
+    with LocalWorld(2) as local:
+
+        def differ(rank: Rank) -> str:
+            counts = [4, 4] if rank.rank == 0 else [6, 4]
+            vectors = {
+                "send_counts": [4, 4],
+                "send_offsets": [0, 4],
+                "recv_counts": counts,
+                "recv_offsets": [0, counts[0]],
+            }
+            data, out = np.zeros(8, np.uint8), np.zeros(10, np.uint8)
+            try:
+                rank.call(Collective.ALL_TO_ALL_V, data, out, 0, vectors=vectors)
+            except DistosError as error:
+                return str(error)
+            return ""
+
+        # Rank 0 got what it expected; only rank 1 can know.
+        assert "expects another number of elements" in local.run(differ)[1]
+
+
+def test_an_own_block_of_two_sizes_is_refused() -> None:
+    def refuse(rank: Rank) -> None:
+        vectors = {
+            "send_counts": [4, 4],
+            "send_offsets": [0, 4],
+            "recv_counts": [2, 2],
+            "recv_offsets": [0, 2],
+        }
+        with pytest.raises(InvalidArgument, match="sends itself 4 elements but expects 2"):
+            rank.call(
+                Collective.ALL_TO_ALL_V,
+                np.zeros(8, np.uint8),
+                np.zeros(4, np.uint8),
+                0,
+                vectors=vectors,
+            )
+
+    world(2, "", 0).run(refuse)
+
+
+def test_half_parts_of_a_reduce_scatter_v_may_lie_apart() -> None:
+    """A float32 copy is made of the parts alone, not of the gaps between them."""
+    far = 1 << 22
+
+    def scatter(rank: Rank) -> np.ndarray:
+        x = np.ones(far + 3, np.float16)
+        out = np.zeros(3, np.float16)
+        rank.call(
+            Collective.REDUCE_SCATTER_V,
+            x,
+            out,
+            0,
+            vectors={"send_counts": [3, 3], "send_offsets": [0, far]},
+        )
+        return out
+
+    for out in world(2, "ring", 0).run(scatter):
+        assert np.all(out == 2)
+
+
+def test_a_group_without_a_plan_says_so() -> None:
+    store, runtime = _native.MemoryStore(), _native.Runtime("")
+    group = _native.Communicator(runtime, store, 0, 1, 5000, "bare")
+    with pytest.raises(_native.NativeError, match="no plan"):
+        group.ready(store)
+    with pytest.raises(_native.NativeError, match="no plan"):
+        group.choice(0, 4)
+    group.close()
+    runtime.shutdown()
+
+
+def test_the_next_monitored_barrier_is_not_passed_by_a_late_comer() -> None:
+    with LocalWorld(2) as local:
+        late = threading.Event()
+
+        def twice(rank: Rank) -> None:
+            if rank.rank == 1:
+                late.wait(20)
+                with pytest.raises(_native.NativeError):
+                    rank.native.monitored_barrier(300, True)
+                return
+            for _ in range(2):
+                with pytest.raises(_native.NativeError, match="failed to pass"):
+                    rank.native.monitored_barrier(300, True)
+                late.set()
+
+        local.run(twice)

@@ -175,6 +175,10 @@ DC_API void dc_runtime_shutdown(void);
  * this thread. */
 DC_API const char* dc_runtime_describe(void);
 
+/* Instead of dc_comm_ready: tells the others that this rank cannot go on, and why, so that they
+ * stop at once. */
+DC_API int dc_comm_give_up(dc_comm*, const dc_store*, const char* why);
+
 DC_API const char* dc_last_error(void);
 DC_API const char* dc_version(void);
 
