@@ -367,7 +367,7 @@ void RuntimeImpl::drain(PeerImpl& peer) {
 
 void RuntimeImpl::shutdown() {
   if (in_forked_child()) return;
-  if (control_thread_ == std::this_thread::get_id()) {
+  if (control_thread_.load() == std::this_thread::get_id()) {
     throw Error(Code::kInternal, "shutdown() was called from a callback of the control thread");
   }
   const std::lock_guard one_at_a_time(shutdown_mutex_);
@@ -380,6 +380,8 @@ void RuntimeImpl::shutdown() {
   reactor_->post([this] { begin_shutdown(); });
   thread_->join();
   thread_.reset();
+  // The system gives the ids of ended threads to new ones.
+  control_thread_.store({});
   table_.update([](LinkTable& table) {
     table.shm.clear();
     table.tcp.clear();

@@ -81,7 +81,7 @@ class RuntimeImpl final : public Runtime {
   Liveness liveness_;
   uint64_t next_data_token_ = 1;
   std::unique_ptr<std::thread> thread_;
-  std::thread::id control_thread_;
+  std::atomic<std::thread::id> control_thread_;
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
