@@ -29,7 +29,6 @@ Communicator::~Communicator() {
 }
 
 // --- Plans
-// ---------------------------------------------------------------------------------------------------------
 
 void Communicator::install_plan(const void* data, size_t bytes) {
   program::PlanTable plan = program::decode_plan(data, bytes, options_.size);
@@ -68,7 +67,6 @@ const program::Program& Communicator::choice(Collective collective, int64_t byte
 }
 
 // --- Calls
-// ---------------------------------------------------------------------------------------------------------
 
 int64_t Communicator::deadline_from_now(int64_t timeout_ms) const {
   return deadline_after(timeout_ms > 0 ? timeout_ms : timeout_ms_.load(std::memory_order_relaxed));
@@ -211,7 +209,6 @@ bool Communicator::busy() const {
 }
 
 // --- Progress
-// ------------------------------------------------------------------------------------------------------
 
 Code Communicator::begin(Operation& operation, std::string* why) try {
   int64_t segment_bytes = 0;
@@ -341,7 +338,6 @@ void Communicator::complete(Completions* finished) {
 }
 
 // --- Events
-// --------------------------------------------------------------------------------------------------------
 
 void Communicator::on_frame(const FrameHeader& header, const std::byte* payload) {
   bool valid = false;

@@ -111,7 +111,6 @@ void Communicator::break_down(Code code, const std::string& why, bool tell_other
 }
 
 // --- Words
-// ---------------------------------------------------------------------------------------------------------
 
 std::string Communicator::rank_name(int rank) const {
   const auto& peer = peers_[static_cast<size_t>(rank)];

@@ -55,7 +55,6 @@ void Matcher::receive(Ref<PointToPoint> operation) {
 }
 
 // --- Sending
-// -------------------------------------------------------------------------------------------------------
 
 void Matcher::control(int peer, const FrameHeader& header) {
   states_[static_cast<size_t>(peer)].controls.push_back(header);
@@ -172,7 +171,6 @@ bool Matcher::push_data() {
 }
 
 // --- Receiving
-// -----------------------------------------------------------------------------------------------------
 
 bool Matcher::on_frame(const FrameHeader& frame, const std::byte* payload) {
   if (frame.source >= peers_.size() || !peers_[frame.source]) return false;
@@ -346,7 +344,6 @@ bool Matcher::pull_matched(std::vector<Completion>* finished) {
 }
 
 // --- Progress and failure
-// ------------------------------------------------------------------------------------------
 
 void Matcher::drain_done(std::vector<Completion>* finished) {
   pending_.fetch_sub(static_cast<int>(done_.size()), std::memory_order_acq_rel);

@@ -158,7 +158,6 @@ std::byte* Run::at(int64_t buffer, int64_t offset, int64_t length) {
 }
 
 // --- Message transfers
-// ---------------------------------------------------------------------------------------------
 
 Run::Step Run::transfers(int lane_index, Lane& lane, bool* progressed) {
   const auto& code = *lane.code;
@@ -301,7 +300,6 @@ std::vector<int> Run::waiting_for() const {
 }
 
 // --- Window transfers
-// ----------------------------------------------------------------------------------------------
 
 bool Run::member_ready(int member) { return window_->arrived(member); }
 
