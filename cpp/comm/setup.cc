@@ -57,7 +57,9 @@ class Setup {
 
   void ready() {
     if (c_.plan_.choices.empty()) {
-      throw Error(Code::kInvalid, "the group has no plan: install one before ready()");
+      const std::string why = "the group has no plan: install one before ready()";
+      publish_failure(why);
+      throw Error(Code::kInvalid, why);
     }
     std::string mine(reinterpret_cast<const char*>(&c_.plan_.fingerprint),
                      sizeof(c_.plan_.fingerprint));
@@ -334,14 +336,7 @@ std::shared_ptr<Communicator> Communicator::connect(std::shared_ptr<Engine> engi
   return communicator;
 }
 
-void Communicator::ready(Store& store) {
-  try {
-    Setup(*this, store).ready();
-  } catch (const Error& error) {
-    give_up(store, error.what());
-    throw;
-  }
-}
+void Communicator::ready(Store& store) { Setup(*this, store).ready(); }
 
 void Communicator::give_up(Store& store, const std::string& why) {
   if (!ready_) Setup(*this, store).give_up(why);
