@@ -266,7 +266,11 @@ TEST_P(RuntimeOver, UnregisterRacesWithFramesAndMessages) {
     for (uint64_t i = 0; !stop.load(); ++i) {
       header.comm = i % 4;
       if (peers[0][1]->link().try_send(header, nullptr) != Code::kOk) std::this_thread::yield();
-      if (i % 64 == 0) peers[0][1]->send_control(header.comm, 0, ControlKind::kAbort, "x", -1);
+      // Fewer in all than a peer may leave unread: on busy cores the control thread falls behind,
+      // and a peer that does not read is taken for lost.
+      if (i % 64 == 0 && i < 64 * 8000) {
+        peers[0][1]->send_control(header.comm, 0, ControlKind::kAbort, "x", -1);
+      }
     }
   });
   std::vector<std::thread> pollers;
@@ -282,7 +286,9 @@ TEST_P(RuntimeOver, UnregisterRacesWithFramesAndMessages) {
     runtimes[1]->register_comm(static_cast<uint64_t>(round % 4), comm.get());
     const int64_t give_up = now_ns() + kPatienceNs;
     while (comm->frames.load() == 0 && now_ns() < give_up) std::this_thread::yield();
+    EXPECT_GT(comm->frames.load(), 0) << peers[0][1]->why();
     runtimes[1]->unregister_comm(static_cast<uint64_t>(round % 4));
+    if (HasFailure()) break;
   }
   stop.store(true);
   sender.join();
