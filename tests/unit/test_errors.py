@@ -9,7 +9,9 @@ C_API = Path(__file__).parents[2] / "cpp/include/distos_coll/c_api.h"
 
 
 def core_codes() -> dict[str, int]:
-    return {n: int(v) for n, v in re.findall(r"^\s*DC_(\w+) = (\d+),$", C_API.read_text(), re.M)}
+    block = re.search(r"enum dc_code \{(.*?)\};", C_API.read_text(), re.S)
+    assert block is not None
+    return {n: int(v) for n, v in re.findall(r"DC_(\w+) = (\d+),", block[1])}
 
 
 def test_every_failure_of_the_core_has_its_own_exception() -> None:
