@@ -16,7 +16,7 @@ HEADERS = ("cpp/core/types.h", "cpp/program/ir.h")
 TARGET = ROOT / "distos_coll" / "_vocabulary.py"
 
 _ENUM = re.compile(r"^enum (?:class )?(\w+) : \w+ \{(.*?)\};", re.MULTILINE | re.DOTALL)
-_CONSTANT = re.compile(r"^inline constexpr \w+ (k\w+) = ([0-9a-fA-Fx]+?)(?:ULL)?;", re.MULTILINE)
+_CONSTANT = re.compile(r"^inline constexpr \w+ (k\w+) =\s+([0-9a-fA-Fx]+?)(?:ULL)?;", re.MULTILINE)
 _SIZES = re.compile(r"constexpr size_t dtype_bytes\(.*?^\}", re.MULTILINE | re.DOTALL)
 
 
