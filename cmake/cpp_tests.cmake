@@ -49,20 +49,11 @@ add_custom_command(
 add_custom_target(test_plans DEPENDS ${plans_folder}/written)
 
 add_custom_target(cpp_tests)
-foreach(source IN LISTS test_sources)
-  get_filename_component(name ${source} NAME_WE)
-  add_executable(${name} EXCLUDE_FROM_ALL ${source})
-  add_dependencies(cpp_tests ${name})
-  target_link_libraries(${name} PRIVATE core_for_tests distos_coll_warnings)
-  # g++ 12 sees overlapping copies in std::string where there are none (its bug 105651).
-  target_compile_options(${name} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
-  if(TARGET programs)
-    add_dependencies(${name} programs)
-    target_compile_definitions(${name} PRIVATE DISTOS_COLL_TEST_PROGRAMS="${programs_file}")
-  endif()
-  add_dependencies(${name} test_plans)
-  target_compile_definitions(${name} PRIVATE DISTOS_COLL_TEST_PLANS="${plans_folder}")
-  add_test(NAME ${name} COMMAND ${name})
+
+# What all tests of the core share; `command` runs after the executable's path.
+function(add_core_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "COMMAND")
+  add_test(NAME ${name} COMMAND ${name} ${arg_COMMAND})
   set_tests_properties(${name} PROPERTIES TIMEOUT 300)
   if(DISTOS_COLL_SANITIZE STREQUAL "thread")
     set_tests_properties(${name} PROPERTIES ENVIRONMENT
@@ -71,4 +62,34 @@ foreach(source IN LISTS test_sources)
     set_tests_properties(${name} PROPERTIES ENVIRONMENT
       "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1;UBSAN_OPTIONS=print_stacktrace=1")
   endif()
+endfunction()
+
+foreach(source IN LISTS test_sources)
+  get_filename_component(name ${source} NAME_WE)
+  add_executable(${name} EXCLUDE_FROM_ALL ${source})
+  add_dependencies(cpp_tests ${name})
+  target_link_libraries(${name} PRIVATE core_for_tests distos_coll_warnings)
+  if(TARGET programs)
+    add_dependencies(${name} programs)
+    target_compile_definitions(${name} PRIVATE DISTOS_COLL_TEST_PROGRAMS="${programs_file}")
+  endif()
+  add_dependencies(${name} test_plans)
+  target_compile_definitions(${name} PRIVATE DISTOS_COLL_TEST_PLANS="${plans_folder}")
+  add_core_test(${name})
 endforeach()
+
+# Each fuzz target replays its corpus and mutations of it. With clang, cpp/fuzz/<name>_fuzz.cc also links with
+# -fsanitize=fuzzer as it is.
+file(GLOB fuzz_sources CONFIGURE_DEPENDS cpp/fuzz/*_fuzz.cc)
+foreach(source IN LISTS fuzz_sources)
+  get_filename_component(name ${source} NAME_WE)
+  string(REPLACE "_fuzz" "" what ${name})
+  add_executable(${name} EXCLUDE_FROM_ALL ${source} cpp/fuzz/replay_main.cc)
+  add_dependencies(cpp_tests ${name})
+  target_link_libraries(${name} PRIVATE core_for_tests distos_coll_warnings)
+  add_core_test(${name} COMMAND ${CMAKE_SOURCE_DIR}/cpp/fuzz/corpus/${what} --mutations=5000)
+endforeach()
+
+# Built on request: cmake --build build/dev --target reduce_bench.
+add_executable(reduce_bench EXCLUDE_FROM_ALL bench/reduce_bench.cc)
+target_link_libraries(reduce_bench PRIVATE core_for_tests distos_coll_warnings)

@@ -14,7 +14,8 @@ from pathlib import Path
 CHECKED = ("core", "program", "reduce", "transport", "exec", "comm", "capi")
 
 
-# libstdc++ itself uses what it deprecates (std::stable_sort); the build's flags are the compiler's, not clang's.
+# libstdc++ itself uses what it deprecates (std::stable_sort), and the flags of the build are meant
+# for the compiler.
 NO_OPINION = [
     "--extra-arg=-Wno-deprecated-declarations",
     "--extra-arg=-Wno-unknown-warning-option",

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "capi/default_runtime.h"
@@ -23,6 +24,31 @@ namespace {
 using Vector = std::optional<std::vector<int64_t>>;
 using NoGil = py::call_guard<py::gil_scoped_release>;
 
+// What a Python object owns a share of. The last share may go while Python destroys its object, and
+// then the end waits for other ranks, which need the GIL if they are threads of this process.
+template <typename T>
+class Share {
+ public:
+  explicit Share(std::shared_ptr<T> owned) : owned_(std::move(owned)) {}
+  Share(const Share&) = default;
+  Share(Share&&) noexcept = default;
+  Share& operator=(const Share&) = delete;
+  Share& operator=(Share&&) = delete;
+  ~Share() {
+    if (!owned_) return;
+    std::optional<py::gil_scoped_release> no_gil;
+    if (Py_IsInitialized() != 0 && PyGILState_Check() != 0) no_gil.emplace();
+    owned_.reset();
+  }
+
+  T* operator->() const { return owned_.get(); }
+  T& operator*() const { return *owned_; }
+  const std::shared_ptr<T>& get() const { return owned_; }
+
+ private:
+  std::shared_ptr<T> owned_;
+};
+
 // A runtime with its engine. Ranks that are threads have one each.
 class PyRuntime {
  public:
@@ -30,7 +56,7 @@ class PyRuntime {
       : engine_(std::make_shared<Engine>(Runtime::create(Settings::parse(settings_text)))) {}
   explicit PyRuntime(std::shared_ptr<Engine> engine) : engine_(std::move(engine)) {}
 
-  const std::shared_ptr<Engine>& engine() const { return engine_; }
+  const std::shared_ptr<Engine>& engine() const { return engine_.get(); }
   std::string describe() const { return engine_->runtime().describe(); }
   void shutdown() {
     engine_->stop();
@@ -38,12 +64,12 @@ class PyRuntime {
   }
 
  private:
-  std::shared_ptr<Engine> engine_;
+  Share<Engine> engine_;
 };
 
 class PyWork {
  public:
-  PyWork(Ref<Work> work, std::shared_ptr<Communicator> communicator)
+  PyWork(Ref<Work> work, Share<Communicator> communicator)
       : work_(std::move(work)), communicator_(std::move(communicator)) {}
 
   bool wait(int64_t timeout_ms) { return communicator_->wait(*work_, timeout_ms); }
@@ -58,7 +84,7 @@ class PyWork {
 
  private:
   Ref<Work> work_;
-  std::shared_ptr<Communicator> communicator_;
+  Share<Communicator> communicator_;
 };
 
 class PyCommunicator {
@@ -143,7 +169,7 @@ class PyCommunicator {
   Communicator& operator*() const { return *communicator_; }
 
  private:
-  std::shared_ptr<Communicator> communicator_;
+  Share<Communicator> communicator_;
 };
 
 void bind_communicator(py::module_& m) {

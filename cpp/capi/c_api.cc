@@ -10,6 +10,7 @@
 
 #include "capi/default_runtime.h"
 #include "comm/communicator.h"
+#include "core/log.h"
 
 using distos_coll::CallOptions;
 using distos_coll::Code;
@@ -172,6 +173,9 @@ int dc_comm_connect(dc_runtime* runtime, const dc_store* store, const dc_comm_op
     if (options->name != nullptr) wanted.name = options->name;
     CallbackStore callbacks(store);
     auto& engine = *reinterpret_cast<std::shared_ptr<distos_coll::Engine>*>(runtime);
+    // Lines of the core name the rank in the process's first group: the world, as a rule.
+    static std::once_flag first;
+    std::call_once(first, [&] { distos_coll::set_log_rank(wanted.rank); });
     auto communicator = Communicator::connect(engine, callbacks, wanted);
     *out = new dc_comm;
     (*out)->communicator.store(std::move(communicator));

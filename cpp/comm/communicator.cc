@@ -91,18 +91,26 @@ void Communicator::check_usable() const {
   }
 }
 
+void Communicator::admit(const std::string& what) {
+  // Counted before the look at closed_, and close() sets that before it counts: a call is either
+  // refused here or waited for there.
+  queued_.fetch_add(1);
+  if (!closed_.load()) return;
+  queued_.fetch_sub(1);
+  throw Error(Code::kInvalid,
+              strf("%s: the group '%s' was closed", what.c_str(), options_.name.c_str()));
+}
+
 Ref<Work> Communicator::enqueue(const CollectiveCall& call, Work** early) {
   check_usable();
   Ref<Operation> operation(new Operation(call, options_.rank, options_.size));
   operation->sequence = sequence_.fetch_add(1, std::memory_order_relaxed) + 1;
-  if (closed_.load(std::memory_order_acquire)) {
-    throw Error(Code::kInvalid, strf("%s: the group '%s' was closed", operation->describe().c_str(),
-                                     options_.name.c_str()));
-  }
+  admit(operation->describe());
   hand_out(*operation, early);
   if (operation->local()) {
     operation->set_algorithm("local");
     operation->copy_locally();
+    queued_.fetch_sub(1);
     operation->finish(Code::kOk, "");
     return Ref<Work>(operation.detach());
   }
@@ -115,7 +123,6 @@ Ref<Work> Communicator::start_now_or_queue(Ref<Operation> operation, bool blocki
   {
     const std::lock_guard lock(queue_mutex_);
     queue_.push_back(operation);
-    queued_.fetch_add(1, std::memory_order_acq_rel);
   }
   engine_->activate(shared_from_this());
   if (blocking) wait(*operation, 0);
@@ -125,11 +132,10 @@ Ref<Work> Communicator::start_now_or_queue(Ref<Operation> operation, bool blocki
 bool Communicator::run_inline(Operation& operation) {
   Completions finished;
   std::unique_lock lock(run_mutex_, std::try_to_lock);
-  // Whatever was called before runs first.
-  if (!lock.owns_lock() || queued_.load(std::memory_order_acquire) > 0) return false;
+  // Whatever was called before runs first; one of those counted is this call.
+  if (!lock.owns_lock() || queued_.load(std::memory_order_acquire) > 1) return false;
   operation.retain();
   current_ = Ref<Operation>(&operation);
-  queued_.fetch_add(1, std::memory_order_acq_rel);
   attend();
   std::string why;
   Code code = begin(operation, &why);
@@ -205,7 +211,7 @@ void Communicator::leave() {
 }
 
 bool Communicator::busy() const {
-  return queued_.load(std::memory_order_acquire) > 0 || (matcher_ && matcher_->pending() > 0);
+  return queued_.load() > 0 || (matcher_ && matcher_->pending() > 0);
 }
 
 // --- Progress
@@ -417,7 +423,7 @@ void Communicator::abort(const std::string& reason) {
 
 void Communicator::close() {
   if (in_forked_child()) return;
-  if (closed_.exchange(true, std::memory_order_acq_rel) || !registered_) return;
+  if (closed_.exchange(true) || !registered_) return;
   const int64_t deadline = deadline_from_now(0);
   Waiter waiter(runtime_);
   const auto attempt = [&] { return progress() + runtime_.poll_links() > 0; };

@@ -113,6 +113,8 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   Communicator(std::shared_ptr<Engine> engine, const CommunicatorOptions& options);
 
   void check_usable() const;
+  // Counts a call into queued_, or throws because the group was closed.
+  void admit(const std::string& what);
   Ref<Work> start_now_or_queue(Ref<Operation> operation, bool blocking);
   bool run_inline(Operation& operation);
   // The following need run_mutex_.
@@ -172,7 +174,7 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
 
   std::mutex queue_mutex_;
   std::deque<Ref<Operation>> queue_;
-  std::atomic<int> queued_{0};  // in queue_ or current, asynchronous or not
+  std::atomic<int> queued_{0};  // on their way into queue_, in it, or current
   std::atomic<int64_t> sequence_{0};
   std::atomic<int64_t> barriers_{0};  // monitored ones so far
   std::atomic<int> attendants_{0};

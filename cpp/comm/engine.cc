@@ -8,7 +8,8 @@
 namespace distos_coll {
 
 Engine::Engine(std::shared_ptr<Runtime> runtime)
-    : runtime_(std::move(runtime)), thread_([this] { loop(); }) {}
+    : state_(std::make_shared<State>(std::move(runtime))),
+      thread_([state = state_] { state->loop(); }) {}
 
 Engine::~Engine() { stop(); }
 
@@ -19,64 +20,69 @@ void Engine::stop() {
     return;
   }
   {
-    const std::lock_guard lock(mutex_);
-    if (stopping_.exchange(true)) return;
-    ++changes_;
+    const std::lock_guard lock(state_->mutex);
+    if (state_->stopping.exchange(true)) return;
+    ++state_->changes;
   }
-  wake_.notify_all();
-  runtime_->ring_self();
-  if (thread_.joinable()) thread_.join();
+  state_->wake.notify_all();
+  runtime().ring_self();
+  if (thread_.get_id() == std::this_thread::get_id()) {
+    thread_.detach();
+  } else {
+    thread_.join();
+  }
   // A communicator owns its engine; one that was still listed here would own it back.
-  std::vector<std::shared_ptr<Communicator>> dropped;
-  const std::lock_guard lock(mutex_);
-  dropped.swap(active_);
+  Active dropped;
+  const std::lock_guard lock(state_->mutex);
+  dropped.swap(state_->active);
 }
 
 void Engine::activate(const std::shared_ptr<Communicator>& communicator) {
   {
-    const std::lock_guard lock(mutex_);
-    if (stopping_.load()) return;
-    if (std::find(active_.begin(), active_.end(), communicator) == active_.end())
-      active_.push_back(communicator);
-    ++changes_;
+    const std::lock_guard lock(state_->mutex);
+    if (state_->stopping.load()) return;
+    Active& active = state_->active;
+    if (std::find(active.begin(), active.end(), communicator) == active.end())
+      active.push_back(communicator);
+    ++state_->changes;
   }
-  wake_.notify_one();
+  state_->wake.notify_one();
   // Whoever waits in this group progresses it, but may be asleep.
-  if (communicator->attended()) runtime_->ring_self();
+  if (communicator->attended()) runtime().ring_self();
 }
 
 void Engine::notify() {
   {
-    const std::lock_guard lock(mutex_);
-    ++changes_;
+    const std::lock_guard lock(state_->mutex);
+    ++state_->changes;
   }
-  wake_.notify_one();
-  runtime_->ring_self();
-}
-
-std::vector<std::shared_ptr<Communicator>> Engine::snapshot() {
-  const std::lock_guard lock(mutex_);
-  return active_;
-}
-
-void Engine::retire(const std::shared_ptr<Communicator>& communicator) {
-  const std::lock_guard lock(mutex_);
-  // It may have become busy between the pass that saw it idle and this lock; activate() takes the
-  // same lock.
-  if (!communicator->busy()) std::erase(active_, communicator);
+  state_->wake.notify_one();
+  runtime().ring_self();
 }
 
 int Engine::pass(const Communicator* skip, std::vector<Completion>* finished) {
-  int moved = runtime_->poll_links();
-  for (const auto& communicator : snapshot()) {
+  int moved = runtime().poll_links();
+  for (const auto& communicator : state_->snapshot()) {
     if (communicator.get() != skip) moved += communicator->progress(finished);
   }
   return moved;
 }
 
-int Engine::step_all(const std::vector<std::shared_ptr<Communicator>>& active, bool* unattended) {
+Engine::Active Engine::State::snapshot() {
+  const std::lock_guard lock(mutex);
+  return active;
+}
+
+void Engine::State::retire(const std::shared_ptr<Communicator>& communicator) {
+  const std::lock_guard lock(mutex);
+  // It may have become busy between the pass that saw it idle and this lock; activate() takes the
+  // same lock.
+  if (!communicator->busy()) std::erase(active, communicator);
+}
+
+int Engine::State::step_all(const Active& listed, bool* unattended) {
   int moved = 0;
-  for (const auto& communicator : active) {
+  for (const auto& communicator : listed) {
     if (!communicator->busy()) {
       retire(communicator);
       continue;
@@ -86,37 +92,37 @@ int Engine::step_all(const std::vector<std::shared_ptr<Communicator>>& active, b
     *unattended = true;
     moved += communicator->progress();
   }
-  if (*unattended) moved += runtime_->poll_links();
+  if (*unattended) moved += runtime->poll_links();
   return moved;
 }
 
-void Engine::loop() {
-  Waiter waiter(*runtime_);
-  while (!stopping_.load(std::memory_order_acquire)) {
-    std::vector<std::shared_ptr<Communicator>> active;
+void Engine::State::loop() {
+  Waiter waiter(*runtime);
+  while (!stopping.load(std::memory_order_acquire)) {
+    Active listed;
     uint64_t seen;
     {
-      const std::lock_guard lock(mutex_);
-      active = active_;
-      seen = changes_;
+      const std::lock_guard lock(mutex);
+      listed = active;
+      seen = changes;
     }
     bool unattended = false;
-    if (step_all(active, &unattended) > 0) {
+    if (step_all(listed, &unattended) > 0) {
       waiter.reset();
       continue;
     }
     if (!unattended) {
       // Rest away from the doorbell, so that peers need not wake a thread that has nothing to do.
-      active.clear();
-      std::unique_lock lock(mutex_);
-      wake_.wait_for(lock, std::chrono::seconds(1),
-                     [&] { return changes_ != seen || stopping_.load(); });
+      listed.clear();
+      std::unique_lock lock(mutex);
+      wake.wait_for(lock, std::chrono::seconds(1),
+                    [&] { return changes != seen || stopping.load(); });
       waiter.reset();
       continue;
     }
     waiter.idle(0, [&] {
       bool ignored = false;
-      return step_all(active, &ignored) > 0 || stopping_.load(std::memory_order_acquire);
+      return step_all(listed, &ignored) > 0 || stopping.load(std::memory_order_acquire);
     });
   }
 }

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "comm/runtime.h"
@@ -24,8 +25,7 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  Runtime& runtime() { return *runtime_; }
-  std::shared_ptr<Runtime> shared_runtime() { return runtime_; }
+  Runtime& runtime() { return *state_->runtime; }
 
   // From now on every pass steps the communicator, until a pass finds it idle.
   void activate(const std::shared_ptr<Communicator>& communicator);
@@ -40,17 +40,27 @@ class Engine {
   void stop();
 
  private:
-  void loop();
-  std::vector<std::shared_ptr<Communicator>> snapshot();
-  void retire(const std::shared_ptr<Communicator>& communicator);
-  int step_all(const std::vector<std::shared_ptr<Communicator>>& active, bool* unattended);
+  using Active = std::vector<std::shared_ptr<Communicator>>;
 
-  std::shared_ptr<Runtime> runtime_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::vector<std::shared_ptr<Communicator>> active_;
-  uint64_t changes_ = 0;  // under mutex_
-  std::atomic<bool> stopping_{false};
+  // What the thread works on. It owns a part of it, because the last communicator, and with it the
+  // engine, may go while the thread itself lets go of it.
+  struct State {
+    explicit State(std::shared_ptr<Runtime> runtime_of_process)
+        : runtime(std::move(runtime_of_process)) {}
+    void loop();
+    Active snapshot();
+    void retire(const std::shared_ptr<Communicator>& communicator);
+    int step_all(const Active& active, bool* unattended);
+
+    const std::shared_ptr<Runtime> runtime;
+    std::mutex mutex;
+    std::condition_variable wake;
+    Active active;         // under mutex
+    uint64_t changes = 0;  // under mutex
+    std::atomic<bool> stopping{false};
+  };
+
+  const std::shared_ptr<State> state_;
   std::thread thread_;
 };
 

@@ -18,20 +18,19 @@ using Verdict = std::array<char, 1024>;
 Ref<Work> Communicator::start_message(Ref<PointToPoint> operation, bool sends,
                                       const CallOptions& options, Work** early) {
   check_usable();
-  if (closed_.load(std::memory_order_acquire)) {
-    throw Error(Code::kInvalid, strf("%s: the group '%s' was closed", sends ? "send" : "recv",
-                                     options_.name.c_str()));
-  }
+  const char* const what = sends ? "send" : "recv";
   if (operation->bytes > 0 &&
       (sends ? static_cast<const void*>(operation->input) : operation->output) == nullptr) {
-    throw Error(Code::kInvalid, strf("%s: the buffer is missing", sends ? "send" : "recv"));
+    throw Error(Code::kInvalid, strf("%s: the buffer is missing", what));
   }
+  admit(what);
   operation->deadline_ns = deadline_from_now(options.timeout_ms);
   operation->set_callback(options.on_done, options.on_done_ctx);
   Ref<Work> work(operation.get());
   work->retain();
   hand_out(*work, early);
   if (broken()) {
+    queued_.fetch_sub(1);
     Code code;
     {
       const std::lock_guard lock(state_mutex_);
@@ -45,6 +44,7 @@ Ref<Work> Communicator::start_message(Ref<PointToPoint> operation, bool sends,
   } else {
     matcher_->receive(std::move(operation));
   }
+  queued_.fetch_sub(1);  // from here on the matcher counts it
   progress();
   if (work->done()) return work;
   if (options.blocking) {

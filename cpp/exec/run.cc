@@ -157,6 +157,12 @@ std::byte* Run::at(int64_t buffer, int64_t offset, int64_t length) {
   return call_.buffer[buffer] + static_cast<size_t>(offset) * element_bytes_;
 }
 
+// In elements, so that no product can wrap.
+bool Run::fits_slot(int64_t offset, int64_t length) const {
+  const auto elements = static_cast<int64_t>(window_->slot_bytes() / element_bytes_);
+  return offset >= 0 && length <= elements && offset <= elements - length;
+}
+
 // --- Message transfers
 
 Run::Step Run::transfers(int lane_index, Lane& lane, bool* progressed) {
@@ -316,10 +322,7 @@ Run::Step Run::window_step(Lane& lane, const Instruction& instruction) {
       const std::byte* data = at(instruction.arg[1], value(instruction.arg[2]), length);
       const int64_t offset = value(instruction.arg[0]);
       const size_t bytes = static_cast<size_t>(length) * element_bytes_;
-      if (data == nullptr || offset < 0 ||
-          static_cast<size_t>(offset) * element_bytes_ + bytes > window_->slot_bytes()) {
-        return fail(Code::kInternal);
-      }
+      if (data == nullptr || !fits_slot(offset, length)) return fail(Code::kInternal);
       window_->put(static_cast<size_t>(offset) * element_bytes_, data, bytes);
       break;
     }
@@ -364,7 +367,7 @@ Run::Step Run::pull(const Instruction& instruction, bool exposed) {
     const Code code = window_->read(m, byte_offset, dst, bytes);
     return code == Code::kOk ? Step::kNext : fail(code, domain_ranks_[static_cast<size_t>(m)]);
   }
-  if (byte_offset + bytes > window_->slot_bytes()) return fail(Code::kInternal);
+  if (!fits_slot(offset, length)) return fail(Code::kInternal);
   std::memcpy(dst, window_->data(m, byte_offset, bytes), bytes);
   return Step::kNext;
 }
@@ -389,7 +392,7 @@ Run::Step Run::reduce_slots(const Instruction& instruction, int64_t slot_offset,
   const std::byte* own = at(instruction.arg[3], value(instruction.arg[4]), length);
   const size_t offset = static_cast<size_t>(slot_offset) * element_bytes_;
   const size_t bytes = static_cast<size_t>(length) * element_bytes_;
-  if (dst == nullptr || own == nullptr || offset + bytes > window_->slot_bytes())
+  if (dst == nullptr || own == nullptr || !fits_slot(slot_offset, length))
     return fail(Code::kInternal);
   const auto local_rank = call_.environment.params[static_cast<int>(program::Param::kLocalRank)];
   sources_.clear();

@@ -87,6 +87,7 @@ class Run {
                       int64_t length);
   Step finalize(const program::Instruction& instruction);
 
+  bool fits_slot(int64_t offset, int64_t length) const;
   std::byte* at(int64_t buffer, int64_t offset, int64_t length);
   bool member_ready(int member);
   Step fail(Code code, int rank = -1);

@@ -1,11 +1,13 @@
 #include "torch/backend.h"
 
 #include <c10/util/Logging.h>
+#include <torch/csrc/utils/pybind.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 
 #include <algorithm>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "torch/coalescing.h"
@@ -45,19 +47,19 @@ Planner current_planner() {
 }
 
 PlanRequest topology_of(dc_comm* comm, int rank, int size, const std::string& name) {
-  PlanRequest request{rank, size, std::vector<int32_t>(size), std::vector<int32_t>(size)};
+  PlanRequest request{name, rank, size, std::vector<int32_t>(size), std::vector<int32_t>(size)};
   const int code = dc_comm_topology(comm, request.domain_of.data(), request.domain_bits.data());
   if (code != 0) throw_setup(code, name, "read the topology of", "");
   return request;
 }
 
-void install_plan(dc_comm* comm, const PlanRequest& request, const std::string& name) {
+void install_plan(dc_comm* comm, const PlanRequest& request) {
   const Planner planner = current_planner();
   if (!planner) return;
   const std::string plan = planner(request);
   if (plan.empty()) return;
   const int code = dc_comm_install_plan(comm, plan.data(), plan.size());
-  if (code != 0) throw_setup(code, name, "install the plan of", "");
+  if (code != 0) throw_setup(code, request.name, "install the plan of", "");
 }
 
 }  // namespace
@@ -89,7 +91,7 @@ c10::intrusive_ptr<ProcessGroupDistos> ProcessGroupDistos::create(
   group->set_timeout(options->timeout.count());
   PlanRequest topology = topology_of(comm, rank, size, name);
   try {
-    install_plan(comm, topology, name);
+    install_plan(comm, topology);
   } catch (const std::exception& error) {
     dc_comm_give_up(comm, adaptor.get(), error.what());
     throw;
@@ -109,7 +111,12 @@ ProcessGroupDistos::ProcessGroupDistos(std::shared_ptr<Group> group, PlanRequest
   init();
 }
 
-ProcessGroupDistos::~ProcessGroupDistos() { group_->close(); }
+ProcessGroupDistos::~ProcessGroupDistos() {
+  // Python destroys it holding the GIL, which a rank in another thread may need to come to an end.
+  std::optional<pybind11::gil_scoped_release> no_gil;
+  if (Py_IsInitialized() != 0 && PyGILState_Check() != 0) no_gil.emplace();
+  group_->close();
+}
 
 void ProcessGroupDistos::setTimeout(std::chrono::milliseconds timeout) {
   TORCH_CHECK_VALUE(timeout.count() > 0, "distos: a timeout must be positive, got ",
@@ -167,10 +174,13 @@ c10::intrusive_ptr<c10d::Backend> ProcessGroupDistos::split(
 }
 
 void ProcessGroupDistos::startCoalescing() {
-  std::thread::id nobody;
-  TORCH_CHECK(coalescing_thread_.compare_exchange_strong(nobody, std::this_thread::get_id()),
-              "distos: startCoalescing() on group '", group_->name(),
-              "' while another coalescing is open");
+  std::thread::id open;
+  // One that this thread left open, because the body of its context manager raised, is dropped; its
+  // operations run on.
+  const bool ours = coalescing_thread_.compare_exchange_strong(open, std::this_thread::get_id()) ||
+                    open == std::this_thread::get_id();
+  TORCH_CHECK(ours, "distos: startCoalescing() on group '", group_->name(),
+              "' while another thread has one open");
   coalesced_.clear();
 }
 

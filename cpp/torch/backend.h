@@ -23,8 +23,9 @@
 
 namespace distos_coll::torch_door {
 
-// What a plan is made from; see dc_comm_topology.
+// A group, and what its plan is made from; see dc_comm_topology.
 struct PlanRequest {
+  std::string name;
   int rank;
   int size;
   std::vector<int32_t> domain_of;

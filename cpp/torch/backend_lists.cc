@@ -318,22 +318,18 @@ ProcessGroupDistos::WorkPtr ProcessGroupDistos::alltoall_base(at::Tensor& output
   const at::Tensor target = plain_output(output, false, holdings);
   const std::vector<int64_t> send_offsets = running_offsets(send);
   const std::vector<int64_t> receive_offsets = running_offsets(receive);
-  const bool even = input_splits.empty() && output_splits.empty();
-  dc_call call = call_of(even ? DC_ALL_TO_ALL : DC_ALL_TO_ALL_V);
+  TORCH_CHECK_VALUE(
+      !input_splits.empty() || !output_splits.empty() || input.nbytes() == output.nbytes(),
+      operation.name, ": without split sizes input and output must be equally large, they have ",
+      input.numel(), " and ", output.numel(), " elements");
+  // A rank with even shares cannot know whether the others have them too.
+  dc_call call = call_of(DC_ALL_TO_ALL_V);
   call.input = source.const_data_ptr();
   call.output = target.mutable_data_ptr();
-  if (even) {
-    TORCH_CHECK_VALUE(input.nbytes() == output.nbytes(), operation.name,
-                      ": without split sizes input and output must be "
-                      "equally large, they have ",
-                      input.numel(), " and ", output.numel(), " elements");
-    call.count = send.front();
-  } else {
-    call.send_counts = send.data();
-    call.send_offsets = send_offsets.data();
-    call.recv_counts = receive.data();
-    call.recv_offsets = receive_offsets.data();
-  }
+  call.send_counts = send.data();
+  call.send_offsets = send_offsets.data();
+  call.recv_counts = receive.data();
+  call.recv_offsets = receive_offsets.data();
   holdings.inputs = {input};
   holdings.outputs = {output};
   holdings.staging.insert(holdings.staging.end(), {source, target});

@@ -24,7 +24,7 @@ Planner planner_of(py::object callable) {
     py::gil_scoped_acquire gil;
     try {
       const py::object plan =
-          (*held)(request.rank, request.size, request.domain_of, request.domain_bits);
+          (*held)(request.name, request.rank, request.domain_of, request.domain_bits);
       return plan.is_none() ? std::string() : py::cast<std::string>(py::bytes(plan));
     } catch (py::error_already_set& error) {
       const std::string text = error.what();

@@ -40,6 +40,8 @@ DistosWork::DistosWork(std::shared_ptr<Group> group, const Operation& operation,
 }
 
 DistosWork::~DistosWork() {
+  // One that was never sealed (a call of it was refused) counts as pending no longer.
+  if (!isCompleted()) group_->work_finished();
   for (dc_work* handle : handles_) dc_work_release(handle);
 }
 
@@ -160,7 +162,8 @@ bool DistosWork::isCompleted() {
     if (dc_work_test(handle) == 0) return false;
   }
   // The core is done; the callback that says so may still be on its way.
-  return done_.load(std::memory_order_acquire);
+  std::lock_guard<std::mutex> lock(mutex_);
+  return completed_;
 }
 
 bool DistosWork::isSuccess() const {

@@ -111,7 +111,8 @@ def plan(
         key = (row.collective, row.candidate.key)
         if key not in index:
             index[key] = len(programs)
-            programs.append(_checked(row.candidate.algorithm, known, view))
+            program = _checked(row.candidate.algorithm, known, view)
+            programs.append(replace(program, name=row.candidate.key))
     return Plan(view, algo, tuple(rows), allowed, excluded, tuple(programs), index, context)
 
 

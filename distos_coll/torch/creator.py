@@ -8,16 +8,12 @@ from distos_coll._vocabulary import Collective
 
 def create_backend(dist_options: Any, pg_options: Any = None) -> Any:
     """Make this rank's part of a group; every rank of it calls this. For `register_backend`."""
-    from distos_coll import settings
     from distos_coll.torch.loader import native
-    from distos_coll.torch.log import log_group
 
     module = native()
     options = _options_for(module, dist_options, pg_options)
-    rank = dist_options.group_rank
-    backend = module.create(dist_options.store, rank, dist_options.group_size, options)
-    log_group(settings.load(), options.group_name, rank, backend, module.describe_links())
-    return backend
+    size = dist_options.group_size
+    return module.create(dist_options.store, dist_options.group_rank, size, options)
 
 
 def _options_for(module: Any, dist_options: Any, pg_options: Any) -> Any:

@@ -1,14 +1,13 @@
 """What DISTOS_COLL_DEBUG=INFO says of each new group."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from distos_coll.program.encode import UNLIMITED
 from distos_coll.settings import Settings, variable_of
-from distos_coll.torch import planning
 
 if TYPE_CHECKING:
     from distos_coll.planner.plan import Plan
@@ -16,8 +15,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("distos_coll")
 
 
-def log_group(values: Settings, name: str, rank: int, backend: Any, links: str) -> None:
-    """Settings, links and plan of a group; the plan by its first rank only, as all have the same.
+def log_group(values: Settings, who: str, plan: "Plan | None", links: Callable[[], str]) -> None:
+    """Settings, links and plan of a new group; `plan` by one of its ranks only, as all have it.
 
     Does nothing below INFO. A program that did not set up logging gets the lines on stderr.
     """
@@ -28,14 +27,12 @@ def log_group(values: Settings, name: str, rank: int, backend: Any, links: str) 
         handler.setFormatter(logging.Formatter("%(name)s[%(process)d] %(levelname)s %(message)s"))
         _logger.addHandler(handler)
     _logger.setLevel(logging.INFO)
-    size, domain_of, _ = backend.topology
-    head = f"group {name!r}, rank {rank} of {size}"
+    head = f"group {who}"
     _logger.info("%s: settings: %s", head, ", ".join(_changed(values)) or "all defaults")
-    for line in links.splitlines():
+    for line in links().splitlines():
         _logger.info("%s: %s", head, line)
-    if rank == 0:
-        plan = planning.plan_for(values, *backend.topology)
-        domains = len(set(domain_of))
+    if plan is not None:
+        domains = len(set(plan.view.domain_of))
         _logger.info("%s: plan for %d domain%s:", head, domains, "" if domains == 1 else "s")
         for line in plan_lines(plan):
             _logger.info("%s: %s", head, line)

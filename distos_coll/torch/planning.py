@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from distos_coll import settings
 from distos_coll.settings import Settings
+from distos_coll.torch.log import log_group
 
 if TYPE_CHECKING:
     from distos_coll.planner.plan import Plan
@@ -16,17 +17,21 @@ CORES_SHIFT = 8
 """From this bit of domain_bits on: the cores that the ranks of the domain may use together."""
 
 
-def planner() -> Callable[[int, int, Sequence[int], Sequence[int]], bytes]:
-    """Return what the native module calls once per group: (rank, size, domain_of, domain_bits).
+def planner(links: Callable[[], str]) -> Callable[[str, int, Sequence[int], Sequence[int]], bytes]:
+    """Return what the native module calls once per group: (name, rank, domain_of, domain_bits).
 
     It reads the environment each time: the algorithm may be set differently for each group.
+    `links` describes the process's links, for the log.
     """
 
     def encoded_plan(
-        rank: int, size: int, domain_of: Sequence[int], domain_bits: Sequence[int]
+        name: str, rank: int, domain_of: Sequence[int], domain_bits: Sequence[int]
     ) -> bytes:
-        del rank  # every rank must plan alike
-        return plan_for(settings.load(), size, domain_of, domain_bits).encode()
+        values = settings.load()
+        size = len(domain_of)
+        plan = plan_for(values, size, domain_of, domain_bits)  # alike on every rank
+        log_group(values, f"{name!r}, rank {rank} of {size}", plan if rank == 0 else None, links)
+        return plan.encode()
 
     return encoded_plan
 

@@ -1,25 +1,33 @@
-"""What DISTOS_COLL_DEBUG=INFO logs of a group, without torch: the group is a stand-in."""
+"""What DISTOS_COLL_DEBUG=INFO logs of a group while it is planned, without torch."""
 
 import logging
-from types import SimpleNamespace
+from collections.abc import Callable
 
 import pytest
 
-from distos_coll.settings import Settings
-from distos_coll.torch.log import log_group
+from distos_coll.settings import variable_of
+from distos_coll.torch import planning
 
-GROUP = SimpleNamespace(topology=(3, [0, 0, 1], [0x402, 0x402, 0x202]))
 LINKS = "this is process 7\nprocess 8: shm"
 
 
-def logged(values: Settings, rank: int, caplog: pytest.LogCaptureFixture) -> list[str]:
-    caplog.set_level(logging.INFO, logger="distos_coll")
-    log_group(values, "world", rank, GROUP, LINKS)
-    return [record.getMessage() for record in caplog.records]
+@pytest.fixture
+def logged(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., list[str]]:
+    def plan(rank: int, **environment: str) -> list[str]:
+        for name, value in environment.items():
+            monkeypatch.setenv(variable_of(name), value)
+        caplog.set_level(logging.INFO, logger="distos_coll")
+        planner = planning.planner(lambda: LINKS)
+        assert planner("world", rank, [0, 0, 1], [0x402, 0x402, 0x202])
+        return [record.getMessage() for record in caplog.records]
+
+    return plan
 
 
-def test_info_says_settings_links_and_plan(caplog: pytest.LogCaptureFixture) -> None:
-    lines = logged(Settings(debug="INFO", shm=False, algo="all_reduce:ring"), 0, caplog)
+def test_info_says_settings_links_and_plan(logged: Callable[..., list[str]]) -> None:
+    lines = logged(0, debug="INFO", shm="0", algo="all_reduce:ring")
     head = "group 'world', rank 0 of 3: "
     assert all(line.startswith(head) for line in lines)
     texts = [line.removeprefix(head) for line in lines]
@@ -32,11 +40,11 @@ def test_info_says_settings_links_and_plan(caplog: pytest.LogCaptureFixture) -> 
     assert "all_to_all: pairwise" in texts
 
 
-def test_the_plan_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    lines = logged(Settings(debug="INFO"), 1, caplog)
+def test_the_plan_is_said_once(logged: Callable[..., list[str]]) -> None:
+    lines = logged(1, debug="INFO")
     assert len(lines) == 3
     assert not any("plan" in line for line in lines)
 
 
-def test_warn_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    assert logged(Settings(), 0, caplog) == []
+def test_warn_says_nothing(logged: Callable[..., list[str]]) -> None:
+    assert logged(0) == []

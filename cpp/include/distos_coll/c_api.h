@@ -136,8 +136,8 @@ DC_API int dc_comm_ready(dc_comm*, const dc_store*);
  * released inside on_done. */
 DC_API int dc_comm_enqueue(dc_comm*, const dc_call*, dc_work** out);
 
-/* Point to point. bytes is exact for a send, the capacity for a receive. source DC_ANY_SOURCE
- * matches any rank. */
+/* Point to point. A receive takes a message of exactly `bytes`; another size is DC_MISMATCH.
+ * source DC_ANY_SOURCE matches any rank. */
 #define DC_ANY_SOURCE (-1)
 DC_API int dc_comm_send(dc_comm*, const void* data, int64_t bytes, int32_t dest, int64_t tag,
                         const dc_call* options, dc_work** out);
