@@ -188,6 +188,58 @@ TEST(Communicator, AVanishedProcessIsNamedByAll) {
   for (int rank = 0; rank < 3; ++rank) group[static_cast<size_t>(rank)]->close();
 }
 
+// Each call is either refused or comes to an end; close() forgets none.
+TEST(Communicator, CallsThatRaceWithCloseEnd) {
+  LocalWorld world(2);
+  for (int round = 0; round < 40; ++round) {
+    auto group = world.make_group("direct1");
+    std::vector<float> data[2] = {std::vector<float>(10, 1), std::vector<float>(10, 1)};
+    on_all_ranks(6, [&](int index) {
+      const auto rank = static_cast<size_t>(index % 2);
+      Communicator& mine = *group[rank];
+      if (index < 2) {
+        std::this_thread::sleep_for(std::chrono::microseconds(25 * round));
+        mine.close();
+        return;
+      }
+      std::vector<Ref<Work>> works;
+      try {
+        while (works.size() < 1000) works.push_back(mine.enqueue(all_reduce_of(data[rank], false)));
+      } catch (const Error& error) {
+        EXPECT_EQ(error.code(), Code::kInvalid) << error.what();
+      }
+      const int64_t deadline = now_ns() + 20'000'000'000;
+      for (const Ref<Work>& work : works) {
+        while (!work->done() && now_ns() < deadline) std::this_thread::yield();
+        ASSERT_TRUE(work->done());
+        ASSERT_TRUE(work->code() == Code::kOk || work->code() == Code::kPeerLeft) << work->error();
+      }
+    });
+  }
+}
+
+// The engine's thread may hold the last reference to a communicator, and so to its own engine.
+TEST(Communicator, TheLastReferenceMayGoOnTheEnginesThread) {
+  MemoryStore store;
+  const std::string plan = read_plan(2, 0, "ring");
+  on_all_ranks(2, [&](int rank) {
+    auto mine = Communicator::connect(std::make_shared<Engine>(Runtime::create(Settings())), store,
+                                      {rank, 2, 60'000, "short"});
+    mine->install_plan(plan.data(), plan.size());
+    mine->ready(store);
+    std::vector<float> data(100, 1);
+    CollectiveCall call = all_reduce_of(data, false);
+    call.options.on_done = [](void* last, int) {
+      static_cast<std::shared_ptr<Communicator>*>(last)->reset();
+    };
+    call.options.on_done_ctx = &mine;
+    const std::weak_ptr<Communicator> seen = mine;
+    const Ref<Work> work = mine->enqueue(call);
+    while (!work->done() || !seen.expired()) std::this_thread::yield();
+    EXPECT_EQ(work->code(), Code::kOk) << work->error();
+  });
+}
+
 TEST(Communicator, PlansThatDifferAreRefused) {
   LocalWorld world(2);
   MemoryStore store;

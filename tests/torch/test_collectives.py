@@ -189,6 +189,15 @@ def uneven(rank: int, size: int) -> None:
         dist.all_to_all(outputs, send)
         check(torch.cat(outputs), wanted, f"all_to_all uneven {dtype}")
 
+    # Rank 0 has even shares and does not say so; it cannot know that the others have not.
+    rows = [[1 if 0 in (r, to) else (r + 2 * to) % 4 for to in range(size)] for r in range(size)]
+    send = torch.cat([data(rank, rows[rank][to], torch.int64, salt=to) for to in range(size)])
+    output = torch.zeros(sum(rows[r][rank] for r in range(size)), dtype=torch.int64)
+    splits = (None, None) if rank == 0 else ([rows[r][rank] for r in range(size)], rows[rank])
+    dist.all_to_all_single(output, send, *splits)
+    wanted = torch.cat([data(r, rows[r][rank], torch.int64, salt=rank) for r in range(size)])
+    check(output, wanted, "all_to_all_single even here, uneven there")
+
 
 def strided(rank: int, size: int) -> None:
     """Non-contiguous in and out, views into one buffer, conjugated, transposed, zero-size."""
@@ -258,6 +267,9 @@ def coalesced(rank: int, size: int) -> None:
             dist.all_gather_into_tensor(output, data(rank, count, torch.float32))
     for output, count in zip(outputs, shapes, strict=True):
         check(output, torch.cat([data(r, count, torch.float32) for r in range(size)]), "coalescing")
+    # One whose body raised was never ended, and does not keep the next from starting.
+    backend = dist.group.WORLD._get_backend(torch.device("cpu"))
+    backend._start_coalescing()
     parts = [torch.zeros(count) for count in shapes]
     with dist._coalescing_manager():
         for part, count in zip(parts, shapes, strict=True):
