@@ -199,7 +199,7 @@ def closed(rank: int, size: int) -> None:
         dist.all_reduce(tensor, group=group)
     with pytest.raises(dist.DistBackendError, match=r"shut down.*new_group"):
         dist.all_reduce(tensor, group=group, async_op=True)
-    backend._wait_for_pending_works()  # what was refused is not waited for
+    group._wait_for_pending_works()  # what was refused is not waited for
     backend.shutdown()
     dist.barrier()
 
