@@ -81,10 +81,12 @@ endforeach()
 # Each fuzz target replays its corpus and mutations of it. With clang, cpp/fuzz/<name>_fuzz.cc also links with
 # -fsanitize=fuzzer as it is.
 file(GLOB fuzz_sources CONFIGURE_DEPENDS cpp/fuzz/*_fuzz.cc)
+add_library(fuzz_replay OBJECT EXCLUDE_FROM_ALL cpp/fuzz/replay_main.cc)
+target_include_directories(fuzz_replay PRIVATE cpp)
 foreach(source IN LISTS fuzz_sources)
   get_filename_component(name ${source} NAME_WE)
   string(REPLACE "_fuzz" "" what ${name})
-  add_executable(${name} EXCLUDE_FROM_ALL ${source} cpp/fuzz/replay_main.cc)
+  add_executable(${name} EXCLUDE_FROM_ALL ${source} $<TARGET_OBJECTS:fuzz_replay>)
   add_dependencies(cpp_tests ${name})
   target_link_libraries(${name} PRIVATE core_for_tests distos_coll_warnings)
   add_core_test(${name} COMMAND ${CMAKE_SOURCE_DIR}/cpp/fuzz/corpus/${what} --mutations=5000)

@@ -13,8 +13,8 @@ from distos_coll.api import (
     ProgramBuilder,
     ceil_div,
     hookimpl,
-    select,
 )
+from distos_coll.schedules.pairwise import collect, exchange_us, partners
 from distos_coll.schedules.parts import Span, share
 
 
@@ -27,19 +27,10 @@ def all_reduce() -> Program:
 
     own, n = share_of(p.rank)
     p.use_scratch(chunk)
-    p.copy((p.scratch, 0), (p.input, own), select(p.size.eq(1), n, 0))
     # A share is reduced at its owner only, so all ranks get the same bits.
-    for s in p.loop(1, p.size):
-        to, source = (p.rank + s) % p.size, (p.rank - s) % p.size
-        first = s.eq(1)
-        with p.group():
-            p.send(to, p.input, *share_of(to))
-            p.recv_reduce(select(first, source, -1), (p.scratch, 0), (p.input, own), n)
-            p.recv_reduce(select(first, -1, source), (p.scratch, 0), (p.scratch, 0), n)
-    p.finalize(p.scratch, 0, n)
+    collect(p, p.scratch, share_of)
     p.copy((p.output, own), (p.scratch, 0), n)
-    for s in p.loop(1, p.size):
-        to, source = (p.rank + s) % p.size, (p.rank - s) % p.size
+    for _, to, source in partners(p):
         with p.group():
             p.send(to, p.scratch, 0, n)
             p.recv(source, p.output, *share_of(source))
@@ -47,11 +38,7 @@ def all_reduce() -> Program:
 
 
 def _all_reduce_us(c: CostInput) -> float:
-    """What leaves a domain shares its border with what its other ranks send."""
-    remote = c.size - c.local
-    block = c.bytes / c.size
-    exchanged = remote * c.remote_hop_us(block * c.local) + (c.local - 1) * c.local_hop_us(block)
-    return 2 * exchanged + c.reduce_us(2 * c.bytes) + c.copy_us(block)
+    return 2 * exchange_us(c) + c.reduce_us(2 * c.bytes)
 
 
 @hookimpl

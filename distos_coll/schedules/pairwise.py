@@ -2,10 +2,11 @@
 behind.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from distos_coll.api import (
     AlgorithmSpec,
+    Buffer,
     Build,
     Collective,
     Cost,
@@ -21,13 +22,18 @@ from distos_coll.schedules.parts import Span
 _C = Collective
 
 
+def partners(p: ProgramBuilder) -> Iterator[tuple[Value, Value, Value]]:
+    """The steps: their number, whom this rank sends to, and whom it receives from."""
+    for s in p.loop(1, p.size):
+        yield s, (p.rank + s) % p.size, (p.rank - s) % p.size
+
+
 def _exchange(
     p: ProgramBuilder, out: Callable[[Value], Span], into: Callable[[Value], Span]
 ) -> Program:
     out_off, n = out(p.rank)
     p.copy((p.output, into(p.rank)[0]), (p.input, out_off), n)
-    for s in p.loop(1, p.size):
-        to, source = (p.rank + s) % p.size, (p.rank - s) % p.size
+    for _, to, source in partners(p):
         with p.group():
             p.send(to, p.input, *out(to))
             p.recv(source, p.output, *into(source))
@@ -64,32 +70,35 @@ def all_gather_v() -> Program:
     )
 
 
-def _collect(p: ProgramBuilder, span: Callable[[Value], Span]) -> Program:
-    """Each rank accumulates its own chunk, one contribution a step."""
+def collect(p: ProgramBuilder, into: Buffer, span: Callable[[Value], Span]) -> None:
+    """Each rank accumulates its own share at the start of `into`, one contribution a step."""
     own, n = span(p.rank)
-    p.copy((p.output, 0), (p.input, own), select(p.size.eq(1), n, 0))
-    for s in p.loop(1, p.size):
-        to, source = (p.rank + s) % p.size, (p.rank - s) % p.size
+    p.copy((into, 0), (p.input, own), select(p.size.eq(1), n, 0))
+    for s, to, source in partners(p):
         first = s.eq(1)
         with p.group():
             p.send(to, p.input, *span(to))
-            p.recv_reduce(select(first, source, -1), (p.output, 0), (p.input, own), n)
-            p.recv_reduce(select(first, -1, source), (p.output, 0), (p.output, 0), n)
-    p.finalize(p.output, 0, n)
+            p.recv_reduce(select(first, source, -1), (into, 0), (p.input, own), n)
+            p.recv_reduce(select(first, -1, source), (into, 0), (into, 0), n)
+    p.finalize(into, 0, n)
+
+
+def _reduce_scatter(p: ProgramBuilder, span: Callable[[Value], Span]) -> Program:
+    collect(p, p.output, span)
     return p.build()
 
 
 def reduce_scatter() -> Program:
     p = ProgramBuilder("pairwise", _C.REDUCE_SCATTER)
-    return _collect(p, lambda rank: (rank * p.count, p.count))
+    return _reduce_scatter(p, lambda rank: (rank * p.count, p.count))
 
 
 def reduce_scatter_v() -> Program:
     p = ProgramBuilder("pairwise", _C.REDUCE_SCATTER_V)
-    return _collect(p, lambda rank: (p.send_offsets[rank], p.send_counts[rank]))
+    return _reduce_scatter(p, lambda rank: (p.send_offsets[rank], p.send_counts[rank]))
 
 
-def _exchange_us(c: CostInput) -> float:
+def exchange_us(c: CostInput) -> float:
     """What leaves a domain shares its border with what its other ranks send."""
     remote = c.size - c.local
     block = c.bytes / c.size
@@ -98,16 +107,16 @@ def _exchange_us(c: CostInput) -> float:
 
 
 def _reduce_scatter_us(c: CostInput) -> float:
-    return _exchange_us(c) + c.reduce_us(2 * c.bytes)
+    return exchange_us(c) + c.reduce_us(2 * c.bytes)
 
 
 @hookimpl
 def distos_coll_algorithms() -> list[AlgorithmSpec]:
     table: list[tuple[Collective, Build, Cost]] = [
-        (_C.ALL_TO_ALL, all_to_all, _exchange_us),
-        (_C.ALL_TO_ALL_V, all_to_all_v, _exchange_us),
-        (_C.ALL_GATHER, all_gather, _exchange_us),
-        (_C.ALL_GATHER_V, all_gather_v, _exchange_us),
+        (_C.ALL_TO_ALL, all_to_all, exchange_us),
+        (_C.ALL_TO_ALL_V, all_to_all_v, exchange_us),
+        (_C.ALL_GATHER, all_gather, exchange_us),
+        (_C.ALL_GATHER_V, all_gather_v, exchange_us),
         (_C.REDUCE_SCATTER, reduce_scatter, _reduce_scatter_us),
         (_C.REDUCE_SCATTER_V, reduce_scatter_v, _reduce_scatter_us),
     ]

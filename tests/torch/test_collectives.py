@@ -191,10 +191,10 @@ def uneven(rank: int, size: int) -> None:
 
     # Rank 0 has even shares and does not say so; it cannot know that the others have not.
     rows = [[1 if 0 in (r, to) else (r + 2 * to) % 4 for to in range(size)] for r in range(size)]
-    send = torch.cat([data(rank, rows[rank][to], torch.int64, salt=to) for to in range(size)])
+    rows_out = torch.cat([data(rank, rows[rank][to], torch.int64, salt=to) for to in range(size)])
     output = torch.zeros(sum(rows[r][rank] for r in range(size)), dtype=torch.int64)
     splits = (None, None) if rank == 0 else ([rows[r][rank] for r in range(size)], rows[rank])
-    dist.all_to_all_single(output, send, *splits)
+    dist.all_to_all_single(output, rows_out, *splits)
     wanted = torch.cat([data(r, rows[r][rank], torch.int64, salt=rank) for r in range(size)])
     check(output, wanted, "all_to_all_single even here, uneven there")
 
