@@ -9,7 +9,7 @@ namespace distos_coll {
 namespace {
 
 // How a receiver answers a request, in FrameHeader::a of a CTS.
-enum Answer : uint64_t { kSendData = 0, kPulled = 1, kRefused = 2 };
+enum Answer : uint64_t { kSendData = 0, kPulled = 1, kOtherSize = 2, kUnreadable = 3 };
 
 }  // namespace
 
@@ -135,6 +135,13 @@ bool Matcher::on_cts(const FrameHeader& frame) {
     work_waits_.store(true, std::memory_order_release);
   } else if (frame.a == kPulled) {
     complete(std::move(operation), Code::kOk, "");
+  } else if (frame.a == kUnreadable) {
+    std::string error = describe(*operation, true) +
+                        strf(
+                            ": the kernel refused to let rank %d read this memory; set "
+                            "DISTOS_COLL_SINGLE_COPY=0",
+                            operation->peer);
+    complete(std::move(operation), Code::kSystem, std::move(error));
   } else {
     std::string error =
         describe(*operation, true) +
@@ -262,7 +269,7 @@ void Matcher::match(Ref<PointToPoint> receive, Unexpected& message) {
     return_eager(message.source, message.bytes);
   } else if (!fits) {
     FrameHeader answer = header(FrameKind::kCts);
-    answer.a = kRefused;
+    answer.a = kOtherSize;
     answer.b = message.id;
     answer.c = receive->bytes;
     control(message.source, answer);
@@ -328,7 +335,7 @@ bool Matcher::pull_matched(std::vector<Completion>* finished) {
     }
     moved = true;
     FrameHeader answer = header(FrameKind::kCts);
-    answer.a = code == Code::kOk ? kPulled : kRefused;
+    answer.a = code == Code::kOk ? kPulled : kUnreadable;
     answer.b = operation->id;
     answer.c = operation->bytes;
     control(operation->source_, answer);
