@@ -78,7 +78,7 @@ def test_every_algorithm_between_two_hosts(hosts: tuple[str, str]) -> None:
             report = json.loads(out.strip().splitlines()[-1])
             assert report["domains"] == [0, 0, 1]
             for name in ("ring", "tree", "rhd", "hier", "direct2"):
-                assert report["found"][name] == name, report
+                assert report["found"][name].partition("/")[0] == name, report
             assert not report["found"][""].startswith("wrong"), report
     finally:
         for process in processes:
