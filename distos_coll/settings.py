@@ -155,6 +155,13 @@ class Settings:
         "Ranks with different values never share memory. For containers, and for trying several "
         "hosts on one.",
     )
+    job_key_file: str = _text(
+        "",
+        _parse_name,
+        "a path",
+        "A file with a random text of at least 16 bytes, the same for all ranks: only processes "
+        "that know it can connect. Without it, whoever can read the job's store can.",
+    )
     slot_bytes: int = _bytes(
         1 << 20,
         256,

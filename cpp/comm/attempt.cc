@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "core/random.h"
 #include "core/status.h"
 #include "transport/interfaces.h"
 #include "transport/tcp_link.h"
@@ -25,7 +26,9 @@ Attempt::Attempt(HandshakeContext& context, const PeerCard& card, const PeerCard
     : context_(context),
       card_(card),
       address_(address != nullptr ? std::optional(*address) : std::nullopt),
-      nonce_(random_u64()) {}
+      nonce_(random_u64()),
+      control_seal_(handshake_key(card, context.job_key)),
+      data_seal_(handshake_key(card, context.job_key)) {}
 
 std::string Attempt::way() const {
   return address_ ? address_->interface + " " + address_text(address_->ip, address_->port)
@@ -133,7 +136,7 @@ Handshake Attempt::base(Role role) const {
 
 void Attempt::say_hello() {
   Handshake body = base(!address_ ? Role::kUnix : data_ ? Role::kTcpData : Role::kTcpControl);
-  if (body.role != Role::kTcpData) body.card = context_.own.encode();
+  if (body.role != Role::kTcpData) body.card = context_.own.without_secret().encode();
   std::vector<Fd> fds;
   if (!address_) {
     const UnixPeer peer = identify_unix_peer(control_->fd());
@@ -148,7 +151,7 @@ void Attempt::say_hello() {
     body.proof_address = proof_->proof_address();
     if (context_.settings.single_copy) body.flags |= kFlagSingleCopy;
   }
-  Message hello = handshake_message(MessageType::kHello, body);
+  Message hello = seal().close(MessageType::kHello, body);
   hello.fds = std::move(fds);
   channel().queue(std::move(hello));
   if (!channel().flush()) return fail(channel().error());
@@ -161,7 +164,7 @@ void Attempt::on_message(Message message) {
   if (message.type == MessageType::kReject)
     return fail("rejected: " + printable_text(message.payload, 512));
   std::string why;
-  const std::optional<Handshake> body = decode_handshake(message.payload, &why);
+  const std::optional<Handshake> body = seal().open(message, &why);
   if (!body) return fail(why);
   if (body->from != card_.uid || body->to != context_.own.uid || body->nonce != nonce_) {
     return fail("another process answers at this address (wrong uid)");
@@ -206,7 +209,7 @@ void Attempt::answer_unix(const Handshake& welcome, Message& message) {
 }
 
 void Attempt::commit(Handshake body) {
-  control_->queue(handshake_message(MessageType::kCommit, body));
+  control_->queue(control_seal_.close(MessageType::kCommit, body));
   state_ = State::kCommitted;
   if (!control_->flush() || control_->wants_write()) fail("the connection did not take the commit");
 }

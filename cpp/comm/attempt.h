@@ -8,6 +8,7 @@
 
 #include "comm/handshake.h"
 #include "comm/mapped_proof.h"
+#include "comm/seal.h"
 
 namespace distos_coll {
 
@@ -54,6 +55,7 @@ class Attempt {
   void commit(Handshake body);
   Handshake base(Role role) const;
   ControlChannel& channel() const { return *(data_ ? data_ : control_); }
+  Seal& seal() { return data_ ? data_seal_ : control_seal_; }
 
   HandshakeContext& context_;
   const PeerCard& card_;
@@ -63,6 +65,7 @@ class Attempt {
   std::string why_;
   Fd connecting_;
   std::unique_ptr<ControlChannel> control_, data_;
+  Seal control_seal_, data_seal_;
   Fd data_socket_;
 
   // Unix

@@ -8,7 +8,7 @@ namespace distos_coll {
 namespace {
 
 constexpr uint32_t kCardMagic = 0x44434344;  // "DCCD"
-constexpr uint16_t kCardVersion = 1;
+constexpr uint16_t kCardVersion = 2;
 constexpr size_t kMaxText = 255;
 constexpr size_t kMaxAddresses = 64;
 constexpr size_t kMaxIpText = 45;  // INET6_ADDRSTRLEN - 1
@@ -38,6 +38,8 @@ std::string PeerCard::encode() const {
   out.number(kCardMagic);
   out.number(kCardVersion);
   out.raw(uid.data(), uid.size());
+  out.raw(secret.data(), secret.size());
+  out.text(shortened(build, kMaxText));
   out.number(pid);
   out.text(shortened(hostname, kMaxText));
   out.text(shortened(host_id, kMaxText));
@@ -52,6 +54,12 @@ std::string PeerCard::encode() const {
   return out.take();
 }
 
+PeerCard PeerCard::without_secret() const {
+  PeerCard out = *this;
+  out.secret.fill(0);
+  return out;
+}
+
 PeerCard PeerCard::decode(const void* data, size_t bytes) {
   ByteReader in(data, bytes);
   if (in.number<uint32_t>() != kCardMagic || !in.ok()) reject("it does not start like one");
@@ -61,11 +69,14 @@ PeerCard PeerCard::decode(const void* data, size_t bytes) {
   }
   PeerCard card;
   in.raw(card.uid.data(), card.uid.size());
+  in.raw(card.secret.data(), card.secret.size());
+  card.build = in.text(kMaxText);
   card.pid = in.number<int64_t>();
   card.hostname = in.text(kMaxText);
   card.host_id = in.text(kMaxText);
   card.unix_name = in.text(kMaxText);
-  bool clean = printable(card.hostname) && printable(card.host_id) && printable(card.unix_name);
+  bool clean = printable(card.build) && printable(card.hostname) && printable(card.host_id) &&
+               printable(card.unix_name);
   const auto n = in.number<uint16_t>();
   if (n > kMaxAddresses) reject("it lists too many addresses");
   for (uint16_t i = 0; i < n && in.ok(); ++i) {

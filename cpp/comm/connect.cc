@@ -9,7 +9,8 @@
 namespace distos_coll {
 
 std::vector<std::shared_ptr<Peer>> RuntimeImpl::connect(const std::vector<PeerCard>& cards,
-                                                        int64_t deadline_ns) {
+                                                        int64_t deadline_ns,
+                                                        const WhileWaiting& while_waiting) {
   check_usable();
   std::unique_lock lock(mutex_);
   // An attempt that fails while we wait is an answer; one that failed before we asked is not.
@@ -53,6 +54,14 @@ std::vector<std::shared_ptr<Peer>> RuntimeImpl::connect(const std::vector<PeerCa
   while (!all_answered() && now_ns() < deadline_ns) {
     const int64_t left = std::min<int64_t>(deadline_ns - now_ns(), kSecondNs);
     changed_.wait_for(lock, std::chrono::nanoseconds(std::max<int64_t>(left, 0)));
+    if (!while_waiting) continue;
+    std::vector<PeerUid> missing;
+    for (const PeerCard& card : cards) {
+      if (answer(card) == Answer::kPending) missing.push_back(card.uid);
+    }
+    lock.unlock();
+    if (!missing.empty()) while_waiting(missing);
+    lock.lock();
   }
   if (shut_down_) throw Error(Code::kAborted, "the runtime was shut down while it was connecting");
 

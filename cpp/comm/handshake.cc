@@ -11,13 +11,6 @@
 
 namespace distos_coll {
 
-Message handshake_message(MessageType type, const Handshake& body) {
-  Message message;
-  message.type = type;
-  message.payload = encode_handshake(body);
-  return message;
-}
-
 Message reject_message(const std::string& why) {
   Message message;
   message.type = MessageType::kReject;

@@ -40,6 +40,7 @@ struct HandshakeContext {
   const Settings& settings;
   const PeerCard& own;
   const Doorbell& bell;
+  const std::string job_key;        // empty: none
   std::function<void()> on_staged;  // for TcpLink
   // Why no connection with this process is wanted; empty if one is.
   std::function<std::string(const PeerUid&)> refusal;
@@ -110,7 +111,6 @@ class Opener {
 };
 
 // For both halves.
-Message handshake_message(MessageType type, const Handshake& body);
 Message reject_message(const std::string& why);
 std::string socket_address_text(int socket, bool peer_side);
 void set_no_delay(int socket);

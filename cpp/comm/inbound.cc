@@ -10,6 +10,7 @@ namespace distos_coll {
 Inbound::Inbound(HandshakeContext& context, Fd socket, bool is_unix, std::string from)
     : context_(context),
       channel_(std::make_unique<ControlChannel>(std::move(socket), is_unix)),
+      seal_(handshake_key(context.own, context.job_key)),
       is_unix_(is_unix),
       from_(std::move(from)) {}
 
@@ -33,7 +34,7 @@ void Inbound::read() {
     } else if (state_ == State::kHello && message.type == MessageType::kHello) {
       on_hello(std::move(message));
     } else if (state_ == State::kCommit && message.type == MessageType::kCommit) {
-      const std::optional<Handshake> commit = decode_handshake(message.payload, &why);
+      const std::optional<Handshake> commit = seal_.open(message, &why);
       if (commit) {
         on_commit(*commit);
       } else {
@@ -54,12 +55,12 @@ void Inbound::read() {
 
 void Inbound::on_hello(Message message) {
   std::string why;
-  std::optional<Handshake> hello = decode_handshake(message.payload, &why);
+  // Two hosts may have the same private address, so the wrong one may be asked in good faith.
+  const std::optional<Handshake> claims = Seal::claims(message, &why);
+  if (claims && claims->to != context_.own.uid)
+    return reject("another process answers at this address (wrong uid)");
+  std::optional<Handshake> hello = seal_.open(message, &why);
   if (!hello) return reject(why);
-  if (hello->to != context_.own.uid) {
-    return reject("another process answers at this address (wrong uid): " +
-                  describe_process(context_.own));
-  }
   if ((hello->role == Role::kUnix) != is_unix_)
     return reject("the hello is for another kind of connection");
   if (hello->role == Role::kTcpData) {
@@ -84,6 +85,13 @@ void Inbound::on_hello(Message message) {
   } catch (const Error& error) {
     reject(error.what());
   }
+}
+
+void Inbound::answer(MessageType type, const Handshake& body, std::vector<Fd> fds) {
+  Message message = seal_.close(type, body);
+  message.fds = std::move(fds);
+  channel_->queue(std::move(message));
+  channel_->flush();
 }
 
 Handshake Inbound::reply() const {
@@ -115,16 +123,12 @@ void Inbound::welcome_unix(Message message) {
     body.private_echo = secret.value_or(0);
     if (single_copy_) body.flags |= kFlagSingleCopy;
   }
-  Message welcome = handshake_message(MessageType::kWelcome, body);
-  welcome.fds = doorbell_fds(context_.bell);
-  channel_->queue(std::move(welcome));
-  channel_->flush();
+  answer(MessageType::kWelcome, body, doorbell_fds(context_.bell));
   state_ = State::kCommit;
 }
 
 void Inbound::welcome_tcp() {
-  channel_->queue(handshake_message(MessageType::kWelcome, reply()));
-  channel_->flush();
+  answer(MessageType::kWelcome, reply());
   state_ = State::kCommit;
 }
 
@@ -134,9 +138,8 @@ bool Inbound::expects(const Handshake& data_hello) const {
 }
 
 void Inbound::adopt(Inbound& data) {
-  data.channel_->queue(handshake_message(MessageType::kWelcome, reply()));
-  if (!data.channel_->flush() || data.channel_->wants_write())
-    return fail("the data connection broke at once");
+  data.answer(MessageType::kWelcome, reply());
+  if (data.channel_->wants_write()) return fail("the data connection broke at once");
   data_socket_ = data.channel_->release();
   if (!data_socket_.valid()) fail("bytes followed the hello of the data connection");
 }
@@ -157,8 +160,7 @@ void Inbound::on_commit(const Handshake& commit) {
   } else if (!data_socket_.valid()) {
     return reject("the commit came before the data connection");
   }
-  channel_->queue(handshake_message(MessageType::kCommitted, body));
-  channel_->flush();
+  answer(MessageType::kCommitted, body);
   state_ = State::kEstablished;
 }
 

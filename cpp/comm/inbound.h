@@ -7,6 +7,7 @@
 
 #include "comm/handshake.h"
 #include "comm/mapped_proof.h"
+#include "comm/seal.h"
 
 namespace distos_coll {
 
@@ -42,6 +43,7 @@ class Inbound {
   Reactor::Token watch = 0, timer = 0;  // the accepter's
 
  private:
+  void answer(MessageType type, const Handshake& body, std::vector<Fd> fds = {});
   void on_hello(Message message);
   void welcome_unix(Message message);
   void welcome_tcp();
@@ -52,6 +54,7 @@ class Inbound {
 
   HandshakeContext& context_;
   std::unique_ptr<ControlChannel> channel_;
+  Seal seal_;
   const bool is_unix_;
   const std::string from_;
   State state_ = State::kHello;

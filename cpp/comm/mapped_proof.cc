@@ -1,6 +1,5 @@
 #include "comm/mapped_proof.h"
 
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -9,19 +8,10 @@
 #include <cerrno>
 #include <utility>
 
+#include "core/random.h"
 #include "core/status.h"
 
 namespace distos_coll {
-
-uint64_t random_u64() {
-  uint64_t value = 0;
-  // Never zero, which is what fresh memory and an absent echo hold.
-  while (value == 0) {
-    if (getrandom(&value, sizeof value, 0) != sizeof value && errno != EINTR)
-      throw_errno("getrandom", errno);
-  }
-  return value;
-}
 
 UnixPeer identify_unix_peer(int socket) {
   ucred credentials{};

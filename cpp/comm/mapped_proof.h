@@ -14,8 +14,6 @@
 
 namespace distos_coll {
 
-uint64_t random_u64();
-
 // Who is at the other end of a Unix socket, by the kernel's word.
 struct UnixPeer {
   int64_t pid =

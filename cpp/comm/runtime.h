@@ -24,6 +24,9 @@ using PeerUid = std::array<uint8_t, 16>;
 // bytes; decode trusts nothing.
 struct PeerCard {
   PeerUid uid{};
+  // Who knows it may connect to the process. Travels through the store, never over a link.
+  std::array<uint8_t, 32> secret{};
+  std::string build;  // version of the library and of what it writes on wires
   int64_t pid = 0;
   std::string hostname;  // for people
   std::string
@@ -36,6 +39,8 @@ struct PeerCard {
   std::vector<Address> addresses;  // TCP, best first
 
   std::string encode() const;
+  // For those who have not proved anything yet.
+  PeerCard without_secret() const;
   static PeerCard decode(const void* data, size_t bytes);  // throws Error(kInvalid)
 };
 
@@ -85,9 +90,12 @@ class Runtime {
   // Establishes (or finds) the links to these processes; the others must call it too, in any order.
   // deadline_ns is on now_ns()'s clock. Throws Error naming, for each peer that failed, every
   // address tried and why it was rejected (kTimeout if all that failed merely did not come in
-  // time). The result has the order of `cards`; null for this runtime's own card.
+  // time). The result has the order of `cards`; null for this runtime's own card. `while_waiting`
+  // is called about once a second with those that have not answered, and may throw.
+  using WhileWaiting = std::function<void(const std::vector<PeerUid>&)>;
   virtual std::vector<std::shared_ptr<Peer>> connect(const std::vector<PeerCard>& cards,
-                                                     int64_t deadline_ns) = 0;
+                                                     int64_t deadline_ns,
+                                                     const WhileWaiting& while_waiting = {}) = 0;
 
   // From here on the communicator hears its frames, control messages (those that came earlier are
   // delivered first, in order) and losses, those of before included. unregister returns only when

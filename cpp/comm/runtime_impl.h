@@ -29,7 +29,8 @@ class RuntimeImpl final : public Runtime {
   const Settings& settings() const override { return settings_; }
   const PeerCard& card() const override { return card_; }
   std::vector<std::shared_ptr<Peer>> connect(const std::vector<PeerCard>& cards,
-                                             int64_t deadline_ns) override;
+                                             int64_t deadline_ns,
+                                             const WhileWaiting& while_waiting = {}) override;
   void register_comm(uint64_t id, CommEvents* events) override;
   void unregister_comm(uint64_t id) override;
   int poll_links() override;

@@ -1,13 +1,14 @@
 // Communicator: set-up. Every step publishes this rank's part in the store and collects the
 // others'; a rank that fails says so there, so that the others stop at once and name it.
 #include <sched.h>
-#include <sys/random.h>
 
 #include <algorithm>
 #include <cstring>
 
 #include "comm/communicator.h"
 #include "comm/memory.h"
+#include "comm/peer.h"
+#include "core/random.h"
 
 namespace distos_coll {
 namespace {
@@ -113,11 +114,13 @@ class Setup {
     }
     if (value->empty())
       throw Error(Code::kInvalid, strf("the store holds an empty '%s' of rank %d", step, rank));
-    if (value->front() == kFailed) {
-      throw Error(Code::kAborted, strf("rank %d could not set up group '%s': %s", rank,
-                                       c_.options_.name.c_str(), value->substr(1).c_str()));
-    }
+    if (value->front() == kFailed) throw_failed(rank, *value);
     return value->substr(1);
+  }
+
+  [[noreturn]] void throw_failed(int rank, const std::string& said) {
+    throw Error(Code::kAborted, strf("rank %d could not set up group '%s': %s", rank,
+                                     c_.options_.name.c_str(), said.substr(1).c_str()));
   }
 
   void check_alive(int rank) {
@@ -132,9 +135,7 @@ class Setup {
   // Rank 0 names the communicator; everybody says who it is.
   void exchange_cards() {
     std::string id(sizeof(c_.id_), '\0');
-    if (rank_ == 0 && getrandom(id.data(), id.size(), 0) != static_cast<ssize_t>(id.size())) {
-      throw_errno("cannot draw a random number", errno);
-    }
+    if (rank_ == 0) fill_random(id.data(), id.size());
     publish("card", id + c_.runtime_.card().encode());
     cards_.resize(static_cast<size_t>(n_));
     for (int other = 0; other < n_; ++other) {
@@ -142,8 +143,15 @@ class Setup {
       if (text.size() < sizeof(c_.id_))
         throw Error(Code::kInvalid, strf("the card of rank %d is cut off", other));
       if (other == 0) std::memcpy(&c_.id_, text.data(), sizeof(c_.id_));
-      cards_[static_cast<size_t>(other)] =
+      const PeerCard& card = cards_[static_cast<size_t>(other)] =
           PeerCard::decode(text.data() + sizeof(c_.id_), text.size() - sizeof(c_.id_));
+      if (card.build != c_.runtime_.card().build) {
+        throw Error(Code::kMismatch,
+                    strf("rank %d of group '%s' (%s) runs distos_coll %s, rank %d runs %s; install "
+                         "the same on all ranks",
+                         other, c_.options_.name.c_str(), describe_process(card).c_str(),
+                         card.build.c_str(), rank_, c_.runtime_.card().build.c_str()));
+      }
     }
   }
 
@@ -153,7 +161,17 @@ class Setup {
     for (int other = 0; other < n_; ++other) {
       if (other != rank_) others.push_back(cards_[static_cast<size_t>(other)]);
     }
-    const auto peers = c_.runtime_.connect(others, deadline_);
+    // A rank that could not reach another says so in the store, and that other must not wait for it
+    // until the deadline.
+    const auto peers = c_.runtime_.connect(others, deadline_, [&](const auto& missing) {
+      for (int other = 0; other < n_; ++other) {
+        const bool waited_for = std::find(missing.begin(), missing.end(),
+                                          cards_[static_cast<size_t>(other)].uid) != missing.end();
+        if (!waited_for) continue;
+        const auto said = store_.get(key("reach", other), 1);
+        if (said && !said->empty() && said->front() == kFailed) throw_failed(other, *said);
+      }
+    });
     for (int other = 0, i = 0; other < n_; ++other) {
       if (other != rank_) c_.peers_[static_cast<size_t>(other)] = peers[static_cast<size_t>(i++)];
     }

@@ -4,6 +4,8 @@
 
 namespace distos_coll {
 
+const char* const kBuild = DISTOS_COLL_VERSION " (wire 2)";
+
 std::string encode_message(const Message& message) {
   ByteWriter out;
   out.number(kMessageMagic);
@@ -56,6 +58,7 @@ std::string encode_handshake(const Handshake& handshake) {
   out.number(handshake.flags);
   out.raw(handshake.from.data(), handshake.from.size());
   out.raw(handshake.to.data(), handshake.to.size());
+  out.raw(handshake.challenge.data(), handshake.challenge.size());
   out.number(handshake.nonce);
   out.number(handshake.mapped_echo);
   out.number(handshake.private_echo);
@@ -81,6 +84,7 @@ std::optional<Handshake> decode_handshake(const std::string& payload, std::strin
   out.flags = in.number<uint32_t>();
   in.raw(out.from.data(), out.from.size());
   in.raw(out.to.data(), out.to.size());
+  in.raw(out.challenge.data(), out.challenge.size());
   out.nonce = in.number<uint64_t>();
   out.mapped_echo = in.number<uint64_t>();
   out.private_echo = in.number<uint64_t>();

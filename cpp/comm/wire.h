@@ -53,7 +53,10 @@ enum class ParseResult { kWhole, kIncomplete, kInvalid };
 ParseResult parse_message(const char* data, size_t bytes, size_t max_payload, Message* out,
                           size_t* used, std::string* why);
 
-inline constexpr uint16_t kHandshakeVersion = 1;
+inline constexpr uint16_t kHandshakeVersion = 2;
+// What ranks must have in common to understand each other at all.
+extern const char* const kBuild;
+using Challenge = std::array<uint8_t, 16>;
 
 enum class Role : uint16_t { kUnix = 1, kTcpControl, kTcpData };
 
@@ -63,6 +66,7 @@ struct Handshake {
   Role role = Role::kUnix;
   uint32_t flags = 0;
   PeerUid from{}, to{};
+  Challenge challenge{};  // what the receiver's next message must answer (comm/seal.h)
   uint64_t nonce = 0;  // names the attempt, so that a data connection finds its control connection
   uint64_t mapped_echo =
       0;  // what the sender read in the shared memory where the receiver wrote a secret

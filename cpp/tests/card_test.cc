@@ -12,6 +12,8 @@ namespace {
 PeerCard sample() {
   PeerCard card;
   for (size_t i = 0; i < card.uid.size(); ++i) card.uid[i] = static_cast<uint8_t>(i * 7);
+  card.secret.fill(3);
+  card.build = "1.2.3 (wire 4)";
   card.pid = 4711;
   card.hostname = "node-a";
   card.host_id = "boot/x";
@@ -35,6 +37,9 @@ TEST(Card, ComesBackAsItWas) {
   const std::string bytes = card.encode();
   const PeerCard back = PeerCard::decode(bytes.data(), bytes.size());
   EXPECT_EQ(back.uid, card.uid);
+  EXPECT_EQ(back.secret, card.secret);
+  EXPECT_EQ(back.build, card.build);
+  EXPECT_NE(back.without_secret().secret, card.secret);
   EXPECT_EQ(back.pid, card.pid);
   EXPECT_EQ(back.hostname, card.hostname);
   EXPECT_EQ(back.host_id, card.host_id);
@@ -80,6 +85,7 @@ TEST(Wire, HandshakeComesBackAsItWas) {
   hello.flags = 5;
   hello.from.fill(1);
   hello.to.fill(2);
+  hello.challenge.fill(8);
   hello.nonce = 3;
   hello.mapped_echo = 4;
   hello.private_echo = 5;

@@ -12,11 +12,14 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <fstream>
 #include <thread>
 
 #include "comm/control.h"
 #include "comm/mapped_proof.h"
+#include "comm/seal.h"
 #include "core/log.h"
+#include "tests/local_group.h"
 #include "tests/runtimes.h"
 #include "transport/interfaces.h"
 
@@ -43,7 +46,7 @@ class Client {
     const auto bytes =
         static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + card.unix_name.size());
     EXPECT_EQ(connect(socket.get(), reinterpret_cast<sockaddr*>(&address), bytes), 0);
-    return Client(std::move(socket), true);
+    return Client(std::move(socket), true, card);
   }
   static Client tcp_to(const PeerCard& card) {
     sockaddr_storage address{};
@@ -51,12 +54,12 @@ class Client {
     to_sockaddr(card.addresses.back().ip, card.addresses.back().port, &address, &bytes);
     Fd socket = open_fd([&] { return ::socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0); });
     EXPECT_EQ(connect(socket.get(), reinterpret_cast<sockaddr*>(&address), bytes), 0);
-    return Client(std::move(socket), false);
+    return Client(std::move(socket), false, card);
   }
 
   void send_raw(const std::string& bytes) { ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL); }
   void send(MessageType type, const Handshake& body, std::vector<Fd> fds = {}) {
-    Message message = handshake_message(type, body);
+    Message message = seal_.close(type, body);
     message.fds = std::move(fds);
     channel_.queue(std::move(message));
     channel_.flush();
@@ -75,6 +78,15 @@ class Client {
     }
     return got;
   }
+  // The next message, which must be a handshake's that proves itself.
+  std::optional<Handshake> receive_handshake() {
+    const std::optional<Message> message = receive();
+    std::string why = "the connection was closed";
+    std::optional<Handshake> out;
+    if (message) out = seal_.open(*message, &why);
+    EXPECT_TRUE(out) << why;
+    return out;
+  }
   // Waits until the other side has closed.
   void expect_closed() { EXPECT_FALSE(receive()); }
   std::string expect_reject() {
@@ -86,9 +98,11 @@ class Client {
   }
 
  private:
-  Client(Fd socket, bool packets) : fd_(socket.get()), channel_(std::move(socket), packets) {}
+  Client(Fd socket, bool packets, const PeerCard& card)
+      : fd_(socket.get()), channel_(std::move(socket), packets), seal_(handshake_key(card, "")) {}
   int fd_;
   ControlChannel channel_;
+  Seal seal_;
 };
 
 // A card whose uid is smaller than any real one, so that it may open connections.
@@ -140,9 +154,10 @@ TEST(Strangers, SilenceAndHalfAHelloTimeOut) {
   const auto tcp = Runtime::create(tcp_only());
   Client silent = Client::tcp_to(tcp->card());
   Client half = Client::tcp_to(tcp->card());
-  half.send_raw(encode_message(handshake_message(MessageType::kHello,
-                                                 hello_to(tcp->card(), Role::kTcpControl)))
-                    .substr(0, 50));
+  Seal seal(handshake_key(tcp->card(), ""));
+  half.send_raw(
+      encode_message(seal.close(MessageType::kHello, hello_to(tcp->card(), Role::kTcpControl)))
+          .substr(0, 50));
   Client silent_unix = Client::unix_to(shm->card());
   silent.expect_closed();
   half.expect_closed();
@@ -171,8 +186,8 @@ TEST(Strangers, HellosThatAreWrongAreRejectedWithTheReason) {
     return client.expect_reject();
   };
   Handshake version = hello_to(tcp->card(), Role::kTcpControl);
-  version.version = 2;
-  EXPECT_NE(rejected(version).find("handshake version 2"), std::string::npos);
+  version.version = 1;
+  EXPECT_NE(rejected(version).find("handshake version 1"), std::string::npos);
   Handshake uid = hello_to(tcp->card(), Role::kTcpControl);
   uid.to.fill(9);
   EXPECT_NE(rejected(uid).find("wrong uid"), std::string::npos);
@@ -197,7 +212,7 @@ TEST(Strangers, HellosThatAreWrongAreRejectedWithTheReason) {
   commit_first.expect_closed();
   Client no_data = Client::tcp_to(tcp->card());
   no_data.send(MessageType::kHello, hello_to(tcp->card(), Role::kTcpControl));
-  ASSERT_TRUE(no_data.receive());
+  ASSERT_TRUE(no_data.receive_handshake());
   no_data.send(MessageType::kCommit, hello_to(tcp->card(), Role::kTcpControl));
   EXPECT_NE(no_data.expect_reject().find("before the data connection"), std::string::npos);
 }
@@ -209,10 +224,10 @@ TEST(Strangers, TheSameUidConnectsOnce) {
   const Handshake control_hello = hello_to(tcp->card(), Role::kTcpControl);
   Client control = Client::tcp_to(tcp->card());
   control.send(MessageType::kHello, control_hello);
-  ASSERT_TRUE(control.receive());
+  ASSERT_TRUE(control.receive_handshake());
   Client data = Client::tcp_to(tcp->card());
   data.send(MessageType::kHello, hello_to(tcp->card(), Role::kTcpData));
-  ASSERT_TRUE(data.receive());
+  ASSERT_TRUE(data.receive_handshake());
   control.send(MessageType::kCommit, control_hello);
   const auto committed = control.receive();
   ASSERT_TRUE(committed);
@@ -232,6 +247,75 @@ TEST(Strangers, TheSameUidConnectsOnce) {
   ASSERT_TRUE(last);
   EXPECT_EQ(last->type, MessageType::kReject);
   tcp->unregister_comm(1);
+}
+
+// Who has read the card from the job's store knows its secret; who found the port does not.
+TEST(Strangers, WhoCannotProveItselfIsRejected) {
+  const auto tcp = Runtime::create(tcp_only());
+  const auto says = [&](const PeerCard& believed, const std::string& job_key) {
+    Client client = Client::tcp_to(tcp->card());
+    Seal seal(handshake_key(believed, job_key));
+    client.send_raw(
+        encode_message(seal.close(MessageType::kHello, hello_to(tcp->card(), Role::kTcpControl))));
+    return client.expect_reject();
+  };
+  PeerCard guessed = tcp->card();
+  guessed.secret.fill(0);
+  EXPECT_NE(says(guessed, "").find("cannot prove that it belongs to this job"), std::string::npos);
+  EXPECT_NE(says(tcp->card(), "another job's key").find("job keys"), std::string::npos);
+
+  // A hello that was overheard gets no further than the welcome.
+  Seal seal(handshake_key(tcp->card(), ""));
+  const Handshake hello = hello_to(tcp->card(), Role::kTcpControl);
+  const std::string heard_hello = encode_message(seal.close(MessageType::kHello, hello));
+  std::string heard_commit;
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    Client control = Client::tcp_to(tcp->card());
+    control.send_raw(heard_hello);
+    const auto welcome = control.receive();
+    ASSERT_TRUE(welcome);
+    if (attempt == 0) {
+      std::string why;
+      ASSERT_TRUE(seal.open(*welcome, &why)) << why;
+      heard_commit = encode_message(seal.close(MessageType::kCommit, hello));
+    }
+    // Without its data connection the first commit fails for another reason.
+    control.send_raw(heard_commit);
+    EXPECT_NE(control.expect_reject().find(attempt == 0 ? "data connection" : "cannot prove"),
+              std::string::npos);
+  }
+}
+
+// Of a pair one side opens and sees the rejection; the other hears of it through the store.
+TEST(Peers, NeedTheSameJobKey) {
+  const std::string folder = ::testing::TempDir();
+  const auto with_key = [&](const std::string& key) {
+    Settings settings = tcp_only();
+    settings.job_key_file = folder + "/distos_coll_job_key";
+    std::ofstream(settings.job_key_file) << key << '\n';
+    return Runtime::create(settings);
+  };
+  const std::string key = "0123456789abcdef";
+  EXPECT_TRUE(connect_all({with_key(key), with_key(key)})[0][1]);
+  const std::shared_ptr<Engine> engines[] = {std::make_shared<Engine>(with_key(key)),
+                                             std::make_shared<Engine>(with_key(key + "x"))};
+  MemoryStore store;
+  on_all_ranks(2, [&](int rank) {
+    try {
+      Communicator::connect(engines[rank], store, {rank, 2, 60'000, "test"});
+      ADD_FAILURE() << "the keys differ";
+    } catch (const Error& error) {
+      EXPECT_NE(error.code(), Code::kTimeout);
+      EXPECT_NE(std::string(error.what()).find("DISTOS_COLL_JOB_KEY_FILE"), std::string::npos)
+          << error.what();
+    }
+  });
+  try {
+    with_key("short");
+    FAIL() << "a key that can be guessed";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("at least"), std::string::npos) << error.what();
+  }
 }
 
 struct UnixHello {
@@ -278,11 +362,8 @@ TEST(Strangers, MappedMemoryMustBeProved) {
   UnixHello hello = unix_hello(shm->card(), bell, &proof);
   Client client = Client::unix_to(shm->card());
   client.send(MessageType::kHello, hello.body, std::move(hello.fds));
-  const auto welcome = client.receive();
-  ASSERT_TRUE(welcome);
-  std::string why;
-  const auto body = decode_handshake(welcome->payload, &why);
-  ASSERT_TRUE(body) << why;
+  const auto body = client.receive_handshake();
+  ASSERT_TRUE(body);
   EXPECT_TRUE(proof->mapped_echo_is_right(body->mapped_echo));
   EXPECT_TRUE(proof->private_echo_is_right(body->private_echo));
   Handshake commit = hello_to(shm->card(), Role::kUnix);
@@ -304,17 +385,16 @@ TEST(Strangers, SingleCopyThatOneSideCannotProveIsOff) {
     if (!readable) hello.body.proof_address = 8;  // the kernel will not read there
     Client client = Client::unix_to(shm->card());
     client.send(MessageType::kHello, hello.body, std::move(hello.fds));
-    std::string why;
-    const auto welcome = decode_handshake(client.receive().value_or(Message{}).payload, &why);
-    ASSERT_TRUE(welcome) << why;
+    const auto welcome = client.receive_handshake();
+    ASSERT_TRUE(welcome);
     EXPECT_EQ(welcome->flags & kFlagSingleCopy, readable ? kFlagSingleCopy : 0);
     Handshake commit = hello.body;
     commit.card.clear();
     commit.mapped_echo = proof->read_mapped();
     commit.private_echo = 1;  // wrong: claims to read, but does not
     client.send(MessageType::kCommit, commit);
-    const auto committed = decode_handshake(client.receive().value_or(Message{}).payload, &why);
-    ASSERT_TRUE(committed) << why;
+    const auto committed = client.receive_handshake();
+    ASSERT_TRUE(committed);
     EXPECT_EQ(committed->flags & kFlagSingleCopy, 0U);
   }
 }
