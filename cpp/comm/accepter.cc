@@ -1,17 +1,14 @@
-#include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstddef>
-#include <cstring>
 #include <system_error>
 #include <utility>
 
 #include "comm/handshake.h"
 #include "comm/inbound.h"
+#include "comm/sockets.h"
 #include "core/log.h"
 #include "core/status.h"
 #include "transport/interfaces.h"
@@ -19,37 +16,11 @@
 namespace distos_coll {
 namespace {
 
-constexpr int kBacklog = 4096;       // the kernel lowers it to net.core.somaxconn
 constexpr int kAcceptsPerTurn = 64;  // so that a flood of connections does not starve heartbeats
 constexpr int64_t kAcceptPauseNs = 100'000'000;
 LogLimit g_drop_log(5);
 
 std::string error_text(int error) { return std::generic_category().message(error); }
-
-// A listening socket on ip, and the port that the kernel chose; an invalid Fd and *why otherwise.
-Fd listen_tcp(const std::string& ip, uint16_t* port, std::string* why) {
-  sockaddr_storage address{};
-  socklen_t bytes = 0;
-  if (!to_sockaddr(ip, 0, &address, &bytes)) {
-    *why = "not an IP address";
-    return Fd();
-  }
-  Fd socket = open_fd(
-      [&] { return ::socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); });
-  auto* raw = reinterpret_cast<sockaddr*>(&address);
-  const int on = 1;
-  if (socket.valid() && address.ss_family == AF_INET6) {
-    setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-  }
-  if (!socket.valid() || bind(socket.get(), raw, bytes) != 0 ||
-      ::listen(socket.get(), kBacklog) != 0 || getsockname(socket.get(), raw, &bytes) != 0) {
-    *why = "cannot listen: " + error_text(errno);
-    return Fd();
-  }
-  *port = ntohs(address.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6*>(raw)->sin6_port
-                                              : reinterpret_cast<sockaddr_in*>(raw)->sin_port);
-  return socket;
-}
 
 }  // namespace
 
@@ -93,23 +64,13 @@ std::vector<std::string> Accepter::listen(const Settings& settings, PeerCard* ca
 }
 
 void Accepter::listen_unix(PeerCard* card) {
-  // Abstract: nothing to clean up after a crash, and the name lives in the network namespace, so
-  // that containers with networks of their own are hosts of their own.
   std::string name = "distos_coll.";
   for (const uint8_t byte : card->uid) name += strf("%02x", byte);
   auto listener = std::make_unique<Listener>();
   listener->is_unix = true;
-  listener->socket =
-      open_fd([] { return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); });
-  if (!listener->socket.valid()) throw_errno("cannot make a Unix socket", errno);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::memcpy(address.sun_path + 1, name.data(), name.size());
-  const auto bytes = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-  if (bind(listener->socket.get(), reinterpret_cast<sockaddr*>(&address), bytes) != 0 ||
-      ::listen(listener->socket.get(), kBacklog) != 0) {
-    throw_errno("cannot listen on a Unix socket", errno);
-  }
+  std::string why;
+  listener->socket = distos_coll::listen_unix(name, &why);
+  if (!listener->socket.valid()) throw Error(Code::kSystem, why);
   card->unix_name = name;
   listeners_.push_back(std::move(listener));
 }

@@ -61,7 +61,7 @@ void Inbound::on_hello(Message message) {
     return reject("another process answers at this address (wrong uid)");
   std::optional<Handshake> hello = seal_.open(message, &why);
   if (!hello) return reject(why);
-  if ((hello->role == Role::kUnix) != is_unix_)
+  if ((hello->role == Role::kUnix) != is_unix_ || hello->role == Role::kStore)
     return reject("the hello is for another kind of connection");
   if (hello->role == Role::kTcpData) {
     hello_ = std::move(hello);

@@ -92,7 +92,7 @@ std::optional<Handshake> decode_handshake(const std::string& payload, std::strin
   out.ring_bytes = in.number<uint64_t>();
   out.card = in.text(kMaxHandshakePayload);
   if (!in.ok() || in.left() != 0 || role < static_cast<uint16_t>(Role::kUnix) ||
-      role > static_cast<uint16_t>(Role::kTcpData)) {
+      role > static_cast<uint16_t>(Role::kStore)) {
     *why = "its handshake message is malformed";
     return std::nullopt;
   }

@@ -58,7 +58,7 @@ inline constexpr uint16_t kHandshakeVersion = 2;
 extern const char* const kBuild;
 using Challenge = std::array<uint8_t, 16>;
 
-enum class Role : uint16_t { kUnix = 1, kTcpControl, kTcpData };
+enum class Role : uint16_t { kUnix = 1, kTcpControl, kTcpData, kStore };
 
 // The body of the four handshake messages; a field that a step does not use is zero.
 struct Handshake {
