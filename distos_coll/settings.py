@@ -155,6 +155,14 @@ class Settings:
         "Ranks with different values never share memory. For containers, and for trying several "
         "hosts on one.",
     )
+    rendezvous: str = _text(
+        "",
+        _parse_name,
+        "HOST:PORT",
+        "Where the array door's ranks meet, on rank 0's host, or `unix:NAME`. Unset: what the "
+        "launcher says.",
+        native=False,
+    )
     job_key_file: str = _text(
         "",
         _parse_name,

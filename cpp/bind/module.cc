@@ -11,15 +11,26 @@
 
 #include "capi/default_runtime.h"
 #include "comm/communicator.h"
+#include "comm/job_store.h"
+#include "comm/seal.h"
 #include "comm/store.h"
 #include "program/ir.h"
 #include "reduce/reduce.h"
+#include "transport/interfaces.h"
 
 namespace py = pybind11;
 using py::arg;
 
 namespace distos_coll {
 namespace {
+
+std::vector<std::string> own_addresses(const std::string& interfaces) {
+  std::vector<std::string> out;
+  for (const InterfaceAddress& each : choose_addresses(list_addresses(), interfaces).usable) {
+    if (!each.loopback) out.push_back(each.ip);
+  }
+  return out;
+}
 
 using Vector = std::optional<std::vector<int64_t>>;
 using NoGil = py::call_guard<py::gil_scoped_release>;
@@ -89,8 +100,8 @@ class PyWork {
 
 class PyCommunicator {
  public:
-  PyCommunicator(const PyRuntime& runtime, const std::shared_ptr<MemoryStore>& store, int rank,
-                 int size, int64_t timeout_ms, const std::string& name)
+  PyCommunicator(const PyRuntime& runtime, const std::shared_ptr<Store>& store, int rank, int size,
+                 int64_t timeout_ms, const std::string& name)
       : communicator_(
             Communicator::connect(runtime.engine(), *store, {rank, size, timeout_ms, name})) {}
 
@@ -99,15 +110,9 @@ class PyCommunicator {
     for (const MemberInfo& member : communicator_->members()) out.push_back(member.domain);
     return out;
   }
-  bool single_copy() const {
-    bool all = true;
-    for (const MemberInfo& member : communicator_->members()) all = all && member.single_copy;
-    return all;
-  }
-
-  std::vector<int> cores() const {
+  std::vector<int> domain_bits() const {
     std::vector<int> out;
-    for (const MemberInfo& member : communicator_->members()) out.push_back(member.cores);
+    for (const MemberInfo& member : communicator_->members()) out.push_back(member.bits());
     return out;
   }
 
@@ -172,6 +177,61 @@ class PyCommunicator {
   Share<Communicator> communicator_;
 };
 
+// Rank 0's end serves the others.
+class PyJobStore final : public Store {
+ public:
+  PyJobStore(const MeetingPoint& point, bool serves, int64_t timeout_ms) {
+    if (serves) server_ = std::make_unique<JobStoreServer>(point);
+    client_ = std::make_unique<JobStoreClient>(point, deadline_after(timeout_ms));
+  }
+  void set(const std::string& key, const std::string& value) override { client_->set(key, value); }
+  std::optional<std::string> get(const std::string& key, int64_t timeout_ms) override {
+    return client_->get(key, timeout_ms);
+  }
+  int64_t dropped() const { return server_ ? server_->dropped() : 0; }
+
+ private:
+  std::unique_ptr<JobStoreServer> server_;
+  std::unique_ptr<JobStoreClient> client_;
+};
+
+void bind_stores(py::module_& m) {
+  py::class_<Store, std::shared_ptr<Store>>(m, "Store")
+      .def(
+          "set",
+          [](Store& self, const std::string& key, const py::bytes& value) {
+            const std::string text = value;
+            const py::gil_scoped_release no_gil;
+            self.set(key, text);
+          },
+          arg("key"), arg("value"))
+      .def(
+          "get",
+          [](Store& self, const std::string& key, int64_t timeout_ms) -> std::optional<py::bytes> {
+            std::optional<std::string> value;
+            {
+              const py::gil_scoped_release no_gil;
+              value = self.get(key, timeout_ms);
+            }
+            if (!value) return std::nullopt;
+            return py::bytes(*value);
+          },
+          arg("key"), arg("timeout_ms"));
+  py::class_<MemoryStore, Store, std::shared_ptr<MemoryStore>>(m, "MemoryStore").def(py::init<>());
+  py::class_<PrefixStore, Store, std::shared_ptr<PrefixStore>>(m, "PrefixStore")
+      .def(py::init<std::shared_ptr<Store>, std::string>(), arg("store"), arg("prefix"));
+  py::class_<PyJobStore, Store, std::shared_ptr<PyJobStore>>(m, "JobStore")
+      .def(py::init([](const std::string& unix_name, const std::vector<std::string>& ips,
+                       const std::vector<uint16_t>& ports, const std::string& job,
+                       const std::string& key, bool serves, int64_t timeout_ms) {
+             return std::make_shared<PyJobStore>(MeetingPoint{unix_name, ips, ports, job, key},
+                                                 serves, timeout_ms);
+           }),
+           arg("unix_name"), arg("ips"), arg("ports"), arg("job"), arg("key"), arg("serves"),
+           arg("timeout_ms"), NoGil())
+      .def_property_readonly("dropped", &PyJobStore::dropped);
+}
+
 void bind_communicator(py::module_& m) {
   py::class_<PyWork>(m, "Work")
       .def("wait", &PyWork::wait, arg("timeout_ms") = 0, NoGil())
@@ -182,13 +242,12 @@ void bind_communicator(py::module_& m) {
       .def_property_readonly("algorithm", &PyWork::algorithm);
 
   py::class_<PyCommunicator>(m, "Communicator")
-      .def(py::init<const PyRuntime&, const std::shared_ptr<MemoryStore>&, int, int, int64_t,
+      .def(py::init<const PyRuntime&, const std::shared_ptr<Store>&, int, int, int64_t,
                     const std::string&>(),
            arg("runtime"), arg("store"), arg("rank"), arg("size"), arg("timeout_ms"), arg("name"),
            NoGil())
       .def("domain_of", &PyCommunicator::domain_of)
-      .def("single_copy", &PyCommunicator::single_copy)
-      .def("cores", &PyCommunicator::cores)
+      .def("domain_bits", &PyCommunicator::domain_bits)
       .def(
           "install_plan",
           [](PyCommunicator& self, const py::bytes& plan) {
@@ -198,10 +257,14 @@ void bind_communicator(py::module_& m) {
           arg("plan"))
       .def(
           "ready",
-          [](PyCommunicator& self, const std::shared_ptr<MemoryStore>& store) {
-            (*self).ready(*store);
-          },
+          [](PyCommunicator& self, const std::shared_ptr<Store>& store) { (*self).ready(*store); },
           arg("store"), NoGil())
+      .def(
+          "give_up",
+          [](PyCommunicator& self, const std::shared_ptr<Store>& store, const std::string& why) {
+            (*self).give_up(*store, why);
+          },
+          arg("store"), arg("why"), NoGil())
       .def(
           "choice",
           [](PyCommunicator& self, int collective, int64_t bytes) {
@@ -228,6 +291,10 @@ void bind_communicator(py::module_& m) {
           "abort", [](PyCommunicator& self, const std::string& reason) { (*self).abort(reason); },
           arg("reason"), NoGil())
       .def(
+          "set_timeout",
+          [](PyCommunicator& self, int64_t timeout_ms) { (*self).set_timeout(timeout_ms); },
+          arg("timeout_ms"))
+      .def(
           "close", [](PyCommunicator& self) { (*self).close(); }, NoGil())
       .def_property_readonly("rank", [](const PyCommunicator& self) { return (*self).rank(); })
       .def_property_readonly("size", [](const PyCommunicator& self) { return (*self).size(); });
@@ -253,7 +320,7 @@ PYBIND11_MODULE(_native, m) {
     }
   });
 
-  py::class_<MemoryStore, std::shared_ptr<MemoryStore>>(m, "MemoryStore").def(py::init<>());
+  bind_stores(m);
   py::class_<PyRuntime>(m, "Runtime")
       .def(py::init<const std::string&>(), arg("settings_text") = "", NoGil())
       .def_static(
@@ -268,6 +335,9 @@ PYBIND11_MODULE(_native, m) {
   bind_communicator(m);
 
   m.def("shutdown", &shutdown_default_runtime, NoGil());
+  m.def("read_job_key", &read_job_key, arg("path"));
+  m.def("own_addresses", &own_addresses, arg("interfaces"),
+        "Addresses of this host that others may reach, best first.");
   m.def("isa", [] { return std::string(reduce::kernels().isa); });
   m.def(
       "check_plan",

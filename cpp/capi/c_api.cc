@@ -20,7 +20,6 @@ using distos_coll::Communicator;
 using distos_coll::CommunicatorOptions;
 using distos_coll::DType;
 using distos_coll::Error;
-using distos_coll::MemberInfo;
 using distos_coll::ReduceOp;
 using distos_coll::Ref;
 using distos_coll::Store;
@@ -187,10 +186,8 @@ int dc_comm_topology(const dc_comm* comm, int32_t* domain_of, int32_t* domain_bi
     const auto communicator = pinned(comm);
     const auto& members = communicator->members();
     for (size_t rank = 0; rank < members.size(); ++rank) {
-      const MemberInfo& member = members[rank];
-      domain_of[rank] = member.domain;
-      domain_bits[rank] =
-          (member.mapped ? 1 : 0) | (member.single_copy ? 2 : 0) | member.cores << 8;
+      domain_of[rank] = members[rank].domain;
+      domain_bits[rank] = members[rank].bits();
     }
   });
 }

@@ -38,6 +38,9 @@ struct MemberInfo {
   bool mapped = false;
   bool single_copy = false;
   int cores = 0;  // that the ranks of its domain may use together
+
+  // As dc_comm_topology's domain_bits.
+  int32_t bits() const { return (mapped ? 1 : 0) | (single_copy ? 2 : 0) | cores << 8; }
 };
 
 class Communicator final : public CommEvents, public std::enable_shared_from_this<Communicator> {

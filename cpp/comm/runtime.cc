@@ -9,11 +9,11 @@
 #include <array>
 #include <cerrno>
 #include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "comm/mapped_proof.h"
 #include "comm/runtime_impl.h"
+#include "comm/seal.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/random.h"
@@ -25,7 +25,6 @@ constexpr int kFramesPerLink = 64;  // a turn; so that one busy link does not st
 constexpr int kLinksPerTurn = 64;
 constexpr int64_t kShutdownNs = kSecondNs;
 constexpr int64_t kShutdownTickNs = 1'000'000;
-constexpr size_t kShortestJobKey = 16;
 
 // What this thread last saw of the doorbell before it looked for work. Rings in between must keep
 // it from sleeping.
@@ -64,23 +63,6 @@ PeerCard make_card(const Settings& settings) {
   card.hostname = host_name();
   card.host_id = boot_id(card.hostname) + "/" + settings.host_id;
   return card;
-}
-
-// From a file, so that it shows in no process list and no log.
-std::string job_key(const Settings& settings) {
-  if (settings.job_key_file.empty()) return "";
-  std::ifstream file(settings.job_key_file, std::ios::binary);
-  std::string key{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  while (!key.empty() && (key.back() == '\n' || key.back() == '\r')) key.pop_back();
-  if (!file.good() && !file.eof()) key.clear();
-  if (key.size() < kShortestJobKey) {
-    throw Error(
-        Code::kInvalid,
-        strf("the job key in '%s' cannot be read or is short; put a random "
-             "text of at least %zu bytes there, the same for all ranks (DISTOS_COLL_JOB_KEY_FILE)",
-             settings.job_key_file.c_str(), kShortestJobKey));
-  }
-  return key;
 }
 
 class Dispatcher final : public FrameSink {
@@ -135,7 +117,7 @@ RuntimeImpl::RuntimeImpl(const Settings& settings)
                settings_,
                card_,
                *bell_,
-               job_key(settings),
+               read_job_key(settings.job_key_file),
                [bell = bell_] { bell->ring_and_mark(); },
                [this](const PeerUid& uid) { return refusal(uid); },
                [this](Established parts) { established(std::move(parts)); },

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 
 #include "comm/bytes.h"
 #include "core/random.h"
+#include "core/status.h"
 
 namespace distos_coll {
 namespace {
@@ -14,7 +17,23 @@ std::string body_of(const std::string& payload) {
   return payload.substr(0, payload.size() - std::min(payload.size(), Digest().size()));
 }
 
+constexpr size_t kShortestJobKey = 16;
+
 }  // namespace
+
+std::string read_job_key(const std::string& path) {
+  if (path.empty()) return "";
+  std::ifstream file(path, std::ios::binary);
+  std::string key{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  while (!key.empty() && (key.back() == '\n' || key.back() == '\r')) key.pop_back();
+  if (key.size() < kShortestJobKey) {
+    throw Error(Code::kInvalid,
+                strf("the job key in '%s' cannot be read or is short; put a random text of at "
+                     "least %zu bytes there, the same for all ranks (DISTOS_COLL_JOB_KEY_FILE)",
+                     path.c_str(), kShortestJobKey));
+  }
+  return key;
+}
 
 std::string handshake_key(const PeerCard& accepter, const std::string& job_key) {
   const std::string_view secret(reinterpret_cast<const char*>(accepter.secret.data()),

@@ -11,6 +11,10 @@
 
 namespace distos_coll {
 
+// The job's key, in a file so that it shows in no process list and no log; empty for an empty path.
+// Throws Error(kInvalid) if it cannot be read or is short.
+std::string read_job_key(const std::string& path);
+
 // The key of connections that `accepter` accepts: its own secret, which its card carries to the
 // ranks of its groups through their store, and the job's key where there is one.
 std::string handshake_key(const PeerCard& accepter, const std::string& job_key);

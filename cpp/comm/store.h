@@ -5,9 +5,11 @@
 #include <condition_variable>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace distos_coll {
 
@@ -40,6 +42,24 @@ class MemoryStore final : public Store {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::string, std::string> values_;
+};
+
+// Keys of a store under a name of their own.
+class PrefixStore final : public Store {
+ public:
+  PrefixStore(std::shared_ptr<Store> store, std::string prefix)
+      : store_(std::move(store)), prefix_(std::move(prefix)) {}
+
+  void set(const std::string& key, const std::string& value) override {
+    store_->set(prefix_ + key, value);
+  }
+  std::optional<std::string> get(const std::string& key, int64_t timeout_ms) override {
+    return store_->get(prefix_ + key, timeout_ms);
+  }
+
+ private:
+  const std::shared_ptr<Store> store_;
+  const std::string prefix_;
 };
 
 }  // namespace distos_coll

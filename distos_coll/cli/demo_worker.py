@@ -162,9 +162,9 @@ def _choices(group: Any) -> list[dict[str, Any]]:
         return []
     from distos_coll import settings
     from distos_coll.cli import choices
-    from distos_coll.torch import planning
+    from distos_coll.group_plan import plan_for
 
-    plan = planning.plan_for(settings.load(), *backend.topology)
+    plan = plan_for(settings.load(), *backend.topology[1:])
     return choices.rows(plan, Collective.ALL_REDUCE)
 
 

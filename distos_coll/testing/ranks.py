@@ -19,7 +19,9 @@ import numpy.typing as npt
 from distos_coll import _native
 from distos_coll._vocabulary import Collective, DType, ReduceOp
 from distos_coll.errors import DistosError, from_code
-from distos_coll.planner import ClusterView, Plan, plan
+from distos_coll.group_plan import plan_for
+from distos_coll.planner import Plan
+from distos_coll.settings import Settings
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")
@@ -146,16 +148,8 @@ class LocalWorld:
                 native = _native.Communicator(
                     self._runtimes[rank], self._store, rank, size, timeout_ms, "local"
                 )
-            domain_of = native.domain_of()
-            cores = dict(zip(domain_of, native.cores(), strict=True))
-            view = ClusterView(
-                size,
-                tuple(domain_of),
-                (native.single_copy(),) * len(cores),
-                tuple(cores.values()),
-                slot_bytes=slot_bytes,
-            )
-            chosen = plan(view, algo=algo)
+            values = Settings(algo=algo, slot_bytes=slot_bytes)
+            chosen = plan_for(values, native.domain_of(), native.domain_bits())
             if segment_bytes is not None:
                 chosen = chosen.with_segment_bytes(segment_bytes)
             with translated():

@@ -1,0 +1,380 @@
+"""The array door: collectives on numpy arrays, torch tensors and arrays with DLPack."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from distos_coll import _native, calls
+from distos_coll.buffers import Buffer, readable, writable
+from distos_coll.calls import ArrayCall, Place
+from distos_coll.errors import InvalidArgument, from_code
+from distos_coll.group_plan import plan_and_log
+from distos_coll.settings import Settings
+
+if TYPE_CHECKING:
+    from distos_coll.planner.explain import Explanation
+    from distos_coll.planner.plan import Plan
+
+ANY_SOURCE = -1
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the core's error into the tree of distos_coll.errors."""
+    try:
+        yield
+    except _native.NativeError as error:
+        raise from_code(error.code, str(error)) from None
+
+
+@final
+class Work:
+    """An operation in flight. It keeps its arrays alive until it has ended."""
+
+    def __init__(self, native: _native.Work | None, result: Any, buffers: Sequence[Buffer]) -> None:
+        self._native = native
+        self._result = result
+        self._buffers = tuple(buffers)
+        self._lock = threading.Lock()
+
+    def wait(self, timeout: float | None = None) -> Any:
+        """Return the operation's result once it is there.
+
+        TimeoutError if it is not there after `timeout` seconds; it goes on then. Otherwise what the
+        operation failed with.
+        """
+        if self._native is not None:
+            limit = 0 if timeout is None else max(1, int(timeout * 1000))
+            if not self._native.wait(limit):
+                raise TimeoutError(f"not finished after {timeout} s; the operation goes on")
+        return self._finished()
+
+    def done(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self._native is None or self._native.test()
+
+    @property
+    def source(self) -> int:
+        """The rank that a receive got its message from; -1 for other operations."""
+        return self._native.source if self._native is not None else -1
+
+    @property
+    def algorithm(self) -> str:
+        """The program that ran it."""
+        return self._native.algorithm if self._native is not None else ""
+
+    def _finished(self) -> Any:
+        with self._lock:
+            if self._native is not None and self._native.code != 0:
+                raise from_code(self._native.code, self._native.error)
+            for buffer in self._buffers:
+                if buffer.finish is not None:
+                    buffer.finish()
+            self._buffers = ()
+        return self._result
+
+
+@final
+class Communicator:
+    """A group of ranks. Made by `init()`, `split()` and `shrink()`; a context manager that closes.
+
+    Every method but `send`, `recv`, `abort` and `close` is collective: all ranks call it, in the
+    same order, with matching sizes. Methods work in place unless `out` is given, and return the
+    result. With `async_op=True` they return a `Work` at once; the arrays must not be touched until
+    it has ended.
+    Failures are exceptions of `distos_coll.errors`: TimeoutExpired, PeerDied, PeerLeft, Aborted,
+    Mismatch, InvalidArgument, Unsupported.
+    """
+
+    def __init__(self, native: _native.Communicator, plan: "Plan", home: "Home", name: str) -> None:
+        self._native = native
+        self._plan = plan
+        self._home = home
+        self._name = name
+        self._splits = 0
+        self._pending: list[Work] | None = None
+
+    @classmethod
+    def join(cls, home: "Home", rank: int, size: int, name: str) -> "Communicator":
+        """Meet the other ranks of the group `name` in the job's store, plan, and agree."""
+        store = _native.PrefixStore(home.store, f"{name}/")
+        milliseconds = max(1, int(home.timeout * 1000))
+        with translated():
+            native = _native.Communicator(home.runtime, store, rank, size, milliseconds, name)
+        try:
+            plan = plan_and_log(
+                home.settings,
+                name,
+                rank,
+                native.domain_of(),
+                native.domain_bits(),
+                home.runtime.describe,
+            )
+            with translated():
+                native.install_plan(plan.encode())
+        except Exception as error:
+            with translated():
+                native.give_up(store, str(error))
+            raise
+        with translated():
+            native.ready(store)
+        return cls(native, plan, home, name)
+
+    # ---- who we are
+
+    @property
+    def rank(self) -> int:
+        return self._native.rank
+
+    @property
+    def size(self) -> int:
+        return self._native.size
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def domains(self) -> list[int]:
+        """For each rank its domain: ranks of one share memory."""
+        return self._native.domain_of()
+
+    def explain(self, collective: str, nbytes: int) -> "Explanation":
+        """Say which algorithm a call of `nbytes` bytes runs, and why."""
+        return self._plan.explain(collective, nbytes)
+
+    def describe(self) -> str:
+        """Links, addresses tried and why some were rejected, one per line."""
+        return self._home.runtime.describe()
+
+    def __repr__(self) -> str:
+        return f"<distos_coll.Communicator {self._name!r}, rank {self.rank} of {self.size}>"
+
+    # ---- reductions
+
+    def all_reduce(
+        self, x: Any, op: str = "sum", out: Any = None, *, async_op: bool = False
+    ) -> Any:
+        """Reduce `x` over all ranks, element by element; all get the same bits."""
+        return self._run(calls.all_reduce(x, op, out), async_op)
+
+    def reduce(
+        self, x: Any, op: str = "sum", root: int = 0, out: Any = None, *, async_op: bool = False
+    ) -> Any:
+        """Reduce `x` over all ranks at `root`; the others get None and keep their `x`."""
+        return self._run(calls.reduce(self._place, x, op, root, out), async_op)
+
+    def reduce_scatter(
+        self, x: Any, op: str = "sum", out: Any = None, *, async_op: bool = False
+    ) -> Any:
+        """Reduce `x` over all ranks; rank i gets the i-th of `size` equal parts of dimension 0."""
+        return self._run(calls.reduce_scatter(self._place, x, op, out), async_op)
+
+    def reduce_scatter_v(
+        self,
+        x: Any,
+        counts: Sequence[int],
+        op: str = "sum",
+        out: Any = None,
+        *,
+        async_op: bool = False,
+    ) -> Any:
+        """Reduce `x` over all ranks; rank i gets `counts[i]` rows of dimension 0."""
+        return self._run(calls.reduce_scatter_v(self._place, x, counts, op, out), async_op)
+
+    # ---- data as it is
+
+    def broadcast(self, x: Any, root: int = 0, *, async_op: bool = False) -> Any:
+        """Overwrite `x` with the root's."""
+        return self._run(calls.broadcast(self._place, x, root), async_op)
+
+    def all_gather(self, x: Any, out: Any = None, *, async_op: bool = False) -> Any:
+        """Return all ranks' `x` in rank order, along a new dimension 0."""
+        return self._run(calls.all_gather(self._place, x, out), async_op)
+
+    def all_gather_v(
+        self, x: Any, counts: Sequence[int], out: Any = None, *, async_op: bool = False
+    ) -> Any:
+        """Return all ranks' rows of dimension 0 one after the other; rank i brings `counts[i]`."""
+        return self._run(calls.all_gather_v(self._place, x, counts, out), async_op)
+
+    def all_to_all(self, x: Any, out: Any = None, *, async_op: bool = False) -> Any:
+        """Send the i-th of `size` equal parts of dimension 0 to rank i; return what came."""
+        return self._run(calls.all_to_all(self._place, x, out), async_op)
+
+    def all_to_all_v(
+        self,
+        x: Any,
+        send_counts: Sequence[int],
+        recv_counts: Sequence[int],
+        out: Any = None,
+        *,
+        async_op: bool = False,
+    ) -> Any:
+        """Send `send_counts[i]` rows of dimension 0 to rank i, receive `recv_counts[i]` from it."""
+        call = calls.all_to_all_v(self._place, x, send_counts, recv_counts, out)
+        return self._run(call, async_op)
+
+    def gather(self, x: Any, root: int = 0, out: Any = None, *, async_op: bool = False) -> Any:
+        """Return all ranks' `x` along a new dimension 0 at the root, None elsewhere."""
+        return self._run(calls.gather(self._place, x, root, out), async_op)
+
+    def scatter(self, x: Any, out: Any, root: int = 0, *, async_op: bool = False) -> Any:
+        """Fill `out` with this rank's equal part of dimension 0 of the root's `x`.
+
+        Only the root's `x` is looked at; pass None elsewhere.
+        """
+        return self._run(calls.scatter(self._place, x, out, root), async_op)
+
+    def barrier(self, *, async_op: bool = False) -> Any:
+        """Wait until every rank has called it."""
+        return self._run(calls.barrier(), async_op)
+
+    def monitored_barrier(
+        self, timeout: float | None = None, *, wait_all_ranks: bool = False
+    ) -> None:
+        """Wait for every rank; TimeoutExpired names one that did not come, or all of them."""
+        limit = 0 if timeout is None else max(1, int(timeout * 1000))
+        with translated():
+            self._native.monitored_barrier(limit, wait_all_ranks)
+
+    # ---- point to point
+
+    def send(self, x: Any, dest: int, tag: int = 0, *, async_op: bool = False) -> Any:
+        """Send `x` to rank `dest`, which receives as many bytes with the same tag."""
+        _check_tag(tag)
+        source = readable(x, "send")
+        later = async_op or self._pending is not None
+        with translated():
+            native = self._native.send(source.address, source.nbytes, dest, tag, blocking=not later)
+        return self._started(Work(native, None, [source]), async_op)
+
+    def recv(
+        self, out: Any, source: int = ANY_SOURCE, tag: int = 0, *, async_op: bool = False
+    ) -> Any:
+        """Fill `out` with a message from rank `source`, or from any, with this tag."""
+        _check_tag(tag)
+        target = writable(out, "recv")
+        later = async_op or self._pending is not None
+        with translated():
+            native = self._native.receive(
+                target.address, target.nbytes, source, tag, blocking=not later
+            )
+        return self._started(Work(native, out, [target]), async_op)
+
+    @contextmanager
+    def group(self) -> Iterator[None]:
+        """Start every operation of the block at once, and wait for all of them at its end.
+
+        Sends and receives between the same ranks then need no order.
+        """
+        if self._pending is not None:
+            raise InvalidArgument("a group() of this communicator is open already")
+        pending: list[Work] = []
+        self._pending = pending
+        try:
+            yield
+        finally:
+            self._pending = None
+            for work in pending:
+                work.wait()
+
+    # ---- memory and groups
+
+    def empty(
+        self, shape: int | tuple[int, ...], dtype: Any = np.float32
+    ) -> "np.ndarray[Any, Any]":
+        """Return a numpy array at the start of a page, uninitialised."""
+        kind = np.dtype(dtype)
+        count = int(np.prod(shape))
+        page = 4096
+        raw = np.empty(count * kind.itemsize + page, dtype=np.uint8)
+        start = -raw.ctypes.data % page
+        array: np.ndarray[Any, Any] = raw[start : start + count * kind.itemsize].view(kind)
+        return array.reshape(shape)
+
+    def split(self, color: int | None, key: int = 0) -> "Communicator | None":
+        """Make one group of the ranks that pass the same `color`, ordered by `key`, then rank.
+
+        None makes a rank a member of none; it gets None.
+        """
+        self._splits += 1
+        mine = np.array([color is not None, color or 0, key], dtype=np.int64)
+        every = self.all_gather(mine)
+        if color is None:
+            return None
+        members = [r for r in range(self.size) if every[r][0] and every[r][1] == color]
+        members.sort(key=lambda r: (int(every[r][2]), r))
+        name = f"{self._name}/{self._splits}.{color}"
+        return Communicator.join(self._home, members.index(self.rank), len(members), name)
+
+    def abort(self, reason: str = "abort() was called") -> None:
+        """Fail everything in flight, on all ranks. The group cannot be used again."""
+        self._native.abort(reason)
+
+    def close(self) -> None:
+        """Let what is in flight finish, say goodbye to the others. Idempotent."""
+        self._native.close()
+
+    def close_within(self, milliseconds: int) -> None:
+        """Close, but wait no longer than this for what is in flight."""
+        self._native.set_timeout(milliseconds)
+        self.close()
+
+    def __enter__(self) -> "Communicator":
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is not None:
+            # The others may never come to where this rank would wait for them.
+            self.abort("an exception left the block")
+        self.close()
+
+    # ---- how a call runs
+
+    @property
+    def _place(self) -> Place:
+        return Place(self.rank, self.size)
+
+    def _run(self, call: ArrayCall, async_op: bool) -> Any:
+        with translated():
+            native = self._native.enqueue(
+                int(call.collective),
+                int(call.dtype),
+                int(call.op),
+                call.root,
+                call.source.address if call.source is not None else 0,
+                call.target.address if call.target is not None else 0,
+                call.count,
+                blocking=not async_op and self._pending is None,
+                wide=self._home.settings.wide_reduce,
+                **call.vectors,  # type: ignore[arg-type]  # each a keyword of its own
+            )
+        buffers = [buffer for buffer in (call.source, call.target) if buffer is not None]
+        return self._started(Work(native, call.result, buffers), async_op)
+
+    def _started(self, work: Work, async_op: bool) -> Any:
+        if self._pending is not None:
+            self._pending.append(work)
+            return work
+        return work if async_op else work.wait()
+
+
+class Home:
+    """What all groups of a job in this process share."""
+
+    def __init__(
+        self, runtime: _native.Runtime, store: _native.Store, settings: Settings, timeout: float
+    ) -> None:
+        self.runtime = runtime
+        self.store = store
+        self.settings = settings
+        self.timeout = timeout
+
+
+def _check_tag(tag: int) -> None:
+    if not 0 <= tag < 1 << 62:
+        raise InvalidArgument(f"tag {tag} is out of range: 0 to 2^62 - 1")

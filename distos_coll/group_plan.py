@@ -1,0 +1,65 @@
+"""From what the core found out about a group to the plan that it runs; every door plans here."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from distos_coll.group_log import log_group
+from distos_coll.settings import Settings
+
+if TYPE_CHECKING:
+    from distos_coll.planner.plan import Plan
+
+SINGLE_COPY = 2
+"""The bit of domain_bits that says every pair of the domain can read each other's memory."""
+CORES_SHIFT = 8
+"""From this bit of domain_bits on: the cores that the ranks of the domain may use together."""
+
+
+def plan_for(values: Settings, domain_of: Sequence[int], domain_bits: Sequence[int]) -> "Plan":
+    """Plan for ranks with these domains (c_api.h, dc_comm_topology); alike on every rank."""
+    single_copy: dict[int, bool] = {}
+    cores: dict[int, int] = {}
+    for domain, bits in zip(domain_of, domain_bits, strict=True):
+        single_copy.setdefault(domain, bool(bits & SINGLE_COPY))
+        cores.setdefault(domain, bits >> CORES_SHIFT)
+    return _plan(
+        tuple(domain_of),
+        tuple(single_copy.values()),
+        tuple(cores.values()),
+        values.slot_bytes,
+        values.algo,
+        values.plan_affecting(),
+    )
+
+
+def plan_and_log(
+    values: Settings,
+    name: str,
+    rank: int,
+    domain_of: Sequence[int],
+    domain_bits: Sequence[int],
+    links: Callable[[], str],
+) -> "Plan":
+    """Plan a new group and say so at INFO; `links` describes this process's links."""
+    plan = plan_for(values, domain_of, domain_bits)
+    who = f"{name!r}, rank {rank} of {len(domain_of)}"
+    log_group(values, who, plan if rank == 0 else None, links)
+    return plan
+
+
+# Groups of one shape share a plan: a program that makes a thousand of them plans once.
+@functools.lru_cache(maxsize=64)
+def _plan(
+    domain_of: tuple[int, ...],
+    single_copy: tuple[bool, ...],
+    cores: tuple[int, ...],
+    slot_bytes: int,
+    algo: str,
+    context: str,
+) -> "Plan":
+    from distos_coll.planner.plan import plan
+    from distos_coll.planner.view import ClusterView
+
+    view = ClusterView(len(domain_of), domain_of, single_copy, cores, slot_bytes=slot_bytes)
+    return plan(view, algo, context=context)
