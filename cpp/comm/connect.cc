@@ -8,33 +8,38 @@
 
 namespace distos_coll {
 
+std::map<PeerUid, int64_t> RuntimeImpl::start_opening(const std::vector<PeerCard>& cards,
+                                                      int64_t deadline_ns) {
+  std::map<PeerUid, int64_t> failures_before;
+  std::vector<PeerCard> to_open;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const PeerCard& card : cards) {
+      if (card.uid == card_.uid) continue;
+      const Known& known = known_[card.uid];
+      failures_before[card.uid] = known.failures;
+      if (known.peer == nullptr && known.ended == PeerState::kAlive && card_.uid < card.uid)
+        to_open.push_back(card);
+    }
+  }
+  if (to_open.empty()) return failures_before;
+  // Attempts end a little before we stop waiting, so that their reasons are in our error.
+  const int64_t margin = std::clamp<int64_t>((deadline_ns - now_ns()) / 10, 0, kSecondNs / 5);
+  reactor_->post([this, to_open, until = deadline_ns - margin] {
+    for (const PeerCard& card : to_open) {
+      if (refusal(card.uid).empty()) opener_.open(card, until);
+    }
+  });
+  return failures_before;
+}
+
 std::vector<std::shared_ptr<Peer>> RuntimeImpl::connect(const std::vector<PeerCard>& cards,
                                                         int64_t deadline_ns,
                                                         const WhileWaiting& while_waiting) {
   check_usable();
-  std::unique_lock lock(mutex_);
   // An attempt that fails while we wait is an answer; one that failed before we asked is not.
-  std::map<PeerUid, int64_t> failures_before;
-  std::vector<PeerCard> to_open;
-  for (const PeerCard& card : cards) {
-    if (card.uid == card_.uid) continue;
-    const Known& known = known_[card.uid];
-    failures_before[card.uid] = known.failures;
-    if (known.peer == nullptr && known.ended == PeerState::kAlive && card_.uid < card.uid)
-      to_open.push_back(card);
-  }
-  lock.unlock();
-  if (!to_open.empty()) {
-    // Attempts end a little before we stop waiting, so that their reasons are in our error.
-    const int64_t margin = std::clamp<int64_t>((deadline_ns - now_ns()) / 10, 0, kSecondNs / 5);
-    reactor_->post([this, to_open, until = deadline_ns - margin] {
-      for (const PeerCard& card : to_open) {
-        if (refusal(card.uid).empty()) opener_.open(card, until);
-      }
-    });
-  }
-  lock.lock();
-
+  std::map<PeerUid, int64_t> failures_before = start_opening(cards, deadline_ns);
+  std::unique_lock lock(mutex_);
   enum class Answer { kPending, kPeer, kFailure };
   const auto answer = [&](const PeerCard& card) {
     if (card.uid == card_.uid) return Answer::kPeer;
@@ -44,23 +49,22 @@ std::vector<std::shared_ptr<Peer>> RuntimeImpl::connect(const std::vector<PeerCa
         known.ended != PeerState::kAlive || known.failures != failures_before[card.uid];
     return failed ? Answer::kFailure : Answer::kPending;
   };
-  const auto all_answered = [&] {
-    return shut_down_ || std::none_of(cards.begin(), cards.end(), [&](const auto& card) {
-             return answer(card) == Answer::kPending;
-           });
+  const auto missing = [&] {
+    std::vector<PeerUid> uids;
+    for (const PeerCard& card : cards) {
+      if (answer(card) == Answer::kPending) uids.push_back(card.uid);
+    }
+    return uids;
   };
   // In slices: now_ns() and the condition variable's clock are both monotonic, but only one of them
   // is ours.
-  while (!all_answered() && now_ns() < deadline_ns) {
+  for (auto uids = missing(); !shut_down_ && !uids.empty() && now_ns() < deadline_ns;
+       uids = missing()) {
     const int64_t left = std::min<int64_t>(deadline_ns - now_ns(), kSecondNs);
     changed_.wait_for(lock, std::chrono::nanoseconds(std::max<int64_t>(left, 0)));
     if (!while_waiting) continue;
-    std::vector<PeerUid> missing;
-    for (const PeerCard& card : cards) {
-      if (answer(card) == Answer::kPending) missing.push_back(card.uid);
-    }
     lock.unlock();
-    if (!missing.empty()) while_waiting(missing);
+    while_waiting(uids);
     lock.lock();
   }
   if (shut_down_) throw Error(Code::kAborted, "the runtime was shut down while it was connecting");

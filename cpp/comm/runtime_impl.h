@@ -52,6 +52,8 @@ class RuntimeImpl final : public Runtime {
 
   // Any thread
   void check_usable() const;
+  // Starts to open what this side of each pair opens; returns how often each failed before.
+  std::map<PeerUid, int64_t> start_opening(const std::vector<PeerCard>& cards, int64_t deadline_ns);
   std::string failure_text(const PeerCard& card, bool opens) const;  // needs mutex_
   void report_broken(PeerImpl& peer);
   int poll_tcp(const LinkTable& table, FrameSink& sink);
