@@ -20,6 +20,7 @@ Communicator::Communicator(std::shared_ptr<Engine> engine, const CommunicatorOpt
       runtime_(engine_->runtime()),
       options_(options),
       timeout_ms_(options.timeout_ms),
+      inquiry_(options.size),
       losses_(static_cast<size_t>(options.size)),
       early_windows_(static_cast<size_t>(options.size)) {}
 
@@ -107,9 +108,13 @@ Ref<Work> Communicator::enqueue(const CollectiveCall& call, Work** early) {
   operation->sequence = sequence_.fetch_add(1, std::memory_order_relaxed) + 1;
   admit(operation->describe());
   hand_out(*operation, early);
+  const int64_t now = now_ns();
+  recorder_.queued(operation->sequence, operation->signature(), now);
   if (operation->local()) {
     operation->set_algorithm("local");
+    recorder_.running(operation->sequence, "local");
     operation->copy_locally();
+    recorder_.ended(operation->sequence, true, now);
     queued_.fetch_sub(1);
     operation->finish(Code::kOk, "");
     return Ref<Work>(operation.detach());
@@ -154,11 +159,8 @@ bool Communicator::run_inline(Operation& operation) {
     if (code != Code::kAgain) break;
     if (waiter.time_to_look() || pass % kPassesPerLook == 0) {
       engine_->pass(this, &finished);
-      if (now_ns() >= operation.deadline_ns) {
-        code = Code::kTimeout;
-        why = timeout_text(operation);
-        break;
-      }
+      code = look_around(now_ns(), &why);
+      if (code != Code::kAgain) break;
     }
     if (moved) {
       waiter.reset();
@@ -166,7 +168,7 @@ bool Communicator::run_inline(Operation& operation) {
       waiter.idle(operation.deadline_ns, attempt);
     }
   }
-  if (code != Code::kAgain) finish_current(code, std::move(why), &finished);
+  if (code != Code::kAgain) finish_current(code, std::move(why), 0, &finished);
   lock.unlock();
   complete(&finished);
   if (code == Code::kAgain) wait(operation, 0);
@@ -227,6 +229,8 @@ Code Communicator::begin(Operation& operation, std::string* why) try {
   exec::Call call;
   operation.bind(chosen, environment_, segment_bytes, window_->slot_bytes(), widen, scratch_,
                  &call);
+  recorder_.running(operation.sequence, operation.algorithm());
+  inquiry_.begin(operation.sequence);
   run_->start(call);
   return Code::kAgain;
 } catch (const std::bad_alloc&) {
@@ -240,14 +244,23 @@ Code Communicator::step_current(bool* moved, std::string* why) {
     const std::lock_guard lock(state_mutex_);
     return broken_code_;
   }
+  if (inquiry_.concluding()) return Code::kAgain;
   const Code code = run_->advance(moved);
   if (code == Code::kOk) return code;
   if (code == Code::kAgain) {
     return !*moved && lost_.load(std::memory_order_acquire) > 0 ? check_losses(why) : code;
   }
   if (code == Code::kMismatch) {
-    *why = mismatch_text(*current_);
-  } else if (run_->failed_rank() >= 0) {
+    if (run_->failed_signature() == run_->signature()) {
+      *why = mismatch_text(*current_);
+      return code;
+    }
+    // The others are asked what they called, and look_around() has the last word.
+    inquiry_.conclude(now_ns(), code, mismatch_text(*current_));
+    ask({});
+    return Code::kAgain;
+  }
+  if (run_->failed_rank() >= 0) {
     return check_broken_link(run_->failed_rank(), code, why);
   } else {
     *why = strf("%s: the program %s went out of bounds (%s); please report this",
@@ -290,17 +303,16 @@ int Communicator::progress_locked(Completions* finished) {
     bool moved = false;
     if (code == Code::kAgain) code = step_current(&moved, &why);
     total += moved ? 1 : 0;
-    if (code == Code::kAgain) {
-      if (now_ns() < current_->deadline_ns) return total;
-      code = Code::kTimeout;
-      why = timeout_text(*current_);
-    }
+    const int64_t now = now_ns();
+    if (code == Code::kAgain) code = look_around(now, &why);
+    if (code == Code::kAgain) return total;
     ++total;
-    finish_current(code, std::move(why), finished);
+    finish_current(code, std::move(why), now, finished);
   }
 }
 
-void Communicator::finish_current(Code code, std::string why, Completions* finished) {
+void Communicator::finish_current(Code code, std::string why, int64_t now, Completions* finished) {
+  recorder_.ended(current_->sequence, code == Code::kOk, now);
   if (code == Code::kOk) {
     current_->unbind();
   } else {
@@ -379,6 +391,10 @@ void Communicator::on_control(uint32_t source, ControlKind kind, const std::stri
     if (payload.size() < sizeof(code)) return;
     std::memcpy(&code, payload.data(), sizeof(code));
     break_down(static_cast<Code>(code), payload.substr(sizeof(code)), false);
+    return;
+  }
+  if (kind == ControlKind::kAsk || kind == ControlKind::kTell) {
+    on_question_or_answer(source, kind, payload);
     return;
   }
   {

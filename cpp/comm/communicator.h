@@ -14,8 +14,11 @@
 
 #include "comm/engine.h"
 #include "comm/inbox.h"
+#include "comm/inquiry.h"
 #include "comm/matcher.h"
+#include "comm/member.h"
 #include "comm/operation.h"
+#include "comm/recorder.h"
 #include "comm/runtime.h"
 #include "comm/store.h"
 #include "comm/waiter.h"
@@ -24,24 +27,6 @@
 #include "program/ir.h"
 
 namespace distos_coll {
-
-struct CommunicatorOptions {
-  int rank = 0;
-  int size = 1;
-  int64_t timeout_ms = 1'800'000;
-  std::string name = "default";
-};
-
-// What each rank is to this one.
-struct MemberInfo {
-  int domain = 0;
-  bool mapped = false;
-  bool single_copy = false;
-  int cores = 0;  // that the ranks of its domain may use together
-
-  // As dc_comm_topology's domain_bits.
-  int32_t bits() const { return (mapped ? 1 : 0) | (single_copy ? 2 : 0) | cores << 8; }
-};
 
 class Communicator final : public CommEvents, public std::enable_shared_from_this<Communicator> {
  public:
@@ -125,12 +110,17 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   // kAgain: it runs now. Else it could not start, and `why` says so.
   Code begin(Operation& operation, std::string* why);
   Code check_losses(std::string* why);
+  // For an operation that does not move: deadlines, and what other ranks say of where they are.
+  Code look_around(int64_t now, std::string* why);
+  void ask(const std::vector<int>& ranks);
   Code check_broken_link(int rank, Code code, std::string* why);
   int progress_locked(Completions* finished);
   Ref<Operation> next_operation();
-  void finish_current(Code code, std::string why, Completions* finished);
+  // now: 0 where nobody has looked at the clock.
+  void finish_current(Code code, std::string why, int64_t now, Completions* finished);
 
   int progress_messages(Completions* finished);
+  void on_question_or_answer(uint32_t source, ControlKind kind, const std::string& payload);
   void fail_messages_of_lost(Completions* finished);
   // The following two need state_mutex_.
   int fatal_loss(const std::vector<int>& waiting) const;
@@ -141,6 +131,8 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   std::string broken_why() const;
   std::string timeout_text(const Operation& operation) const;
   std::string mismatch_text(const Operation& operation) const;
+  std::string calls_text(const Operation& operation) const;
+  std::string absent_text(const Operation& operation) const;
   std::string rank_name(int rank) const;
   int64_t deadline_from_now(int64_t timeout_ms) const;
   void attend() { attendants_.fetch_add(1, std::memory_order_acq_rel); }
@@ -174,6 +166,9 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   std::mutex run_mutex_;  // current_, run_, scratch_
   Ref<Operation> current_;
   std::vector<std::byte> scratch_;
+
+  Recorder recorder_;
+  Inquiry inquiry_;
 
   std::mutex queue_mutex_;
   std::deque<Ref<Operation>> queue_;

@@ -124,33 +124,4 @@ std::string Communicator::broken_why() const {
   return broken_why_;
 }
 
-std::string Communicator::timeout_text(const Operation& operation) const {
-  std::vector<int> waiting = run_->waiting_for();
-  std::sort(waiting.begin(), waiting.end());
-  waiting.erase(std::unique(waiting.begin(), waiting.end()), waiting.end());
-  std::string names;
-  for (const int rank : waiting) names += (names.empty() ? "" : ", ") + rank_name(rank);
-  return strf(
-      "%s (%s) timed out on rank %d of group '%s': it waits for %s. Did every rank call it? Is a "
-      "rank slower than the "
-      "timeout allows?",
-      operation.describe().c_str(), operation.algorithm(), options_.rank, options_.name.c_str(),
-      names.empty() ? "nobody in particular" : names.c_str());
-}
-
-std::string Communicator::mismatch_text(const Operation& operation) const {
-  if (run_->failed_signature() == run_->signature()) {
-    return strf(
-        "%s of group '%s': rank %d expects another number of elements from %s than that sends",
-        operation.describe().c_str(), options_.name.c_str(), options_.rank,
-        rank_name(run_->failed_rank()).c_str());
-  }
-  return strf(
-      "ranks of group '%s' called different operations: rank %d is in %s, but %s is in %s. All "
-      "ranks must call "
-      "the same collectives in the same order with the same sizes",
-      options_.name.c_str(), options_.rank, operation.describe().c_str(),
-      rank_name(run_->failed_rank()).c_str(), run_->failed_signature().describe().c_str());
-}
-
 }  // namespace distos_coll

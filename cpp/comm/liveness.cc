@@ -127,7 +127,8 @@ void Liveness::handle(Session& session, Message message) {
 }
 
 void Liveness::deliver(Session& session, Message message) {
-  if (message.kind == static_cast<uint16_t>(ControlKind::kAbort)) {
+  const auto kind = static_cast<ControlKind>(message.kind);
+  if (kind == ControlKind::kAbort || kind == ControlKind::kAsk || kind == ControlKind::kTell) {
     events_.on_message(*session.peer, std::move(message));
     return;
   }

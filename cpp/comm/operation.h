@@ -54,7 +54,8 @@ class Operation final : public Work {
   // After a successful run: brings a float32 copy back.
   void unbind() const;
 
-  // "all_reduce #12 of 4096 float32"
+  Signature signature() const { return signature(false); }
+  // "#12 all_reduce of 4096 float32, op sum"
   std::string describe() const;
 
   Collective collective() const { return call_.collective; }

@@ -46,7 +46,8 @@ struct PeerCard {
 
 enum class PeerState : int { kAlive = 0, kLeft, kDead };
 
-enum class ControlKind : uint16_t { kWindow = 1, kClose, kAbort };
+// kAsk and kTell (comm/inquiry.h) and kAbort do not wait for the frames sent before them.
+enum class ControlKind : uint16_t { kWindow = 1, kClose, kAbort, kAsk, kTell };
 
 // Another process, or this one (a rank may have itself as a peer only in tests). Shared by
 // communicators.

@@ -26,6 +26,12 @@ class Signature {
               (static_cast<uint64_t>(count) & kCountMask)) {}
 
   uint64_t word() const { return word_; }
+  // A word from outside can be described: all its names exist. No word is valid too.
+  bool valid() const {
+    return word_ == 0 || (static_cast<int>(word_ >> 58 & 0x1f) < kCollectiveCount &&
+                          static_cast<int>(word_ >> 54 & 0xf) <= kDTypeCount + 1 &&
+                          static_cast<int>(word_ >> 50 & 0xf) < kReduceOpCount);
+  }
   bool operator==(const Signature& other) const { return word_ == other.word_; }
 
   std::string describe() const {

@@ -1,0 +1,166 @@
+// Communicator: why an operation does not move, and what the other ranks are doing instead.
+#include <algorithm>
+#include <map>
+
+#include "comm/communicator.h"
+
+namespace distos_coll {
+namespace {
+
+constexpr size_t kMaxAsked = 8;
+constexpr size_t kMaxNamed = 8;
+
+// "0, 1, 2 and 5 more".
+std::string list_of(const std::vector<int>& ranks) {
+  std::string text;
+  for (size_t i = 0; i < std::min(ranks.size(), kMaxNamed); ++i)
+    text += (i == 0 ? "" : ", ") + std::to_string(ranks[i]);
+  if (ranks.size() > kMaxNamed) text += strf(" and %zu more", ranks.size() - kMaxNamed);
+  return text;
+}
+
+}  // namespace
+
+Code Communicator::look_around(int64_t now, std::string* why) {
+  const Operation& operation = *current_;
+  if (inquiry_.concluding()) {
+    if (!inquiry_.settled(now, options_.rank)) return Code::kAgain;
+    const bool differs = inquiry_.differing(operation.signature()) >= 0;
+    *why = differs                             ? calls_text(operation)
+           : inquiry_.code() == Code::kTimeout ? timeout_text(operation)
+                                               : inquiry_.why();
+    return differs ? Code::kMismatch : inquiry_.code();
+  }
+  const bool late = now >= operation.deadline_ns;
+  if (late || inquiry_.differing(operation.signature()) >= 0) {
+    inquiry_.conclude(now, late ? Code::kTimeout : Code::kMismatch, "");
+    ask({});
+  } else if (inquiry_.due(now, operation.deadline_ns)) {
+    ask(run_->waiting_for());
+  }
+  return Code::kAgain;
+}
+
+// Nobody in particular: everybody.
+void Communicator::ask(const std::vector<int>& ranks) {
+  std::vector<int> asked = ranks;
+  if (asked.empty()) {
+    for (int rank = 0; rank < options_.size; ++rank) asked.push_back(rank);
+  } else {
+    std::sort(asked.begin(), asked.end());
+    asked.erase(std::unique(asked.begin(), asked.end()), asked.end());
+    asked.resize(std::min(asked.size(), kMaxAsked));
+  }
+  Whereabouts question;
+  question.asked = current_->sequence;
+  for (const int rank : asked) {
+    if (rank < 0 || rank >= options_.size) continue;
+    const auto& peer = peers_[static_cast<size_t>(rank)];
+    if (!peer || peer->state() != PeerState::kAlive) continue;
+    peer->send_control(id_, static_cast<uint32_t>(options_.rank), ControlKind::kAsk,
+                       question.encode(), -1);
+  }
+}
+
+// On the control thread.
+void Communicator::on_question_or_answer(uint32_t source, ControlKind kind,
+                                         const std::string& payload) {
+  const std::optional<Whereabouts> said = Whereabouts::decode(payload);
+  const auto& peer = peers_[source];
+  if (!said || !peer) return;
+  if (kind == ControlKind::kAsk) {
+    peer->send_control(id_, static_cast<uint32_t>(options_.rank), ControlKind::kTell,
+                       whereabouts_of(recorder_, said->asked).encode(), -1);
+    return;
+  }
+  inquiry_.tell(static_cast<int>(source), *said);
+  engine_->notify();
+}
+
+// What each rank called at this place, those that agree together.
+std::string Communicator::calls_text(const Operation& operation) const {
+  std::map<std::string, std::vector<int>> callers;
+  std::string others;
+  for (int rank = 0; rank < options_.size; ++rank) {
+    const std::optional<Whereabouts> where = inquiry_.told(rank);
+    if (rank == options_.rank) {
+      callers[operation.signature().describe()].push_back(rank);
+    } else if (where && where->called_asked()) {
+      callers[where->asked_signature.describe()].push_back(rank);
+    } else {
+      others += strf("; rank %d ", rank) +
+                (where ? distos_coll::describe(*where) : std::string("does not answer"));
+    }
+  }
+  std::string text;
+  for (const auto& [call, ranks] : callers) {
+    text += strf("%srank%s %s called %s", text.empty() ? "" : "; ", ranks.size() == 1 ? "" : "s",
+                 list_of(ranks).c_str(), call.c_str());
+  }
+  return strf(
+      "ranks of group '%s' called different operations at #%lld: %s%s. All ranks must call the "
+      "same collectives in the same order with the same sizes",
+      options_.name.c_str(), static_cast<long long>(operation.sequence), text.c_str(),
+      others.c_str());
+}
+
+// Where the ranks are that are not in this operation, or do not say.
+std::string Communicator::absent_text(const Operation& operation) const {
+  std::string text;
+  std::vector<int> present;
+  size_t left_out = 0, named = 0;
+  for (int rank = 0; rank < options_.size; ++rank) {
+    const std::optional<Whereabouts> where = inquiry_.told(rank);
+    if (rank == options_.rank || (where && where->last == operation.sequence)) {
+      present.push_back(rank);
+    } else if (named == kMaxNamed) {
+      ++left_out;
+    } else {
+      ++named;
+      text += rank_name(rank) + " ";
+      if (where) {
+        text += distos_coll::describe(*where) + ". ";
+      } else if (operation.sequence > 1) {
+        // What this rank got through needed all of them, as a rule.
+        const auto before = recorder_.find(operation.sequence - 1);
+        text += strf("does not answer (is it stopped?); the last known of it is #%lld%s. ",
+                     static_cast<long long>(operation.sequence - 1),
+                     before ? (", " + before->signature.describe()).c_str() : "");
+      } else {
+        text += "does not answer (is it stopped?). ";
+      }
+    }
+  }
+  if (left_out > 0) text += strf("%zu more are not in it. ", left_out);
+  const bool all = static_cast<int>(present.size()) == options_.size;
+  return text + (all ? "All ranks are in it. "
+                     : strf("In it: rank%s %s. ", present.size() == 1 ? "" : "s",
+                            list_of(present).c_str()));
+}
+
+std::string Communicator::timeout_text(const Operation& operation) const {
+  std::vector<int> waiting = run_->waiting_for();
+  std::sort(waiting.begin(), waiting.end());
+  waiting.erase(std::unique(waiting.begin(), waiting.end()), waiting.end());
+  return strf(
+      "%s (%s) timed out on rank %d of group '%s', which waits for rank %s. %sDid every rank call "
+      "it? Is a rank slower than the timeout allows?",
+      operation.describe().c_str(), operation.algorithm(), options_.rank, options_.name.c_str(),
+      list_of(waiting).c_str(), absent_text(operation).c_str());
+}
+
+std::string Communicator::mismatch_text(const Operation& operation) const {
+  if (run_->failed_signature() == run_->signature()) {
+    return strf(
+        "%s of group '%s': rank %d expects another number of elements from %s than that sends",
+        operation.describe().c_str(), options_.name.c_str(), options_.rank,
+        rank_name(run_->failed_rank()).c_str());
+  }
+  return strf(
+      "ranks of group '%s' called different operations: rank %d is in %s, but %s is in %s. All "
+      "ranks must call the same collectives in the same order with the same sizes",
+      options_.name.c_str(), options_.rank, operation.describe().c_str(),
+      rank_name(run_->failed_rank()).c_str(), run_->failed_signature().describe().c_str());
+}
+
+}  // namespace distos_coll

@@ -1,0 +1,27 @@
+// What a group is made with, and what it finds out about its members.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace distos_coll {
+
+struct CommunicatorOptions {
+  int rank = 0;
+  int size = 1;
+  int64_t timeout_ms = 1'800'000;
+  std::string name = "default";
+};
+
+// What each rank is to this one.
+struct MemberInfo {
+  int domain = 0;
+  bool mapped = false;
+  bool single_copy = false;
+  int cores = 0;  // that the ranks of its domain may use together
+
+  // As dc_comm_topology's domain_bits.
+  int32_t bits() const { return (mapped ? 1 : 0) | (single_copy ? 2 : 0) | cores << 8; }
+};
+
+}  // namespace distos_coll
