@@ -69,6 +69,7 @@ class Work:
     def _finished(self) -> Any:
         with self._lock:
             if self._native is not None and self._native.code != 0:
+                _native.raise_interrupt()
                 raise from_code(self._native.code, self._native.error)
             for buffer in self._buffers:
                 if buffer.finish is not None:

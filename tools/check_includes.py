@@ -19,14 +19,15 @@ ALLOWED: Mapping[str, set[str]] = {
     "exec": {"core", "program", "reduce"},
     "comm": {"core", "program", "reduce", "transport", "exec"},
     "capi": {"include", "core", "program", "reduce", "transport", "exec", "comm"},
-    "bind": {"include", "core", "program", "reduce", "comm", "capi"},
-    "torch": {"include"},
+    "bind": {"include", "core", "program", "reduce", "comm", "capi", "python", "transport"},
+    "torch": {"include", "python"},
+    "python": set(),
     "fuzz": {"include", "core", "program", "transport", "comm"},
     "tests": {"include", "core", "program", "reduce", "transport", "exec", "comm", "capi"},
 }
 EXTERNAL: Mapping[str, set[str]] = {
     r"(torch|c10|ATen)/": {"torch"},
-    r"(pybind11/|Python\.h)": {"bind", "torch"},
+    r"(pybind11/|Python\.h)": {"bind", "torch", "python"},
 }
 _INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', re.MULTILINE)
 

@@ -11,10 +11,12 @@
 
 #include "capi/default_runtime.h"
 #include "comm/communicator.h"
+#include "comm/interrupt.h"
 #include "comm/job_store.h"
 #include "comm/seal.h"
 #include "comm/store.h"
 #include "program/ir.h"
+#include "python/signals.h"
 #include "reduce/reduce.h"
 #include "transport/interfaces.h"
 
@@ -310,10 +312,12 @@ PYBIND11_MODULE(_native, m) {
   // distos_coll.errors.
   PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> error_class;
   error_class.call_once_and_store_result([&] { return py::exception<Error>(m, "NativeError"); });
+  set_interrupt_check([] { return python_interrupts() != 0; });
   py::register_exception_translator([](std::exception_ptr pointer) {
     try {
       if (pointer) std::rethrow_exception(pointer);
     } catch (const Error& error) {
+      if (error.code() == Code::kAborted && restore_python_interrupt()) return;
       py::object instance = error_class.get_stored()(error.what());
       instance.attr("code") = static_cast<int>(error.code());
       PyErr_SetObject(error_class.get_stored().ptr(), instance.ptr());
@@ -334,6 +338,12 @@ PYBIND11_MODULE(_native, m) {
       .def("shutdown", &PyRuntime::shutdown, NoGil());
   bind_communicator(m);
 
+  m.def(
+      "raise_interrupt",
+      [] {
+        if (restore_python_interrupt()) throw py::error_already_set();
+      },
+      "Raises what a signal handler raised while this thread waited in the core.");
   m.def("shutdown", &shutdown_default_runtime, NoGil());
   m.def("read_job_key", &read_job_key, arg("path"));
   m.def("own_addresses", &own_addresses, arg("interfaces"),

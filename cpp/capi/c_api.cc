@@ -10,6 +10,7 @@
 
 #include "capi/default_runtime.h"
 #include "comm/communicator.h"
+#include "comm/interrupt.h"
 #include "core/log.h"
 
 using distos_coll::CallOptions;
@@ -297,6 +298,13 @@ void dc_comm_close(dc_comm* comm) {
     communicator->close();
     comm->communicator.store(nullptr);
   });
+}
+
+void dc_set_interrupt_check(int (*check)(void)) {
+  static std::atomic<int (*)(void)> installed;
+  installed.store(check);
+  distos_coll::set_interrupt_check(check == nullptr ? nullptr
+                                                    : +[] { return installed.load()() != 0; });
 }
 
 const char* dc_last_error(void) { return last_error.c_str(); }

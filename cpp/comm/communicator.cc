@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "comm/interrupt.h"
+
 namespace distos_coll {
 
 using program::Array;
@@ -12,6 +14,7 @@ namespace {
 
 // Even when something always moves, clocks and other groups get their turn.
 constexpr uint64_t kPassesPerLook = 64;
+constexpr const char* kInterrupted = "a signal interrupted it";
 
 }  // namespace
 
@@ -21,6 +24,7 @@ Communicator::Communicator(std::shared_ptr<Engine> engine, const CommunicatorOpt
       options_(options),
       timeout_ms_(options.timeout_ms),
       inquiry_(options.size),
+      suspicion_(options.size),
       losses_(static_cast<size_t>(options.size)),
       early_windows_(static_cast<size_t>(options.size)) {}
 
@@ -145,6 +149,7 @@ bool Communicator::run_inline(Operation& operation) {
   std::string why;
   Code code = begin(operation, &why);
   Waiter waiter(runtime_);
+  InterruptWatch signals;
   const auto attempt = [&] {
     bool moved = false;
     code = step_current(&moved, &why);
@@ -159,7 +164,9 @@ bool Communicator::run_inline(Operation& operation) {
     if (code != Code::kAgain) break;
     if (waiter.time_to_look() || pass % kPassesPerLook == 0) {
       engine_->pass(this, &finished);
-      code = look_around(now_ns(), &why);
+      const int64_t now = now_ns();
+      if (signals.interrupted(now)) abort(kInterrupted);
+      code = look_around(now, &why);
       if (code != Code::kAgain) break;
     }
     if (moved) {
@@ -181,6 +188,7 @@ bool Communicator::wait(Work& work, int64_t timeout_ms) {
   const int64_t deadline = timeout_ms > 0 ? deadline_after(timeout_ms) : 0;
   attend();
   Waiter waiter(runtime_);
+  InterruptWatch signals;
   const auto attempt = [&] {
     const int moved = progress() + runtime_.poll_links();
     return moved > 0 || work.done();
@@ -192,7 +200,9 @@ bool Communicator::wait(Work& work, int64_t timeout_ms) {
       Completions finished;
       engine_->pass(this, &finished);
       complete(&finished);
-      if (deadline > 0 && now_ns() >= deadline) {
+      const int64_t now = now_ns();
+      if (signals.interrupted(now)) abort(kInterrupted);
+      if (deadline > 0 && now >= deadline) {
         in_time = work.done();
         break;
       }
@@ -257,7 +267,8 @@ Code Communicator::step_current(bool* moved, std::string* why) {
     }
     // The others are asked what they called, and look_around() has the last word.
     inquiry_.conclude(now_ns(), code, mismatch_text(*current_));
-    ask({});
+    ask(current_->sequence, {});
+    ask(0, {run_->failed_rank()});
     return Code::kAgain;
   }
   if (run_->failed_rank() >= 0) {
@@ -393,7 +404,7 @@ void Communicator::on_control(uint32_t source, ControlKind kind, const std::stri
     break_down(static_cast<Code>(code), payload.substr(sizeof(code)), false);
     return;
   }
-  if (kind == ControlKind::kAsk || kind == ControlKind::kTell) {
+  if (kind >= ControlKind::kAsk) {
     on_question_or_answer(source, kind, payload);
     return;
   }
@@ -442,13 +453,16 @@ void Communicator::close() {
   if (closed_.exchange(true) || !registered_) return;
   const int64_t deadline = deadline_from_now(0);
   Waiter waiter(runtime_);
+  InterruptWatch signals;
   const auto attempt = [&] { return progress() + runtime_.poll_links() > 0; };
   while (busy()) {
     if (attempt()) {
       waiter.reset();
       continue;
     }
-    if (waiter.time_to_look() && now_ns() >= deadline) {
+    const int64_t now = waiter.time_to_look() ? now_ns() : 0;
+    if (now > 0 && signals.interrupted(now)) abort(kInterrupted);
+    if (now >= deadline) {
       break_down(Code::kTimeout,
                  strf("the group '%s' was closed with operations in flight", options_.name.c_str()),
                  true);

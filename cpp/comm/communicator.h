@@ -1,6 +1,5 @@
-// A group of ranks that run collectives together. Set up in three steps (connect, install_plan,
-// ready); afterwards operations of one communicator run one after the other in the order of their
-// calls, point-to-point messages beside them.
+// A group of ranks. Set up in three steps (connect, install_plan, ready); afterwards collectives
+// run one after the other in the order of their calls, point-to-point messages beside them.
 #pragma once
 
 #include <atomic>
@@ -77,10 +76,13 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   // With `finished`, what ended is appended there for a caller that holds a lock; else it is
   // completed here.
   int progress(std::vector<Completion>* finished = nullptr);
-  // Operations not finished: while there are, somebody must call progress().
+  // While there are operations not finished, somebody must call progress().
   bool busy() const;
   // Somebody who waits is progressing it.
   bool attended() const { return attendants_.load(std::memory_order_acquire) > 0; }
+
+  // Compares what the ranks have called, now and then, on the engine's thread.
+  void audit(int64_t now);
 
   // CommEvents
   void on_frame(const FrameHeader& header, const std::byte* payload) override;
@@ -112,7 +114,9 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   Code check_losses(std::string* why);
   // For an operation that does not move: deadlines, and what other ranks say of where they are.
   Code look_around(int64_t now, std::string* why);
-  void ask(const std::vector<int>& ranks);
+  bool differing() const;
+  bool look_further_back(int64_t now);
+  void ask(int64_t sequence, const std::vector<int>& ranks);
   Code check_broken_link(int rank, Code code, std::string* why);
   int progress_locked(Completions* finished);
   Ref<Operation> next_operation();
@@ -131,7 +135,7 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   std::string broken_why() const;
   std::string timeout_text(const Operation& operation) const;
   std::string mismatch_text(const Operation& operation) const;
-  std::string calls_text(const Operation& operation) const;
+  std::string calls_text(const Inquiry& inquiry) const;
   std::string absent_text(const Operation& operation) const;
   std::string rank_name(int rank) const;
   int64_t deadline_from_now(int64_t timeout_ms) const;
@@ -168,7 +172,12 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   std::vector<std::byte> scratch_;
 
   Recorder recorder_;
-  Inquiry inquiry_;
+  Inquiry inquiry_;  // about current_
+
+  std::mutex audit_mutex_;        // below; never with another lock held
+  int64_t audited_ = 0;           // the newest collective that the neighbour was told of
+  std::string neighbours_audit_;  // what another rank last said of all that it called
+  Inquiry suspicion_;             // about a collective that ranks called differently
 
   std::mutex queue_mutex_;
   std::deque<Ref<Operation>> queue_;

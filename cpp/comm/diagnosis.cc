@@ -3,6 +3,7 @@
 #include <map>
 
 #include "comm/communicator.h"
+#include "core/log.h"
 
 namespace distos_coll {
 namespace {
@@ -25,24 +26,48 @@ Code Communicator::look_around(int64_t now, std::string* why) {
   const Operation& operation = *current_;
   if (inquiry_.concluding()) {
     if (!inquiry_.settled(now, options_.rank)) return Code::kAgain;
-    const bool differs = inquiry_.differing(operation.signature()) >= 0;
-    *why = differs                             ? calls_text(operation)
+    const bool differs = differing();
+    if (!differs && inquiry_.code() == Code::kMismatch &&
+        inquiry_.sequence() == operation.sequence && look_further_back(now))
+      return Code::kAgain;
+    *why = differs                             ? calls_text(inquiry_)
            : inquiry_.code() == Code::kTimeout ? timeout_text(operation)
                                                : inquiry_.why();
     return differs ? Code::kMismatch : inquiry_.code();
   }
   const bool late = now >= operation.deadline_ns;
-  if (late || inquiry_.differing(operation.signature()) >= 0) {
+  if (late || differing()) {
     inquiry_.conclude(now, late ? Code::kTimeout : Code::kMismatch, "");
-    ask({});
+    ask(operation.sequence, {});
   } else if (inquiry_.due(now, operation.deadline_ns)) {
-    ask(run_->waiting_for());
+    ask(operation.sequence, run_->waiting_for());
   }
   return Code::kAgain;
 }
 
-// Nobody in particular: everybody.
-void Communicator::ask(const std::vector<int>& ranks) {
+// Some rank called something else at the place that is asked about.
+bool Communicator::differing() const {
+  const auto own = recorder_.find(inquiry_.sequence());
+  return own && inquiry_.differing(own->signature) >= 0;
+}
+
+// Data of an earlier collective may be what met this one. Asks about that, if the rank it came from
+// has said what it called.
+bool Communicator::look_further_back(int64_t now) {
+  std::optional<int64_t> before;
+  {
+    const std::lock_guard lock(audit_mutex_);
+    before = first_difference(recorder_, neighbours_audit_);
+  }
+  if (!before) return false;
+  inquiry_.begin(*before);
+  inquiry_.conclude(now, Code::kMismatch, inquiry_.why());
+  ask(*before, {});
+  return true;
+}
+
+// Nobody in particular: everybody. The answer to a question about 0 is all that the rank knows.
+void Communicator::ask(int64_t sequence, const std::vector<int>& ranks) {
   std::vector<int> asked = ranks;
   if (asked.empty()) {
     for (int rank = 0; rank < options_.size; ++rank) asked.push_back(rank);
@@ -52,7 +77,7 @@ void Communicator::ask(const std::vector<int>& ranks) {
     asked.resize(std::min(asked.size(), kMaxAsked));
   }
   Whereabouts question;
-  question.asked = current_->sequence;
+  question.asked = sequence;
   for (const int rank : asked) {
     if (rank < 0 || rank >= options_.size) continue;
     const auto& peer = peers_[static_cast<size_t>(rank)];
@@ -65,32 +90,79 @@ void Communicator::ask(const std::vector<int>& ranks) {
 // On the control thread.
 void Communicator::on_question_or_answer(uint32_t source, ControlKind kind,
                                          const std::string& payload) {
-  const std::optional<Whereabouts> said = Whereabouts::decode(payload);
   const auto& peer = peers_[source];
+  if (kind == ControlKind::kAudit) {
+    const std::lock_guard lock(audit_mutex_);
+    neighbours_audit_ = payload;
+    return;
+  }
+  const std::optional<Whereabouts> said = Whereabouts::decode(payload);
   if (!said || !peer) return;
+  if (kind == ControlKind::kAsk && said->asked == 0) {
+    peer->send_control(id_, static_cast<uint32_t>(options_.rank), ControlKind::kAudit,
+                       encode_audit(recorder_), -1);
+    return;
+  }
   if (kind == ControlKind::kAsk) {
     peer->send_control(id_, static_cast<uint32_t>(options_.rank), ControlKind::kTell,
                        whereabouts_of(recorder_, said->asked).encode(), -1);
     return;
   }
   inquiry_.tell(static_cast<int>(source), *said);
+  suspicion_.tell(static_cast<int>(source), *said);
   engine_->notify();
 }
 
+// A rank that only gives, such as a broadcast's root, does not see what the others do with it. So
+// each rank tells the next one what it has called, and any difference shows between neighbours.
+void Communicator::audit(int64_t now) {
+  if (options_.size == 1 || broken() || closed_.load(std::memory_order_acquire)) return;
+  std::string why;
+  {
+    const std::lock_guard lock(audit_mutex_);
+    if (suspicion_.concluding()) {
+      if (!suspicion_.settled(now, options_.rank)) return;
+      why = calls_text(suspicion_);
+    } else if (const auto sequence = first_difference(recorder_, neighbours_audit_)) {
+      suspicion_.begin(*sequence);
+      suspicion_.conclude(now, Code::kMismatch, "");
+      ask(*sequence, {});
+      return;
+    }
+  }
+  if (!why.empty()) {
+    log(LogLevel::kError, "%s", why.c_str());
+    break_down(Code::kMismatch, why, true);
+    return;
+  }
+  const int64_t newest = recorder_.last();
+  const auto& next = peers_[static_cast<size_t>((options_.rank + 1) % options_.size)];
+  if (newest == audited_ || next->state() != PeerState::kAlive) return;
+  audited_ = newest;
+  next->send_control(id_, static_cast<uint32_t>(options_.rank), ControlKind::kAudit,
+                     encode_audit(recorder_), -1);
+}
+
 // What each rank called at this place, those that agree together.
-std::string Communicator::calls_text(const Operation& operation) const {
+std::string Communicator::calls_text(const Inquiry& inquiry) const {
   std::map<std::string, std::vector<int>> callers;
   std::string others;
   for (int rank = 0; rank < options_.size; ++rank) {
-    const std::optional<Whereabouts> where = inquiry_.told(rank);
-    if (rank == options_.rank) {
-      callers[operation.signature().describe()].push_back(rank);
-    } else if (where && where->called_asked()) {
+    const std::optional<Whereabouts> where =
+        rank == options_.rank ? whereabouts_of(recorder_, inquiry.sequence()) : inquiry.told(rank);
+    if (where && where->called_asked()) {
       callers[where->asked_signature.describe()].push_back(rank);
     } else {
       others += strf("; rank %d ", rank) +
                 (where ? distos_coll::describe(*where) : std::string("does not answer"));
     }
+  }
+  if (callers.size() == 1) {
+    return strf(
+        "ranks of group '%s' called different operations before #%lld, so long ago that it is not "
+        "known any more which. All ranks must call the same collectives in the same order with the "
+        "same sizes",
+        options_.name.c_str(), static_cast<long long>(inquiry.sequence()));
   }
   std::string text;
   for (const auto& [call, ranks] : callers) {
@@ -100,7 +172,7 @@ std::string Communicator::calls_text(const Operation& operation) const {
   return strf(
       "ranks of group '%s' called different operations at #%lld: %s%s. All ranks must call the "
       "same collectives in the same order with the same sizes",
-      options_.name.c_str(), static_cast<long long>(operation.sequence), text.c_str(),
+      options_.name.c_str(), static_cast<long long>(inquiry.sequence()), text.c_str(),
       others.c_str());
 }
 

@@ -4,8 +4,16 @@
 
 #include "comm/communicator.h"
 #include "comm/waiter.h"
+#include "core/clock.h"
 
 namespace distos_coll {
+namespace {
+
+// How often groups compare what their ranks have called: a mismatch that hung nobody is reported
+// within a few of these.
+constexpr int64_t kAuditNs = 250'000'000;
+
+}  // namespace
 
 Engine::Engine(std::shared_ptr<Runtime> runtime)
     : state_(std::make_shared<State>(std::move(runtime))),
@@ -49,6 +57,13 @@ void Engine::activate(const std::shared_ptr<Communicator>& communicator) {
   state_->wake.notify_one();
   // Whoever waits in this group progresses it, but may be asleep.
   if (communicator->attended()) runtime().ring_self();
+}
+
+void Engine::enlist(const std::shared_ptr<Communicator>& communicator) {
+  const std::lock_guard lock(state_->mutex);
+  auto& all = state_->all;
+  std::erase_if(all, [](const auto& each) { return each.expired(); });
+  all.push_back(communicator);
 }
 
 void Engine::notify() {
@@ -96,9 +111,23 @@ int Engine::State::step_all(const Active& listed, bool* unattended) {
   return moved;
 }
 
+void Engine::State::audit_all(int64_t now) {
+  if (now < next_audit_ns) return;
+  next_audit_ns = now + kAuditNs;
+  std::vector<std::weak_ptr<Communicator>> groups;
+  {
+    const std::lock_guard lock(mutex);
+    groups = all;
+  }
+  for (const auto& each : groups) {
+    if (const auto group = each.lock()) group->audit(now);
+  }
+}
+
 void Engine::State::loop() {
   Waiter waiter(*runtime);
   while (!stopping.load(std::memory_order_acquire)) {
+    audit_all(now_ns());
     Active listed;
     uint64_t seen;
     {
@@ -115,7 +144,7 @@ void Engine::State::loop() {
       // Rest away from the doorbell, so that peers need not wake a thread that has nothing to do.
       listed.clear();
       std::unique_lock lock(mutex);
-      wake.wait_for(lock, std::chrono::seconds(1),
+      wake.wait_for(lock, std::chrono::nanoseconds(kAuditNs),
                     [&] { return changes != seen || stopping.load(); });
       waiter.reset();
       continue;

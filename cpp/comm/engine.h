@@ -32,6 +32,9 @@ class Engine {
   // Wakes the thread if it rests: something it should look at has changed.
   void notify();
 
+  // A group of this process, from its set-up on.
+  void enlist(const std::shared_ptr<Communicator>& communicator);
+
   // One pass over links and all active communicators but `skip`. Returns how much moved. What
   // finished is appended to `finished`: its callbacks must run with no lock held.
   int pass(const Communicator* skip, std::vector<Completion>* finished);
@@ -48,6 +51,7 @@ class Engine {
     explicit State(std::shared_ptr<Runtime> runtime_of_process)
         : runtime(std::move(runtime_of_process)) {}
     void loop();
+    void audit_all(int64_t now);
     Active snapshot();
     void retire(const std::shared_ptr<Communicator>& communicator);
     int step_all(const Active& active, bool* unattended);
@@ -55,8 +59,10 @@ class Engine {
     const std::shared_ptr<Runtime> runtime;
     std::mutex mutex;
     std::condition_variable wake;
-    Active active;         // under mutex
-    uint64_t changes = 0;  // under mutex
+    Active active;                                 // under mutex
+    std::vector<std::weak_ptr<Communicator>> all;  // under mutex
+    int64_t next_audit_ns = 0;                     // the thread's own
+    uint64_t changes = 0;                          // under mutex
     std::atomic<bool> stopping{false};
   };
 

@@ -78,6 +78,44 @@ std::string describe(const Whereabouts& where) {
   return strf("has not called #%lld; its last is ", static_cast<long long>(where.asked)) + last;
 }
 
+std::string encode_audit(const Recorder& recorder) {
+  ByteWriter out;
+  for (const Recorder::Checkpoint& each : recorder.checkpoints()) {
+    out.number(each.sequence);
+    out.number(uint64_t{0});
+    out.number(each.history);
+  }
+  const int64_t newest = recorder.last();
+  for (int64_t i = std::max<int64_t>(newest - static_cast<int64_t>(Recorder::kRecords) + 1, 1);
+       i <= newest; ++i) {
+    const auto record = recorder.find(i);
+    if (!record) continue;
+    out.number(i);
+    out.number(record->signature.word());
+    out.number(record->history);
+  }
+  return out.take();
+}
+
+std::optional<int64_t> first_difference(const Recorder& recorder, const std::string& payload) {
+  ByteReader in(payload.data(), payload.size());
+  std::optional<int64_t> somewhere_before;
+  while (in.ok() && in.left() > 0) {
+    const auto sequence = in.number<int64_t>();
+    const Signature theirs(in.number<uint64_t>());
+    const auto history = in.number<uint64_t>();
+    if (!in.ok()) break;
+    std::optional<uint64_t> own_history = recorder.checkpoint(sequence);
+    if (theirs.word() != 0) {
+      const auto own = recorder.find(sequence);
+      if (own && !(own->signature == theirs)) return sequence;
+      own_history = own ? std::optional(own->history) : std::nullopt;
+    }
+    if (own_history && *own_history != history && !somewhere_before) somewhere_before = sequence;
+  }
+  return somewhere_before;
+}
+
 void Inquiry::begin(int64_t sequence) {
   const std::lock_guard lock(mutex_);
   sequence_ = sequence;
@@ -113,7 +151,7 @@ bool Inquiry::settled(int64_t now, int own) const {
 
 void Inquiry::tell(int rank, const Whereabouts& where) {
   const std::lock_guard lock(mutex_);
-  told_[static_cast<size_t>(rank)] = where;
+  if (where.asked == sequence_) told_[static_cast<size_t>(rank)] = where;
 }
 
 std::optional<Whereabouts> Inquiry::told(int rank) const {

@@ -29,17 +29,24 @@ struct Whereabouts {
 // The answer to a question about collective `asked`.
 Whereabouts whereabouts_of(const Recorder& recorder, int64_t asked);
 
+// What a rank tells its neighbour now and then: its newest collectives.
+std::string encode_audit(const Recorder& recorder);
+// The first collective that both know and that differs, or whose history does; nothing if none
+// does, or if the payload is malformed.
+std::optional<int64_t> first_difference(const Recorder& recorder, const std::string& payload);
+
 // "has not called #12; its last is #11, all_reduce of 4 float32, op sum, which has finished".
 std::string describe(const Whereabouts& where);
 
-// The questions of one group. Answers come on the control thread; all else is called by whoever
-// runs the group's operation.
+// The questions about one collective of a group. Answers come on the control thread; all else is
+// called by whoever runs the group's operation, or audits it.
 class Inquiry {
  public:
   explicit Inquiry(int size) : told_(static_cast<size_t>(size)) {}
 
-  // A new operation runs; nothing is known of the others yet.
+  // Nothing is known of the others yet.
   void begin(int64_t sequence);
+  int64_t sequence() const { return sequence_; }
   // The operation has not moved: is it time to ask those it waits for? Then the next time is later.
   bool due(int64_t now, int64_t deadline);
   // The operation ends with this code (ranks called different things, or its deadline passed) once

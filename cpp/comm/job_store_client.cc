@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "comm/control.h"
+#include "comm/interrupt.h"
 #include "comm/job_store_wire.h"
 #include "comm/sockets.h"
 #include "core/clock.h"
@@ -109,7 +110,9 @@ JobStoreClient::JobStoreClient(const MeetingPoint& point, int64_t deadline_ns) {
     }
     return false;
   };
+  InterruptWatch signals;
   while (!one_round()) {
+    if (signals.interrupted(now_ns())) throw Error(Code::kAborted, "a signal interrupted it");
     // A last round in no time would only hide the reasons of the one before.
     if (now_ns() + kShortestRoundNs >= deadline_ns) {
       throw Error(Code::kTimeout, "rank 0 was not found where the ranks of this job meet:" + tried +

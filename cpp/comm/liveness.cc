@@ -128,7 +128,8 @@ void Liveness::handle(Session& session, Message message) {
 
 void Liveness::deliver(Session& session, Message message) {
   const auto kind = static_cast<ControlKind>(message.kind);
-  if (kind == ControlKind::kAbort || kind == ControlKind::kAsk || kind == ControlKind::kTell) {
+  const bool waits = kind == ControlKind::kWindow || kind == ControlKind::kClose;
+  if (!waits) {
     events_.on_message(*session.peer, std::move(message));
     return;
   }

@@ -46,8 +46,8 @@ struct PeerCard {
 
 enum class PeerState : int { kAlive = 0, kLeft, kDead };
 
-// kAsk and kTell (comm/inquiry.h) and kAbort do not wait for the frames sent before them.
-enum class ControlKind : uint16_t { kWindow = 1, kClose, kAbort, kAsk, kTell };
+// kAsk, kTell and kAudit (comm/inquiry.h) and kAbort do not wait for the frames sent before them.
+enum class ControlKind : uint16_t { kWindow = 1, kClose, kAbort, kAsk, kTell, kAudit };
 
 // Another process, or this one (a rank may have itself as a peer only in tests). Shared by
 // communicators.

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "comm/communicator.h"
+#include "comm/interrupt.h"
 #include "comm/memory.h"
 #include "comm/peer.h"
 #include "core/random.h"
@@ -78,6 +79,7 @@ class Setup {
                                         rank_, c_.options_.name.c_str(), differing.c_str()));
     }
     c_.ready_ = true;
+    c_.engine_->enlist(c_.shared_from_this());
   }
 
  private:
@@ -100,6 +102,7 @@ class Setup {
     std::optional<std::string> value;
     // In slices, because a rank that died meanwhile will never write.
     while (!value && now_ns() < deadline_) {
+      if (signals_.interrupted(now_ns())) throw Error(Code::kAborted, "a signal interrupted it");
       const int64_t left_ms = (deadline_ - now_ns()) / 1'000'000;
       value = store_.get(key(step, rank), std::clamp<int64_t>(left_ms, 1, 1000));
       if (!value) check_alive(rank);
@@ -334,6 +337,7 @@ class Setup {
   const int n_;
   const int rank_;
   const int64_t deadline_;
+  InterruptWatch signals_;
   int local_rank_ = 0;
   std::vector<PeerCard> cards_;
 };

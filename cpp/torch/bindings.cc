@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "python/signals.h"
 #include "torch/backend.h"
 
 namespace distos_coll::torch_door {
@@ -83,6 +84,7 @@ void bind_backend(py::module& module) {
 }  // namespace
 
 PYBIND11_MODULE(_c10d, module) {
+  dc_set_interrupt_check(&python_interrupts);
   bind_backend(module);
   module.def("create", &create, py::arg("store"), py::arg("rank"), py::arg("size"),
              py::arg("options"), py::call_guard<py::gil_scoped_release>());

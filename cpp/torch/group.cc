@@ -1,9 +1,13 @@
 #include "torch/group.h"
 
+#include <torch/csrc/utils/pybind.h>
+
 #include <algorithm>
 #include <chrono>
 #include <utility>
 #include <vector>
+
+#include "python/signals.h"
 
 namespace distos_coll::torch_door {
 
@@ -77,6 +81,12 @@ void Group::throw_closed(const char* operation) const {
       c10::str(operation, " on group '", name_, "': the group was ",
                aborted_.load(std::memory_order_relaxed) ? "aborted and closed" : "shut down",
                "; create a new one with torch.distributed.new_group()"));
+}
+
+void Group::throw_interrupt() {
+  if (Py_IsInitialized() == 0) return;
+  const pybind11::gil_scoped_acquire gil;
+  if (restore_python_interrupt()) throw pybind11::error_already_set();
 }
 
 std::exception_ptr Group::failure(int code, const char* operation, int64_t timeout_ms,

@@ -18,6 +18,10 @@
 
 namespace distos_coll::torch_door {
 
+// A return value of the C ABI is 0 or a negative code; callbacks get positive ones. This is the
+// positive one.
+inline int positive(int code) { return code < 0 ? -code : code; }
+
 class Group {
  public:
   static std::shared_ptr<Group> make(dc_comm* comm, std::string name, int rank, int size);
@@ -55,8 +59,12 @@ class Group {
                              const char* sentence);
   [[noreturn]] void raise(int code, const char* operation, int64_t timeout_ms,
                           const char* sentence) {
+    if (positive(code) == DC_ABORTED) throw_interrupt();
     std::rethrow_exception(failure(code, operation, timeout_ms, sentence));
   }
+  // Ctrl-C ends a wait by aborting the group, and is what the caller should see: throws it, if that
+  // is what ended this thread's wait.
+  static void throw_interrupt();
   c10d::ErrorType error() const { return error_.load(std::memory_order_relaxed); }
 
   // Works that have not finished, for waitForPendingWorks.
@@ -81,9 +89,5 @@ class Group {
                            // this one
   std::condition_variable idle_;
 };
-
-// A return value of the C ABI is 0 or a negative code; callbacks get positive ones. This is the
-// positive one.
-inline int positive(int code) { return code < 0 ? -code : code; }
 
 }  // namespace distos_coll::torch_door

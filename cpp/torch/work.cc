@@ -211,8 +211,9 @@ bool DistosWork::wait_done(std::chrono::milliseconds timeout) {
 bool DistosWork::wait(std::chrono::milliseconds timeout) {
   if (!done_.load(std::memory_order_acquire) && !wait_done(timeout)) throw_waited(timeout);
   std::exception_ptr error = exception();
-  if (error) std::rethrow_exception(error);
-  return true;
+  if (!error) return true;
+  if (first_error_.load(std::memory_order_relaxed) == DC_ABORTED) Group::throw_interrupt();
+  std::rethrow_exception(error);
 }
 
 void DistosWork::throw_waited(std::chrono::milliseconds timeout) {

@@ -179,6 +179,11 @@ DC_API const char* dc_runtime_describe(void);
  * stop at once. */
 DC_API int dc_comm_give_up(dc_comm*, const dc_store*, const char* why);
 
+/* For doors of languages that handle signals themselves: called about ten times a second by a
+ * thread that waits in a blocking call, after it has waited for a while. Nonzero ends the wait: the
+ * group is aborted, and the call fails with DC_ABORTED. Null: none. */
+DC_API void dc_set_interrupt_check(int (*check)(void));
+
 DC_API const char* dc_last_error(void);
 DC_API const char* dc_version(void);
 
