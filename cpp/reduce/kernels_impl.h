@@ -50,7 +50,7 @@ struct Entry {
 
   static void scale(void* dst, const void* src, size_t count, double factor) {
     Map<Isa, Element, true>::run(static_cast<char*>(dst), static_cast<const char*>(src), count,
-                                 Acc{} + lane_of(factor), D::make(1));
+                                 lane_of(factor) - Acc{}, D::make(1));  // 0 + -0 would be 0
   }
 
  private:

@@ -273,7 +273,8 @@ TEST_P(ReduceTest, Scale) {
   Buffer src(500 * size);
   fill(GetParam(), random, &src);
   Buffer expected(src.bytes());
-  for (const double factor : {1.0, 2.0, 0.5, -1.5, 3.7, 1e30, -1e30, 0.0, 0x1p63, 1.0 / 3, nan}) {
+  for (const double factor :
+       {1.0, 2.0, 0.5, -1.5, 3.7, 1e30, -1e30, 0.0, -0.0, 0x1p63, 1.0 / 3, nan}) {
     for (size_t at = 0; at < src.bytes(); at += size) {
       scale_element(GetParam(), src.data() + at, factor, expected.data() + at);
     }
