@@ -2,6 +2,7 @@
 // becomes `kParts` vectors of accumulators, and back.
 #pragma once
 
+#include "reduce/float8_codecs.h"
 #include "reduce/half_codecs.h"
 #include "reduce/vectors.h"
 
@@ -19,6 +20,12 @@ struct PlainElement {
 
   DISTOS_COLL_INLINE void decode(Raw raw, Acc* acc) { acc[0] = raw; }
   DISTOS_COLL_INLINE Raw encode(const Acc* acc) { return acc[0]; }
+};
+
+// Pairs of T, side by side as they lie in memory: for what a pair does not share with two reals.
+template <class Isa, class T>
+struct ComplexElement : PlainElement<Isa, T> {
+  static constexpr size_t kSize = 2 * sizeof(T);
 };
 
 // Any non-zero byte is true; after decoding, the bitwise operations are the logical ones.
@@ -70,6 +77,28 @@ struct HalfElement<Isa, Codec, true> {
     acc[0] = HalfInOrder<Isa, Codec>::widen(raw);
   }
   DISTOS_COLL_INLINE Raw encode(const Acc* acc) { return HalfInOrder<Isa, Codec>::narrow(acc[0]); }
+};
+
+// Accumulated in float32, byte p of each lane in part p.
+template <class Isa, class Codec>
+struct Float8Element {
+  using Lane = float;
+  using Raw = Vec<uint32_t, Isa::kBytes>;
+  using Acc = Vec<float, Isa::kBytes>;
+  static constexpr size_t kSize = 1;
+  static constexpr int kParts = 4;
+  static constexpr bool kCopyIsIdentity = true;
+
+  DISTOS_COLL_INLINE void decode(Raw raw, Acc* acc) {
+#pragma GCC unroll 4
+    for (int p = 0; p < kParts; ++p) acc[p] = Codec::widen((raw >> (8 * p)) & 0xffU);
+  }
+  DISTOS_COLL_INLINE Raw encode(const Acc* acc) {
+    Raw out = Codec::narrow(acc[0]);
+#pragma GCC unroll 4
+    for (int p = 1; p < kParts; ++p) out |= Codec::narrow(acc[p]) << (8 * p);
+    return out;
+  }
 };
 
 template <class Isa, class Element>
