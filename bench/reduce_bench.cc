@@ -73,7 +73,7 @@ void row(const reduce::Kernels& kernels, DType dtype, ReduceOp op, size_t n_srcs
          const Options& options) {
   const auto function = kernels.reduce[static_cast<int>(dtype)][static_cast<int>(op)];
   if (function == nullptr) return;
-  std::printf("%-8s %-9s %-8s %4zu ", kernels.isa, name_of(dtype), name_of(op), n_srcs);
+  std::printf("%-8s %-11s %-8s %4zu ", kernels.isa, name_of(dtype), name_of(op), n_srcs);
   for (const size_t bytes : kSizes) {
     const Buffers buffers(n_srcs + 1, bytes);
     std::vector<const void*> srcs;
@@ -91,7 +91,7 @@ void row(const reduce::Kernels& kernels, DType dtype, ReduceOp op, size_t n_srcs
 }
 
 void memcpy_row(const Options& options) {
-  std::printf("%-8s %-9s %-8s %4d ", "memcpy", "-", "copy", 1);
+  std::printf("%-8s %-11s %-8s %4d ", "memcpy", "-", "copy", 1);
   for (const size_t bytes : kSizes) {
     const Buffers buffers(2, bytes);
     const double took = best_seconds(options.cell_ms, [&] {
@@ -122,7 +122,7 @@ bool parse(int argc, char** argv, Options* options) {
 }
 
 int run(const Options& options) {
-  std::printf("%-8s %-9s %-8s %4s ", "isa", "dtype", "op", "srcs");
+  std::printf("%-8s %-11s %-8s %4s ", "isa", "dtype", "op", "srcs");
   for (const size_t bytes : kSizes) std::printf(" %7zu B", bytes);
   std::printf("   (GB/s, bytes read and written)\n");
   memcpy_row(options);

@@ -14,6 +14,10 @@ class DType(IntEnum):
     FLOAT32 = 7
     FLOAT64 = 8
     BOOL = 9
+    FLOAT8_E4M3 = 10
+    FLOAT8_E5M2 = 11
+    COMPLEX64 = 12
+    COMPLEX128 = 13
 
 
 class ReduceOp(IntEnum):
@@ -128,7 +132,7 @@ class Need(IntFlag):
     SINGLE_COPY = 2
 
 
-DTYPE_COUNT = 10
+DTYPE_COUNT = 14
 REDUCE_OP_COUNT = 8
 COLLECTIVE_COUNT = 12
 LINE_BYTES = 128
@@ -152,6 +156,8 @@ DTYPE_BYTES = {
     DType.INT8: 1,
     DType.UINT8: 1,
     DType.BOOL: 1,
+    DType.FLOAT8_E4M3: 1,
+    DType.FLOAT8_E5M2: 1,
     DType.INT16: 2,
     DType.FLOAT16: 2,
     DType.BFLOAT16: 2,
@@ -159,4 +165,6 @@ DTYPE_BYTES = {
     DType.FLOAT32: 4,
     DType.INT64: 8,
     DType.FLOAT64: 8,
+    DType.COMPLEX64: 8,
+    DType.COMPLEX128: 16,
 }

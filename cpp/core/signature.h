@@ -11,9 +11,11 @@
 namespace distos_coll {
 
 // What a half that travels as float32 is called here: beyond the dtypes that a caller can name.
+// With these two, the word's 4 bits for the dtype are used up.
 constexpr DType widened_half(DType half) {
   return static_cast<DType>(half == DType::kFloat16 ? kDTypeCount : kDTypeCount + 1);
 }
+static_assert(kDTypeCount + 1 <= 0xf);
 
 class Signature {
  public:

@@ -3,9 +3,9 @@
 namespace distos_coll {
 
 const char* name_of(DType dtype) {
-  static constexpr const char* kNames[kDTypeCount] = {"int8",    "uint8",   "int16",    "int32",
-                                                      "int64",   "float16", "bfloat16", "float32",
-                                                      "float64", "bool"};
+  static constexpr const char* kNames[kDTypeCount] = {
+      "int8",    "uint8",   "int16", "int32",       "int64",       "float16",   "bfloat16",
+      "float32", "float64", "bool",  "float8_e4m3", "float8_e5m2", "complex64", "complex128"};
   const auto i = static_cast<int>(dtype);
   return i >= 0 && i < kDTypeCount ? kNames[i] : "unknown";
 }

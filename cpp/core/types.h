@@ -18,8 +18,12 @@ enum class DType : int32_t {
   kFloat32,
   kFloat64,
   kBool,
+  kFloat8E4m3,  // torch.float8_e4m3fn: no infinities, largest value 448
+  kFloat8E5m2,  // torch.float8_e5m2: as IEEE 754 would define it
+  kComplex64,   // two float32: real part, imaginary part
+  kComplex128,
 };
-inline constexpr int kDTypeCount = 10;
+inline constexpr int kDTypeCount = 14;
 
 // The reductions that a kernel implements. Average is kSum followed by a division at the place
 // where a chunk is complete (opcode kFinalize); premul-sum is a scaled copy followed by kSum.
@@ -56,6 +60,8 @@ constexpr size_t dtype_bytes(DType dtype) {
     case DType::kInt8:
     case DType::kUint8:
     case DType::kBool:
+    case DType::kFloat8E4m3:
+    case DType::kFloat8E5m2:
       return 1;
     case DType::kInt16:
     case DType::kFloat16:
@@ -66,7 +72,10 @@ constexpr size_t dtype_bytes(DType dtype) {
       return 4;
     case DType::kInt64:
     case DType::kFloat64:
+    case DType::kComplex64:
       return 8;
+    case DType::kComplex128:
+      return 16;
   }
   return 0;
 }
@@ -75,8 +84,16 @@ constexpr bool is_half(DType dtype) {
   return dtype == DType::kFloat16 || dtype == DType::kBfloat16;
 }
 
+constexpr bool is_float8(DType dtype) {
+  return dtype == DType::kFloat8E4m3 || dtype == DType::kFloat8E5m2;
+}
+
 constexpr bool is_floating(DType dtype) {
-  return is_half(dtype) || dtype == DType::kFloat32 || dtype == DType::kFloat64;
+  return is_half(dtype) || is_float8(dtype) || dtype == DType::kFloat32 || dtype == DType::kFloat64;
+}
+
+constexpr bool is_complex(DType dtype) {
+  return dtype == DType::kComplex64 || dtype == DType::kComplex128;
 }
 
 constexpr bool is_reducing(Collective collective) {

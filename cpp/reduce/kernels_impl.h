@@ -50,7 +50,7 @@ struct Entry {
 
   static void scale(void* dst, const void* src, size_t count, double factor) {
     Map<Isa, Element, true>::run(static_cast<char*>(dst), static_cast<const char*>(src), count,
-                                 Acc{} + lane_of(factor), D::make(1));
+                                 lane_of(factor) - Acc{}, D::make(1));  // 0 + -0 would be 0
   }
 
  private:
@@ -72,6 +72,32 @@ struct Entry {
   }
 };
 
+// Most of what one does with complex numbers, one does with each part.
+template <class Isa, class T>
+struct ComplexEntry {
+  using Parts = Entry<Isa, PlainElement<Isa, T>>;
+  using Whole = Entry<Isa, ComplexElement<Isa, T>>;
+
+  static void sum(void* dst, const void* const* srcs, size_t n_srcs, size_t count,
+                  int64_t divisor) {
+    Parts::template reduce<ReduceOp::kSum>(dst, srcs, n_srcs, 2 * count, divisor);
+  }
+  static void product(void* dst, const void* const* srcs, size_t n_srcs, size_t count,
+                      int64_t divisor) {
+    if (n_srcs < 2) {
+      sum(dst, srcs, n_srcs, count, divisor);
+    } else {
+      Whole::template reduce<ReduceOp::kProduct>(dst, srcs, n_srcs, count, divisor);
+    }
+  }
+  static void divide(void* dst, const void* src, size_t count, int64_t divisor) {
+    Parts::divide(dst, src, 2 * count, divisor);
+  }
+  static void scale(void* dst, const void* src, size_t count, double factor) {
+    Parts::scale(dst, src, 2 * count, factor);
+  }
+};
+
 // consteval leaves no code behind (see vectors.h).
 template <class Isa>
 struct Table {
@@ -89,6 +115,10 @@ struct Table {
     arithmetic<PlainElement<Isa, double>>(table, DType::kFloat64);
     half<Float16Codec<Isa>>(table, DType::kFloat16);
     half<Bfloat16Codec<Isa>>(table, DType::kBfloat16);
+    arithmetic<Float8Element<Isa, Float8Codec<Isa, E4m3>>>(table, DType::kFloat8E4m3);
+    arithmetic<Float8Element<Isa, Float8Codec<Isa, E5m2>>>(table, DType::kFloat8E5m2);
+    complexes<float>(table, DType::kComplex64);
+    complexes<double>(table, DType::kComplex128);
     booleans(table);
     return table;
   }
@@ -117,6 +147,16 @@ struct Table {
     slot(table, dtype, ReduceOp::kBand) = &E::template reduce<ReduceOp::kBand>;
     slot(table, dtype, ReduceOp::kBor) = &E::template reduce<ReduceOp::kBor>;
     slot(table, dtype, ReduceOp::kBxor) = &E::template reduce<ReduceOp::kBxor>;
+  }
+
+  template <class T>
+  static consteval void complexes(Kernels& table, DType dtype) {
+    using E = ComplexEntry<Isa, T>;
+    slot(table, dtype, ReduceOp::kSum) = &E::sum;
+    slot(table, dtype, ReduceOp::kAverage) = &E::sum;
+    slot(table, dtype, ReduceOp::kProduct) = &E::product;
+    table.scale[static_cast<int>(dtype)] = &E::scale;
+    table.divide[static_cast<int>(dtype)] = &E::divide;
   }
 
   static consteval void booleans(Kernels& table) {

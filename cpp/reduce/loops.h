@@ -127,9 +127,9 @@ struct Reduction {
   }
 
   DISTOS_COLL_INLINE void combine(Acc* acc, const Acc* in) {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (size_t p = 0; p < kParts; ++p) {
-      acc[p] = Ops<Isa, typename Element::Lane>::template apply<op>(acc[p], in[p]);
+      acc[p] = ElementOps<Isa, Element>::template apply<op>(acc[p], in[p]);
     }
   }
 };

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <type_traits>
+#include <utility>
 
 #include "core/types.h"
+#include "reduce/elements.h"
 #include "reduce/vectors.h"
 
 namespace distos_coll::reduce {
@@ -76,6 +78,36 @@ struct Ops {
       out = a != a ? a : out;
     }
     return out;
+  }
+};
+
+template <class Isa, class Element>
+struct ElementOps : Ops<Isa, typename Element::Lane> {};
+
+// (a + bi)(c + di) = (ac - bd) + (ad + bc)i with each operation rounded, whatever comes out of
+// infinities: C's rules for those would cost a test per product.
+template <class Isa, class T>
+struct ElementOps<Isa, ComplexElement<Isa, T>> {
+  using V = Vec<T, Isa::kBytes>;
+  using Bits = Vec<BitsOf<T>, Isa::kBytes>;
+  static constexpr size_t kLanes = Isa::kBytes / sizeof(T);
+
+  template <ReduceOp op>
+  DISTOS_COLL_INLINE V apply(V a, V b) {
+    static_assert(op == ReduceOp::kProduct);
+    return multiply(a, b, std::make_index_sequence<kLanes>{});
+  }
+
+ private:
+  template <size_t... kLane>
+  DISTOS_COLL_INLINE V multiply(V a, V b, std::index_sequence<kLane...> /*lanes*/) {
+    constexpr BitsOf<T> kSign = BitsOf<T>{1} << (8 * sizeof(T) - 1);
+    const V swapped = __builtin_shufflevector(a, a, (kLane ^ 1)...);
+    const V real = __builtin_shufflevector(b, b, (kLane & ~size_t{1})...);
+    const V imaginary = __builtin_shufflevector(b, b, (kLane | 1)...);
+    // Adding the negative is subtracting, to the last bit.
+    const Bits negate_real = {(kLane % 2 == 0 ? kSign : 0)...};
+    return a * real + (V)((Bits)(swapped * imaginary) ^ negate_real);
   }
 };
 

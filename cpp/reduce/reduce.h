@@ -12,7 +12,10 @@
 //     as true and writes 0 or 1: sum, max and bor are "or", product, min and band "and", bxor
 //     "xor".
 //   * float16 and bfloat16 are widened to float32, reduced over all inputs in order, and rounded
-//     once (to nearest even).
+//     once (to nearest even). So are the 8-bit floats; float8_e4m3 has no infinities, and a result
+//     past its largest value, +-448, becomes that, as in torch.
+//   * Complex numbers are summed, divided and scaled part by part; a product is
+//     (ac - bd) + (ad + bc)i, each operation rounded, without C's rules for infinities.
 #pragma once
 
 #include <cstddef>
@@ -29,8 +32,9 @@ namespace distos_coll::reduce {
 using ReduceFn = void (*)(void* dst, const void* const* srcs, size_t n_srcs, size_t count,
                           int64_t divisor);
 
-// dst[i] = src[i] * factor, factor and product in the accumulation type (float32 for halves).
-// Integers take the factor's integral part as an int64 and wrap; bool is "src and factor != 0".
+// dst[i] = src[i] * factor, factor and product in the accumulation type (float32 for halves and
+// 8-bit floats). Integers take the factor's integral part as an int64 and wrap; bool is "src and
+// factor != 0".
 using ScaleFn = void (*)(void* dst, const void* src, size_t count, double factor);
 
 // dst[i] = src[i] / divisor, the finalizing step of an average whose sum was built hop by hop; a
@@ -62,7 +66,8 @@ std::span<const Kernels* const> available_kernels();
 // Null if DISTOS_COLL_ISA was honoured or unset; else a sentence that names what is available.
 const char* isa_error();
 
-// False for pairs without a meaning: bitwise operations on floats, average of bool.
+// False for pairs without a meaning: bitwise operations on floats, average of bool, bitwise
+// operations and order on complex numbers.
 bool supported(DType dtype, ReduceOp op);
 
 }  // namespace distos_coll::reduce

@@ -3,6 +3,7 @@
 #include "comm/communicator.h"
 
 #include <atomic>
+#include <complex>
 
 #include "tests/local_group.h"
 
@@ -37,6 +38,38 @@ TEST_P(EveryAlgorithm, ReducesRightAtSeveralSizes) {
   on_all_ranks(shape.size, [&](int rank) {
     for (const size_t count : {1, 9, 100, 3000, 20000})
       run_all_reduce(*group[static_cast<size_t>(rank)], count, 2);
+  });
+  close_all(group);
+}
+
+// The largest and the smallest elements that there are.
+TEST_P(EveryAlgorithm, ReducesComplexNumbersAndEightBitFloats) {
+  const Shape shape = GetParam();
+  LocalWorld world(shape.size, shape.limit);
+  auto group = world.make_group(shape.algo);
+  const auto all_reduce = [&](Communicator& member, auto& data, DType dtype, ReduceOp op) {
+    CollectiveCall call;
+    call.collective = Collective::kAllReduce;
+    call.dtype = dtype;
+    call.op = op;
+    call.input = call.output = data.data();
+    call.count = static_cast<int64_t>(data.size());
+    call.options.blocking = true;
+    const Ref<Work> work = member.enqueue(call);
+    ASSERT_EQ(work->code(), Code::kOk) << work->error();
+  };
+  on_all_ranks(shape.size, [&](int rank) {
+    Communicator& member = *group[static_cast<size_t>(rank)];
+    for (const size_t count : {1, 9, 3001, 20001}) {
+      std::vector<std::complex<double>> wide(count, {0, 1});
+      all_reduce(member, wide, DType::kComplex128, ReduceOp::kProduct);
+      std::complex<double> power = 1;
+      for (int i = 0; i < shape.size; ++i) power *= std::complex<double>{0, 1};
+      for (const auto& value : wide) ASSERT_EQ(value, power);
+      std::vector<uint8_t> narrow(count, 0x38);  // 1 in float8_e4m3
+      all_reduce(member, narrow, DType::kFloat8E4m3, ReduceOp::kAverage);
+      for (const uint8_t value : narrow) ASSERT_EQ(value, 0x38);
+    }
   });
   close_all(group);
 }

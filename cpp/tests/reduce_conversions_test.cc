@@ -1,4 +1,5 @@
-// The conversions around a reduction: halves to float32 and back, and the division of integers.
+// The conversions around a reduction: halves and 8-bit floats to float32 and back, and the division
+// of integers.
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -150,6 +151,140 @@ TEST_P(HalfTest, SumsRoundOnce) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Halves, HalfTest, ::testing::Values(DType::kFloat16, DType::kBfloat16),
+                         [](const auto& info) { return std::string(name_of(info.param)); });
+
+class Float8Test : public ::testing::TestWithParam<DType> {
+ protected:
+  static uint8_t code(double value) {
+    return static_cast<uint8_t>(oracle::short_code(GetParam(), value));
+  }
+  static double value(uint8_t code) { return oracle::short_value(GetParam(), code); }
+
+  static ::testing::AssertionResult equal_codes(const std::vector<uint8_t>& got,
+                                                const std::vector<uint8_t>& expected) {
+    return equal(GetParam(), reinterpret_cast<const char*>(got.data()),
+                 reinterpret_cast<const char*>(expected.data()), got.size());
+  }
+
+  // There is no kernel that only narrows: 1 times the value does.
+  static void expect_narrow(float value) {
+    const std::vector<uint8_t> ones(21, code(1.0));
+    const std::vector<uint8_t> expected(ones.size(), code(static_cast<double>(value)));
+    for (const Kernels* kernels : available_kernels()) {
+      std::vector<uint8_t> got(ones.size());
+      kernels->scale[static_cast<int>(GetParam())](got.data(), ones.data(), ones.size(),
+                                                   static_cast<double>(value));
+      ASSERT_TRUE(equal_codes(got, expected)) << kernels->isa << " " << value;
+    }
+  }
+
+  static double sum(const std::vector<double>& values, int64_t divisor, const Kernels& kernels) {
+    std::vector<uint8_t> codes;
+    std::vector<const void*> srcs;
+    for (const double value : values) codes.push_back(code(value));
+    for (const uint8_t& code : codes) srcs.push_back(&code);
+    uint8_t got = 0;
+    kernels.reduce[static_cast<int>(GetParam())][static_cast<int>(ReduceOp::kSum)](
+        &got, srcs.data(), srcs.size(), 1, divisor);
+    return value(got);
+  }
+};
+
+TEST_P(Float8Test, EveryPair) {
+  std::vector<uint8_t> a(65536);
+  std::vector<uint8_t> b(a.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    a[i] = static_cast<uint8_t>(i >> 8);
+    b[i] = static_cast<uint8_t>(i);
+  }
+  for (const ReduceOp op : {ReduceOp::kSum, ReduceOp::kProduct, ReduceOp::kMin, ReduceOp::kMax}) {
+    std::vector<uint8_t> expected(a.size());
+    for (size_t i = 0; i < a.size(); ++i) {
+      oracle::reduce_element(
+          GetParam(), op,
+          {reinterpret_cast<const char*>(&a[i]), reinterpret_cast<const char*>(&b[i])}, 1,
+          reinterpret_cast<char*>(&expected[i]));
+    }
+    for (const Kernels* kernels : available_kernels()) {
+      std::vector<uint8_t> got(a.size());
+      const void* srcs[] = {a.data(), b.data()};
+      kernels->reduce[static_cast<int>(GetParam())][static_cast<int>(op)](got.data(), srcs, 2,
+                                                                          got.size(), 1);
+      ASSERT_TRUE(equal_codes(got, expected)) << kernels->isa << " " << name_of(op);
+    }
+  }
+}
+
+// A tie between two codes is a float32 whose lower half is zero; 1 and 0xffff are its neighbours.
+TEST_P(Float8Test, NarrowsEveryUpperHalf) {
+  for (uint32_t upper = 0; upper < 0x10000; ++upper) {
+    for (const uint32_t lower : {0U, 1U, 0xffffU}) {
+      expect_narrow(std::bit_cast<float>(upper << 16 | lower));
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST_P(Float8Test, NarrowsAnyFloat) {
+  std::mt19937_64 random(9);
+  for (int i = 0; i < 100000; ++i) {
+    expect_narrow(std::bit_cast<float>(static_cast<uint32_t>(random())));
+    if (HasFatalFailure()) return;
+  }
+}
+
+TEST_P(Float8Test, NanIsOneCode) {
+  const std::vector<uint8_t> ones(70, code(1.0));
+  for (const Kernels* kernels : available_kernels()) {
+    std::vector<uint8_t> got(ones.size());
+    kernels->scale[static_cast<int>(GetParam())](got.data(), ones.data(), ones.size(),
+                                                 std::numeric_limits<double>::quiet_NaN());
+    for (const uint8_t code : got) EXPECT_EQ(code & 0x7f, 0x7f) << kernels->isa;
+  }
+}
+
+TEST_P(Float8Test, SumsRoundOnce) {
+  std::vector<double> values(65, 1.0);
+  values[0] = 16;  // and 16 + 1 rounds to 16
+  for (const Kernels* kernels : available_kernels())
+    EXPECT_EQ(sum(values, 1, *kernels), 80) << kernels->isa;
+}
+
+TEST_P(Float8Test, AverageDividesBeforeItRounds) {
+  const double largest = value(GetParam() == DType::kFloat8E4m3 ? 0x7e : 0x7b);
+  const std::vector<double> values(8, largest);
+  for (const Kernels* kernels : available_kernels())
+    EXPECT_EQ(sum(values, 8, *kernels), largest) << kernels->isa;
+}
+
+// In codes, so that nothing here rests on the oracle: what torch 2.13 gives for the same floats.
+TEST(Float8RangeTest, EndsAsInTorch) {
+  const float inf = std::numeric_limits<float>::infinity();
+  struct Expected {
+    float value;
+    uint8_t e4m3, e5m2;
+  };
+  const Expected table[] = {
+      {448.0F, 0x7e, 0x5f},       {464.0F, 0x7e, 0x5f},   {465.0F, 0x7e, 0x5f},
+      {480.0F, 0x7e, 0x60},       {-470.0F, 0xfe, 0xdf},  {57344.0F, 0x7e, 0x7b},
+      {61439.0F, 0x7e, 0x7b},     {61440.0F, 0x7e, 0x7c}, {65536.0F, 0x7e, 0x7c},
+      {inf, 0x7e, 0x7c},          {-inf, 0xfe, 0xfc},     {0x1p-10F, 0x00, 0x14},
+      {0x1.001p-10F, 0x01, 0x14}, {0x1p-17F, 0x00, 0x00}, {-1e-30F, 0x80, 0x80}};
+  for (const Kernels* kernels : available_kernels()) {
+    for (const Expected& row : table) {
+      const uint8_t one_e4m3 = 0x38;
+      const uint8_t one_e5m2 = 0x3c;
+      uint8_t got = 0;
+      kernels->scale[static_cast<int>(DType::kFloat8E4m3)](&got, &one_e4m3, 1, row.value);
+      EXPECT_EQ(got, row.e4m3) << kernels->isa << " " << row.value;
+      kernels->scale[static_cast<int>(DType::kFloat8E5m2)](&got, &one_e5m2, 1, row.value);
+      EXPECT_EQ(got, row.e5m2) << kernels->isa << " " << row.value;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, Float8Test,
+                         ::testing::Values(DType::kFloat8E4m3, DType::kFloat8E5m2),
                          [](const auto& info) { return std::string(name_of(info.param)); });
 
 template <class T>

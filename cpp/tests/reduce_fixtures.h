@@ -53,8 +53,13 @@ class Buffer {
   char* data_ = nullptr;
 };
 
-// Equal bits, or both NaN.
+// Equal bits, or both NaN; of complex numbers each part by itself.
 inline bool same(DType dtype, const char* a, const char* b) {
+  if (is_complex(dtype)) {
+    const DType part = part_of(dtype);
+    const size_t size = dtype_bytes(part);
+    return same(part, a, b) && same(part, a + size, b + size);
+  }
   if (std::memcmp(a, b, dtype_bytes(dtype)) == 0) return true;
   return is_floating(dtype) && std::isnan(read_float(dtype, a)) && std::isnan(read_float(dtype, b));
 }

@@ -29,18 +29,20 @@ std::vector<DType> all_dtypes() {
 double special_float(DType dtype, std::mt19937_64& random) {
   const double inf = std::numeric_limits<double>::infinity();
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  // The last ones: float16's largest value, its overflow threshold, its smallest normal and
-  // subnormal; likewise for bfloat16 and float32.
-  const double values[] = {0.0,        -0.0,      inf,      -inf,       nan,      1.0,
-                           -1.0,       65504,     65520,    -4096,      0x1p-14,  0x1p-24,
-                           -0x1p-25,   0x1p-126,  0x1p-133, 0x1.fep127, 0x1p-149, 1.5,
-                           1.00390625, -0x1p-127, 3.0,      2049.0,     257.0};
+  // From 65504: float16's largest value, its overflow threshold, its smallest normal and
+  // subnormal; likewise for bfloat16 and float32. From 448: the same for the 8-bit floats.
+  const double values[] = {
+      0.0,        -0.0,      inf,     -inf,     nan,      1.0,      -1.0,       65504,    65520,
+      -4096,      0x1p-14,   0x1p-24, -0x1p-25, 0x1p-126, 0x1p-133, 0x1.fep127, 0x1p-149, 1.5,
+      1.00390625, -0x1p-127, 3.0,     2049.0,   257.0,    448,      464,        -480,     57344,
+      61440,      -61439,    0x1p-6,  0x1p-9,   -0x1p-10, 0x1p-16,  -0x1p-17,   17.0};
   const double value = values[random() % std::size(values)];
   return dtype == DType::kFloat64 ? value : static_cast<double>(static_cast<float>(value));
 }
 
 // A third each: special values, moderate numbers (sums that round), any bits.
-void fill(DType dtype, std::mt19937_64& random, Buffer* buffer) {
+void fill(DType of, std::mt19937_64& random, Buffer* buffer) {
+  const DType dtype = oracle::part_of(of);
   const size_t size = dtype_bytes(dtype);
   for (size_t at = 0; at < buffer->bytes(); at += size) {
     char* element = buffer->data() + at;
@@ -249,6 +251,12 @@ TEST_P(ReduceTest, DivideFinishesASum) {
 
 // The factor as the accumulation type sees it, and the product.
 void scale_element(DType dtype, const char* in, double factor, char* out) {
+  if (is_complex(dtype)) {
+    const DType part = oracle::part_of(dtype);
+    scale_element(part, in, factor, out);
+    scale_element(part, in + dtype_bytes(part), factor, out + dtype_bytes(part));
+    return;
+  }
   if (is_floating(dtype)) {
     const double by = oracle::accumulated(dtype, factor);
     oracle::write_float(dtype, out, oracle::accumulated(dtype, oracle::read_float(dtype, in) * by));
@@ -273,7 +281,8 @@ TEST_P(ReduceTest, Scale) {
   Buffer src(500 * size);
   fill(GetParam(), random, &src);
   Buffer expected(src.bytes());
-  for (const double factor : {1.0, 2.0, 0.5, -1.5, 3.7, 1e30, -1e30, 0.0, 0x1p63, 1.0 / 3, nan}) {
+  for (const double factor :
+       {1.0, 2.0, 0.5, -1.5, 3.7, 1e30, -1e30, 0.0, -0.0, 0x1p63, 1.0 / 3, nan}) {
     for (size_t at = 0; at < src.bytes(); at += size) {
       scale_element(GetParam(), src.data() + at, factor, expected.data() + at);
     }
@@ -290,12 +299,40 @@ TEST_P(ReduceTest, Scale) {
 
 INSTANTIATE_TEST_SUITE_P(DTypes, ReduceTest, ::testing::ValuesIn(all_dtypes()),
                          [](const auto& info) { return std::string(name_of(info.param)); });
+
+std::vector<double> complex_product(const Kernels& kernels, const std::vector<double>& a,
+                                    const std::vector<double>& b) {
+  std::vector<double> got(2);
+  const void* srcs[] = {a.data(), b.data()};
+  kernels.reduce[static_cast<int>(DType::kComplex128)][static_cast<int>(ReduceOp::kProduct)](
+      got.data(), srcs, 2, 1, 1);
+  return got;
+}
+
+// In numbers, so that nothing here rests on the oracle.
+TEST(ComplexTest, Product) {
+  const double inf = std::numeric_limits<double>::infinity();
+  for (const Kernels* kernels : available_kernels()) {
+    EXPECT_EQ(complex_product(*kernels, {1, 2}, {3, 5}), (std::vector<double>{-7, 11}))
+        << kernels->isa;
+    // A fused multiply-add would leave the rounding error of one of the two products.
+    const double tenth = 0.1;
+    EXPECT_EQ(complex_product(*kernels, {tenth, tenth}, {tenth, tenth})[0], 0.0) << kernels->isa;
+    // As written out, not as C would have it: inf * 0 is NaN.
+    const std::vector<double> endless = complex_product(*kernels, {inf, 0}, {0, 1});
+    EXPECT_TRUE(std::isnan(endless[0])) << kernels->isa;
+    EXPECT_EQ(endless[1], inf) << kernels->isa;
+  }
+}
+
 TEST(KernelsTest, SupportedPairs) {
   for (const DType dtype : all_dtypes()) {
     for (const ReduceOp op : kOps) {
       const bool bitwise = op == ReduceOp::kBand || op == ReduceOp::kBor || op == ReduceOp::kBxor;
-      const bool expected =
-          !(bitwise && is_floating(dtype)) && !(op == ReduceOp::kAverage && dtype == DType::kBool);
+      const bool order = op == ReduceOp::kMin || op == ReduceOp::kMax;
+      const bool expected = !(bitwise && (is_floating(dtype) || is_complex(dtype))) &&
+                            !(order && is_complex(dtype)) &&
+                            !(op == ReduceOp::kAverage && dtype == DType::kBool);
       EXPECT_EQ(supported(dtype, op), expected) << name_of(dtype) << " " << name_of(op);
       for (const Kernels* kernels : available_kernels()) {
         EXPECT_EQ(kernels->reduce[static_cast<int>(dtype)][static_cast<int>(op)] != nullptr,

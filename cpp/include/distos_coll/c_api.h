@@ -44,7 +44,11 @@ enum dc_dtype {
   DC_BFLOAT16,
   DC_FLOAT32,
   DC_FLOAT64,
-  DC_BOOL
+  DC_BOOL,
+  DC_FLOAT8_E4M3,
+  DC_FLOAT8_E5M2,
+  DC_COMPLEX64,
+  DC_COMPLEX128
 };
 enum dc_op { DC_SUM = 0, DC_PRODUCT, DC_MIN, DC_MAX, DC_BAND, DC_BOR, DC_BXOR, DC_AVERAGE };
 enum dc_collective {
