@@ -25,6 +25,10 @@ _DTYPES: Mapping[str, DType] = MappingProxyType(
         "bfloat16": DType.BFLOAT16,
         "float32": DType.FLOAT32,
         "float64": DType.FLOAT64,
+        "float8_e4m3fn": DType.FLOAT8_E4M3,
+        "float8_e5m2": DType.FLOAT8_E5M2,
+        "complex64": DType.COMPLEX64,
+        "complex128": DType.COMPLEX128,
         "bool": DType.BOOL,
     }
 )
