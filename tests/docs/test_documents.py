@@ -75,10 +75,21 @@ def test_the_changelog_has_the_version() -> None:
     assert f"## [{__version__}]" in read("CHANGELOG.md")
 
 
-def test_the_example_of_the_readme_is_short_and_compiles() -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", read("README.md"), re.S)
-    compile(example, "README.md", "exec")
-    assert len([line for line in example.splitlines() if line.strip()]) <= 30
+def test_the_examples_of_the_readme_are_short_and_compile() -> None:
+    examples = re.findall(r"```python\n(.*?)```", read("README.md"), re.S)
+    assert len(examples) == 2
+    for example in examples:
+        compile(example, "README.md", "exec")
+        assert len([line for line in example.splitlines() if line.strip()]) <= 30
+
+
+def test_the_array_example_of_the_readme_runs() -> None:
+    example = next(
+        text
+        for text in re.findall(r"```python\n(.*?)```", read("README.md"), re.S)
+        if "distos_coll.init()" in text
+    )
+    subprocess.run([sys.executable, "-c", example], check=True, timeout=100)
 
 
 def test_no_document_names_a_marker_that_pytest_does_not_know() -> None:
