@@ -243,8 +243,10 @@ def _apart(what: str, source: Buffer, target: Buffer, count: int) -> Buffer:
 
 
 def _even_rows(place: Place, what: str, source: Buffer) -> int:
-    rows = source.shape[0] if source.shape else 0
-    if not source.shape or rows % place.size:
+    if not source.shape:
+        raise InvalidArgument(f"{what}: x has no dimension 0 to divide among the ranks")
+    rows = source.shape[0]
+    if rows % place.size:
         raise InvalidArgument(
             f"{what}: dimension 0 of x ({rows}) is not a multiple of the {place.size} ranks; "
             f"use {what}_v"

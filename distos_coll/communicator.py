@@ -63,6 +63,7 @@ class Communicator:
         self._home = home
         self._name = name
         self._splits = 0
+        self._closed = False
         self._parts: weakref.WeakSet[Communicator] = weakref.WeakSet()
         self._grouped = _Grouped()
         self._flying = Flying()
@@ -295,12 +296,17 @@ class Communicator:
         return part
 
     def abort(self, reason: str = "abort() was called") -> None:
-        """Fail everything in flight, on all ranks. The group cannot be used again."""
-        self._native.abort(reason)
+        """Fail everything in flight, on all ranks. The group cannot be used again.
+
+        Does nothing once this rank has closed the group; others may still be finishing.
+        """
+        if not self._closed:
+            self._native.abort(reason)
 
     def close(self) -> None:
         """Let what is in flight finish, say goodbye to the others. Idempotent."""
         self._native.close()
+        self._closed = True
 
     def close_within(self, milliseconds: int) -> None:
         """Close, but wait no longer than this for what is in flight."""

@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import functools
 import os
+import queue
 import socket
 import sys
 import threading
@@ -135,6 +136,7 @@ def run_threads(size: int, function: Callable[[Communicator], T], **options: Any
     results: list[Any] = [None] * size
     joined: list[Communicator] = []
     errors: list[BaseException] = []
+    ended: queue.SimpleQueue[int] = queue.SimpleQueue()
 
     def run(rank: int) -> None:
         try:
@@ -143,19 +145,24 @@ def run_threads(size: int, function: Callable[[Communicator], T], **options: Any
                 results[rank] = function(communicator)
         except BaseException as error:  # noqa: BLE001  raised again in the caller's thread
             errors.append(error)
+        finally:
+            ended.put(rank)
 
     threads = [threading.Thread(target=run, args=(rank,), daemon=True) for rank in range(size)]
     for thread in threads:
         thread.start()
     try:
-        for thread in threads:
-            thread.join()
+        # Not join(): interrupted, it takes the thread for ended (until Python 3.13).
+        for _ in threads:
+            ended.get()
     except BaseException:
         for communicator in joined:
             communicator.abort("the thread that called run_threads() was interrupted")
         for thread in threads:
             thread.join(EXIT_TIMEOUT_MS / 1000)
         raise
+    for thread in threads:
+        thread.join()
     if errors:
         raise _cause(errors)
     return results

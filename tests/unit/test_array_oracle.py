@@ -31,8 +31,8 @@ NUMPY_OPS: dict[str, Any] = {
 }
 # docs/decisions/0003: for bool "sum" is or, "product" is and.
 BOOL_OPS: dict[str, Any] = {
-    **{name: np.logical_or for name in ("sum", "max", "bor")},
-    **{name: np.logical_and for name in ("product", "prod", "min", "band")},
+    **dict.fromkeys(("sum", "max", "bor"), np.logical_or),
+    **dict.fromkeys(("product", "prod", "min", "band"), np.logical_and),
     "bxor": np.logical_xor,
 }
 REDUCING = ["all_reduce", "reduce", "reduce_scatter", "reduce_scatter_v"]
@@ -45,8 +45,8 @@ def reduced(arrays: list[Array], op: str) -> Array:
     if op in ("average", "avg"):
         total = np.asarray(np.add.reduce(np.stack(arrays), dtype=dtype))
         if dtype.kind == "i" or dtype.kind == "u":
-            return np.trunc(total / n).astype(dtype)
-        return (total / n).astype(dtype)
+            return np.asarray(np.trunc(total / n).astype(dtype))
+        return np.asarray((total / n).astype(dtype))
     function = (BOOL_OPS if dtype == np.bool_ else NUMPY_OPS)[op]
     result = arrays[0]
     for other in arrays[1:]:
@@ -65,8 +65,8 @@ def ops_of(dtype: str) -> list[str]:
 def laid_out(x: Array, strided: bool) -> Array:
     """The same values, in memory that is not contiguous if there is a dimension to stretch."""
     if not strided or x.ndim == 0:
-        return x.copy()
-    wide = np.zeros((*x.shape[:-1], 2 * x.shape[-1]), x.dtype)[..., ::2]
+        return np.array(x)
+    wide: Array = np.zeros((*x.shape[:-1], 2 * x.shape[-1]), x.dtype)[..., ::2]
     wide[...] = x
     return wide
 
@@ -231,7 +231,7 @@ class _Apart:
         self._c = c
 
     def __getattr__(self, name: str) -> Callable[[Array, Array], Array | None]:
-        return lambda x, out: getattr(self._c, name)(x.copy(), out=out)  # type: ignore[no-any-return]
+        return lambda x, out: getattr(self._c, name)(x.copy(), out=out)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "int32"])

@@ -226,7 +226,7 @@ def test_torch_tensors_that_require_grad() -> None:
     torch = pytest.importorskip("torch")
     leaf = torch.nn.Parameter(torch.ones(2))
     assert readable(leaf, "op").count == 2
-    with pytest.raises(InvalidArgument, match="op: a leaf tensor that requires grad .*detach"):
+    with pytest.raises(InvalidArgument, match=r"op: a leaf tensor that requires grad .*detach"):
         writable(leaf, "op")
     later = leaf * 2
     fill(writable(later, "op"), np.array([7, 8], np.float32).tobytes())
@@ -238,7 +238,7 @@ def test_torch_tensors_that_are_refused() -> None:
     torch = pytest.importorskip("torch")
     with pytest.raises(Unsupported, match="op: the tensor is on meta; only CPU tensors are moved"):
         readable(torch.zeros(2, device="meta"), "op")
-    with pytest.raises(Unsupported, match="op: a tensor of layout torch.sparse_coo is not one"):
+    with pytest.raises(Unsupported, match=r"op: a tensor of layout torch\.sparse_coo is not one"):
         writable(torch.eye(2).to_sparse(), "op")
     nested = torch.nested.as_nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged)
     with pytest.raises(Unsupported, match="op: a nested tensor is not one piece of memory"):

@@ -231,7 +231,17 @@ def test_addresses(text: str, address: tuple[str, int]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "node0", "node0:", ":29500", "node0:0", "node0:65536", "fd00::1:29500", "[fd00::1]", "a:b"],
+    [
+        "",
+        "node0",
+        "node0:",
+        ":29500",
+        "node0:0",
+        "node0:65536",
+        "fd00::1:29500",
+        "[fd00::1]",
+        "a:b",
+    ],
 )
 def test_what_is_not_an_address(text: str) -> None:
     with pytest.raises(InvalidArgument, match=r"is not an address: write HOST:PORT, \[IPV6\]:PORT"):
