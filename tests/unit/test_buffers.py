@@ -158,7 +158,7 @@ def test_types_that_reduce() -> None:
         for op in ("min", "max", "average"):
             with pytest.raises(Unsupported, match=f"{op} of {dtype} is not offered: its kernels"):
                 kind(dtype, op)
-    for dtype in ("complex64", "datetime64[s]", "U2"):
+    for dtype in ("timedelta64[s]", "datetime64[s]", "U2"):
         name = re.escape(np.dtype(dtype).name)
         with pytest.raises(Unsupported, match=f"{name} cannot be reduced; convert it to one of"):
             kind(dtype)
@@ -193,8 +193,8 @@ def test_torch_tensors_of_every_plain_type() -> None:
         assert target.finish is None
     bfloat16 = readable(torch.zeros(1, dtype=torch.bfloat16), "op")
     assert reduction_type(bfloat16, "average") is DType.BFLOAT16
-    with pytest.raises(Unsupported, match="float8_e5m2 cannot be reduced"):
-        reduction_type(readable(torch.zeros(1, dtype=torch.float8_e5m2), "op"), "sum")
+    with pytest.raises(Unsupported, match="float8_e8m0fnu cannot be reduced"):
+        reduction_type(readable(torch.zeros(1, dtype=torch.float8_e8m0fnu), "op"), "sum")
     made = like(torch.zeros(3, dtype=torch.bfloat16), (2, 5))
     assert (tuple(made.shape), made.dtype) == ((2, 5), torch.bfloat16)
 
