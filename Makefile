@@ -126,6 +126,8 @@ endif
 	$(SAY) "Installing build and test tools"
 	@$(BIN)/python tools/requirements.py build-system runtime build test >$(VENV)/requirements.txt
 	$(PIP) install -r $(VENV)/requirements.txt
+	@# Apart, because Open MPI brings a bin/mpirun and a libmpi.so as well.
+	$(PIP) install --no-deps --ignore-installed --prefix $(abspath $(VENV))/mpich mpich
 	$(SAY) "Registering the source tree in $(VENV)"
 	$(PIP) install --no-build-isolation --no-deps -C wheel.cmake=false -C editable.mode=inplace -e .
 	@touch $@

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from distos_coll._version import __version__
 
 if TYPE_CHECKING:
-    from distos_coll.communicator import ANY_SOURCE, Communicator, Work
+    from distos_coll.communicator import ANY_SOURCE, Communicator
     from distos_coll.start import ThreadStore, init, run_threads
+    from distos_coll.work import Work
 
 __all__ = [
     "ANY_SOURCE",
@@ -32,7 +33,7 @@ __all__ = [
 _HOMES = {
     "ANY_SOURCE": "distos_coll.communicator",
     "Communicator": "distos_coll.communicator",
-    "Work": "distos_coll.communicator",
+    "Work": "distos_coll.work",
     "ThreadStore": "distos_coll.start",
     "init": "distos_coll.start",
     "run_threads": "distos_coll.start",

@@ -4,6 +4,7 @@ numpy arrays (with ml_dtypes' types too), CPU torch tensors, and whatever else e
 those libraries only numpy is imported here.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -63,8 +64,7 @@ def readable(x: Any, what: str) -> Buffer:
     """Return the memory to read `x` from: its own, or a copy's if it is not contiguous."""
     if _is_torch(x):
         _check_torch(x, what)
-        dense = x.detach().contiguous()
-        return _of_torch(x, dense)
+        return _of_torch(x, _dense(x))
     plain = _numpy(x, what)
     return _of_numpy(x, np.ascontiguousarray(plain).reshape(plain.shape))
 
@@ -73,15 +73,11 @@ def writable(x: Any, what: str) -> Buffer:
     """Return the memory to write into for `x`; `finish` must run afterwards if it is not None."""
     if _is_torch(x):
         _check_torch(x, what)
-        if x.requires_grad and x.is_leaf:
-            raise InvalidArgument(
-                f"{what}: a leaf tensor that requires grad cannot be written; pass x.detach()"
-            )
-        dense = x.detach()
-        if dense.is_contiguous():
+        _check_torch_writable(x, what)
+        dense, own = _dense(x), x.detach()
+        if dense.data_ptr() == own.data_ptr():
             return _of_torch(x, dense)
-        stand_in = dense.contiguous()
-        return _of_torch(x, stand_in, lambda: dense.copy_(stand_in))
+        return _of_torch(x, dense, lambda: own.copy_(dense))
     plain = _numpy(x, what)
     if not plain.flags.writeable:
         raise InvalidArgument(f"{what}: the array is read-only; pass a copy, or another `out`")
@@ -89,6 +85,16 @@ def writable(x: Any, what: str) -> Buffer:
         return _of_numpy(x, plain)
     copy = np.ascontiguousarray(plain)
     return _of_numpy(x, copy, lambda: np.copyto(plain, copy))
+
+
+def apart(source: Buffer, target: Buffer) -> Buffer:
+    """Return `source`, or a copy of it if `target` overlaps it: others may still read it then."""
+    source_end, target_end = source.address + source.nbytes, target.address + target.nbytes
+    if source_end <= target.address or target_end <= source.address:
+        return source
+    if _is_torch(source.owner):
+        return _of_torch(source.array, source.owner.clone())
+    return _of_numpy(source.array, source.owner.copy())
 
 
 def like(x: Any, shape: tuple[int, ...]) -> Any:
@@ -116,7 +122,8 @@ def reduction_type(buffer: Buffer, op: str) -> DType:
 
 
 def _is_torch(x: Any) -> bool:
-    return type(x).__module__.partition(".")[0] == "torch" and hasattr(x, "data_ptr")
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)
 
 
 def _check_torch(x: Any, what: str) -> None:
@@ -124,8 +131,25 @@ def _check_torch(x: Any, what: str) -> None:
         raise Unsupported(
             f"{what}: the tensor is on {x.device}; only CPU tensors are moved as yet, pass x.cpu()"
         )
-    if str(x.layout) != "torch.strided":
-        raise Unsupported(f"{what}: a tensor of layout {x.layout}; pass x.to_dense()")
+    if str(x.layout) != "torch.strided" or x.is_nested:
+        kind = "a nested tensor" if x.is_nested else f"a tensor of layout {x.layout}"
+        raise Unsupported(f"{what}: {kind} is not one piece of memory; pass a dense one")
+
+
+def _check_torch_writable(x: Any, what: str) -> None:
+    if x.requires_grad and x.is_leaf:
+        raise InvalidArgument(
+            f"{what}: a leaf tensor that requires grad cannot be written; pass x.detach()"
+        )
+    if any(step == 0 and n > 1 for step, n in zip(x.stride(), x.shape, strict=True)):
+        raise InvalidArgument(
+            f"{what}: elements of the tensor share memory; pass x.contiguous(), or another `out`"
+        )
+
+
+def _dense(x: Any) -> Any:
+    """Return the tensor itself if its memory holds its values in order, else a copy that does."""
+    return x.detach().resolve_conj().resolve_neg().contiguous()
 
 
 def _of_torch(x: Any, dense: Any, finish: Callable[[], None] | None = None) -> Buffer:
@@ -155,12 +179,14 @@ def _of_numpy(x: Any, plain: "np.ndarray[Any, Any]", finish: Any = None) -> Buff
 
 
 def _numpy(x: Any, what: str) -> "np.ndarray[Any, Any]":
+    if isinstance(x, np.ma.MaskedArray):
+        raise Unsupported(f"{what}: masks are not moved; pass x.filled(value), or x.data")
     if isinstance(x, np.ndarray):
         plain = x
     elif hasattr(x, "__dlpack__"):
         try:
             plain = np.from_dlpack(x)
-        except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        except (AttributeError, BufferError, RuntimeError, TypeError, ValueError) as error:
             raise Unsupported(
                 f"{what}: numpy cannot read this {type(x).__name__} through DLPack ({error}); "
                 "pass a CPU array of a type that numpy has"

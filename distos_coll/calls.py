@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from math import prod
+from operator import index
 from typing import Any
 
 from distos_coll._vocabulary import Collective, DType, ReduceOp
-from distos_coll.buffers import Buffer, like, readable, reduction_type, writable
+from distos_coll.buffers import Buffer, apart, like, readable, reduction_type, writable
 from distos_coll.errors import InvalidArgument
 
 _OPS: Mapping[str, ReduceOp] = {
@@ -74,18 +75,18 @@ def reduce_scatter(place: Place, x: Any, op: str, out: Any) -> ArrayCall:
     result = like(x, shape) if out is None else out
     target = writable(result, "reduce_scatter")
     count = source.count // place.size
-    _check_pair("reduce_scatter", source, target, count)
+    source = _apart("reduce_scatter", source, target, count)
     return _reducing(Collective.REDUCE_SCATTER, source, target, count, op, result=result)
 
 
 def reduce_scatter_v(place: Place, x: Any, counts: Sequence[int], op: str, out: Any) -> ArrayCall:
     source = readable(x, "reduce_scatter_v")
     rows = _rows(place, "reduce_scatter_v", counts)
-    _check_rows("reduce_scatter_v", rows, source, "x")
+    _check_rows("reduce_scatter_v", rows, source)
     result = like(x, (rows[place.rank], *source.shape[1:])) if out is None else out
     target = writable(result, "reduce_scatter_v")
     width = prod(source.shape[1:])
-    _check_pair("reduce_scatter_v", source, target, rows[place.rank] * width)
+    source = _apart("reduce_scatter_v", source, target, rows[place.rank] * width)
     return _reducing(
         Collective.REDUCE_SCATTER_V,
         source,
@@ -108,17 +109,20 @@ def all_gather(place: Place, x: Any, out: Any) -> ArrayCall:
     result = like(x, (place.size, *source.shape)) if out is None else out
     target = writable(result, "all_gather")
     _check_pair("all_gather", source, target, place.size * source.count)
+    # A rank's own part of the result may be what it brings; the core then leaves it where it is.
+    if source.address != target.address + place.rank * source.nbytes:
+        source = apart(source, target)
     return ArrayCall(Collective.ALL_GATHER, source, target, source.nbytes, result)
 
 
 def all_gather_v(place: Place, x: Any, counts: Sequence[int], out: Any) -> ArrayCall:
     source = readable(x, "all_gather_v")
     rows = _rows(place, "all_gather_v", counts)
-    _check_rows("all_gather_v", rows[place.rank : place.rank + 1], source, "x")
+    _check_rows("all_gather_v", rows[place.rank : place.rank + 1], source)
     result = like(x, (sum(rows), *source.shape[1:])) if out is None else out
     target = writable(result, "all_gather_v")
     width = prod(source.shape[1:])
-    _check_pair("all_gather_v", source, target, sum(rows) * width)
+    source = _apart("all_gather_v", source, target, sum(rows) * width)
     vectors = _vectors("recv", rows, width * source.item_bytes)
     return ArrayCall(
         Collective.ALL_GATHER_V,
@@ -135,7 +139,7 @@ def all_to_all(place: Place, x: Any, out: Any) -> ArrayCall:
     _even_rows(place, "all_to_all", source)
     result = like(x, source.shape) if out is None else out
     target = writable(result, "all_to_all")
-    _check_pair("all_to_all", source, target, source.count)
+    source = _apart("all_to_all", source, target, source.count)
     return ArrayCall(Collective.ALL_TO_ALL, source, target, source.nbytes // place.size, result)
 
 
@@ -145,11 +149,11 @@ def all_to_all_v(
     source = readable(x, "all_to_all_v")
     send = _rows(place, "all_to_all_v", send_counts)
     receive = _rows(place, "all_to_all_v", recv_counts)
-    _check_rows("all_to_all_v", send, source, "x")
+    _check_rows("all_to_all_v", send, source)
     result = like(x, (sum(receive), *source.shape[1:])) if out is None else out
     target = writable(result, "all_to_all_v")
     width = prod(source.shape[1:])
-    _check_pair("all_to_all_v", source, target, sum(receive) * width)
+    source = _apart("all_to_all_v", source, target, sum(receive) * width)
     row_bytes = width * source.item_bytes
     vectors = _vectors("send", send, row_bytes) | _vectors("recv", receive, row_bytes)
     return ArrayCall(Collective.ALL_TO_ALL_V, source, target, 0, result, vectors=vectors)
@@ -162,7 +166,7 @@ def gather(place: Place, x: Any, root: int, out: Any) -> ArrayCall:
         return ArrayCall(Collective.GATHER, source, None, source.nbytes, root=root)
     result = like(x, (place.size, *source.shape)) if out is None else out
     target = writable(result, "gather")
-    _check_pair("gather", source, target, place.size * source.count)
+    source = _apart("gather", source, target, place.size * source.count)
     return ArrayCall(Collective.GATHER, source, target, source.nbytes, result, root=root)
 
 
@@ -178,6 +182,7 @@ def scatter(place: Place, x: Any, out: Any, root: int) -> ArrayCall:
             f"{target.count} need {place.size * target.count}"
         )
     _check_types("scatter", source, target)
+    source = apart(source, target)
     return ArrayCall(Collective.SCATTER, source, target, target.nbytes, out, root=root)
 
 
@@ -209,6 +214,8 @@ def _in_place(x: Any, out: Any, what: str) -> tuple[Buffer, Buffer, Any]:
         return target, target, x
     source, target = readable(x, what), writable(out, what)
     _check_pair(what, source, target, source.count)
+    if source.address != target.address:
+        source = apart(source, target)
     return source, target, out
 
 
@@ -230,9 +237,16 @@ def _check_pair(what: str, source: Buffer, target: Buffer, count: int) -> None:
         raise InvalidArgument(f"{what}: out has {target.count} elements, the result {count}")
 
 
+def _apart(what: str, source: Buffer, target: Buffer, count: int) -> Buffer:
+    _check_pair(what, source, target, count)
+    return apart(source, target)
+
+
 def _even_rows(place: Place, what: str, source: Buffer) -> int:
-    rows = source.shape[0] if source.shape else 0
-    if not source.shape or rows % place.size:
+    if not source.shape:
+        raise InvalidArgument(f"{what}: x has no dimension 0 to divide among the ranks")
+    rows = source.shape[0]
+    if rows % place.size:
         raise InvalidArgument(
             f"{what}: dimension 0 of x ({rows}) is not a multiple of the {place.size} ranks; "
             f"use {what}_v"
@@ -241,21 +255,22 @@ def _even_rows(place: Place, what: str, source: Buffer) -> int:
 
 
 def _rows(place: Place, what: str, counts: Sequence[int]) -> list[int]:
-    rows = [int(n) for n in counts]
+    try:
+        rows = [index(n) for n in counts]
+    except TypeError:
+        rows = []
     if len(rows) != place.size or min(rows) < 0:
         raise InvalidArgument(
             f"{what}: needs a count of rows, not negative, for each of the {place.size} ranks; "
-            f"got {rows}"
+            f"got {counts!r}"
         )
     return rows
 
 
-def _check_rows(what: str, rows: Sequence[int], buffer: Buffer, whose: str) -> None:
-    have = buffer.shape[0] if buffer.shape else 0
-    if not buffer.shape or have != sum(rows):
-        raise InvalidArgument(
-            f"{what}: the counts give {whose} {sum(rows)} rows, but it has {have}"
-        )
+def _check_rows(what: str, rows: Sequence[int], source: Buffer) -> None:
+    have = source.shape[0] if source.shape else 0
+    if not source.shape or have != sum(rows):
+        raise InvalidArgument(f"{what}: the counts give x {sum(rows)} rows, but it has {have}")
 
 
 def _vectors(side: str, rows: Sequence[int], width: int) -> dict[str, list[int]]:

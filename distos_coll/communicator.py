@@ -1,18 +1,23 @@
 """The array door: collectives on numpy arrays, torch tensors and arrays with DLPack."""
 
+import math
+import operator
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from distos_coll import _native, calls
-from distos_coll.buffers import Buffer, readable, writable
+from distos_coll.buffers import readable, writable
 from distos_coll.calls import ArrayCall, Place
-from distos_coll.errors import InvalidArgument, from_code
+from distos_coll.errors import InvalidArgument
 from distos_coll.group_plan import plan_and_log
 from distos_coll.settings import Settings
+from distos_coll.work import Flying, Work, milliseconds, translated, wait_for_all
 
 if TYPE_CHECKING:
     from distos_coll.planner.explain import Explanation
@@ -20,62 +25,24 @@ if TYPE_CHECKING:
 
 ANY_SOURCE = -1
 
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn the core's error into the tree of distos_coll.errors."""
-    try:
-        yield
-    except _native.NativeError as error:
-        raise from_code(error.code, str(error)) from None
+open_groups: "weakref.WeakSet[Communicator]" = weakref.WeakSet()
+"""Every group of this process that is alive, closed or not."""
 
 
-@final
-class Work:
-    """An operation in flight. It keeps its arrays alive until it has ended."""
+@dataclass(frozen=True)
+class Home:
+    """What the groups that come from one call of init() share."""
 
-    def __init__(self, native: _native.Work | None, result: Any, buffers: Sequence[Buffer]) -> None:
-        self._native = native
-        self._result = result
-        self._buffers = tuple(buffers)
-        self._lock = threading.Lock()
+    runtime: _native.Runtime
+    store: _native.Store
+    settings: Settings
+    timeout: float
 
-    def wait(self, timeout: float | None = None) -> Any:
-        """Return the operation's result once it is there.
 
-        TimeoutError if it is not there after `timeout` seconds; it goes on then. Otherwise what the
-        operation failed with.
-        """
-        if self._native is not None:
-            limit = 0 if timeout is None else max(1, int(timeout * 1000))
-            if not self._native.wait(limit):
-                raise TimeoutError(f"not finished after {timeout} s; the operation goes on")
-        return self._finished()
+class _Grouped(threading.local):
+    """What the open group() of this thread has started."""
 
-    def done(self) -> bool:
-        """Whether it has ended, well or not."""
-        return self._native is None or self._native.test()
-
-    @property
-    def source(self) -> int:
-        """The rank that a receive got its message from; -1 for other operations."""
-        return self._native.source if self._native is not None else -1
-
-    @property
-    def algorithm(self) -> str:
-        """The program that ran it."""
-        return self._native.algorithm if self._native is not None else ""
-
-    def _finished(self) -> Any:
-        with self._lock:
-            if self._native is not None and self._native.code != 0:
-                _native.raise_interrupt()
-                raise from_code(self._native.code, self._native.error)
-            for buffer in self._buffers:
-                if buffer.finish is not None:
-                    buffer.finish()
-            self._buffers = ()
-        return self._result
+    works: list[Work] | None = None
 
 
 @final
@@ -83,28 +50,37 @@ class Communicator:
     """A group of ranks. Made by `init()`, `split()` and `shrink()`; a context manager that closes.
 
     Every method but `send`, `recv`, `abort` and `close` is collective: all ranks call it, in the
-    same order, with matching sizes. Methods work in place unless `out` is given, and return the
-    result. With `async_op=True` they return a `Work` at once; the arrays must not be touched until
-    it has ended.
+    same order, with matching sizes. Methods work in place unless `out` is given, which may overlap
+    `x`, and return the result. With `async_op=True` they return a `Work` at once; the arrays must
+    not be touched until it has ended.
     Failures are exceptions of `distos_coll.errors`: TimeoutExpired, PeerDied, PeerLeft, Aborted,
     Mismatch, InvalidArgument, Unsupported.
     """
 
-    def __init__(self, native: _native.Communicator, plan: "Plan", home: "Home", name: str) -> None:
+    def __init__(self, native: _native.Communicator, plan: "Plan", home: Home, name: str) -> None:
         self._native = native
         self._plan = plan
         self._home = home
         self._name = name
         self._splits = 0
-        self._pending: list[Work] | None = None
+        self._closed = False
+        self._parts: weakref.WeakSet[Communicator] = weakref.WeakSet()
+        self._grouped = _Grouped()
+        self._flying = Flying()
+        open_groups.add(self)
+
+    def __del__(self) -> None:
+        # The core lets what is in flight finish; the arrays must live until then.
+        if len(self._flying) > 0:
+            self._native.close()
 
     @classmethod
-    def join(cls, home: "Home", rank: int, size: int, name: str) -> "Communicator":
+    def join(cls, home: Home, rank: int, size: int, name: str) -> "Communicator":
         """Meet the other ranks of the group `name` in the job's store, plan, and agree."""
         store = _native.PrefixStore(home.store, f"{name}/")
-        milliseconds = max(1, int(home.timeout * 1000))
+        timeout_ms = milliseconds(home.timeout)
         with translated():
-            native = _native.Communicator(home.runtime, store, rank, size, milliseconds, name)
+            native = _native.Communicator(home.runtime, store, rank, size, timeout_ms, name)
         try:
             plan = plan_and_log(
                 home.settings,
@@ -116,9 +92,8 @@ class Communicator:
             )
             with translated():
                 native.install_plan(plan.encode())
-        except Exception as error:
-            with translated():
-                native.give_up(store, str(error))
+        except BaseException as error:
+            native.give_up(store, f"{type(error).__name__}: {error}")
             raise
         with translated():
             native.ready(store)
@@ -171,7 +146,10 @@ class Communicator:
     def reduce_scatter(
         self, x: Any, op: str = "sum", out: Any = None, *, async_op: bool = False
     ) -> Any:
-        """Reduce `x` over all ranks; rank i gets the i-th of `size` equal parts of dimension 0."""
+        """Reduce `x` over all ranks; rank i gets the i-th of `size` equal parts of dimension 0.
+
+        Of an `x` with one row for each rank it gets row i, without dimension 0.
+        """
         return self._run(calls.reduce_scatter(self._place, x, op, out), async_op)
 
     def reduce_scatter_v(
@@ -238,7 +216,7 @@ class Communicator:
         self, timeout: float | None = None, *, wait_all_ranks: bool = False
     ) -> None:
         """Wait for every rank; TimeoutExpired names one that did not come, or all of them."""
-        limit = 0 if timeout is None else max(1, int(timeout * 1000))
+        limit = 0 if timeout is None else milliseconds(timeout)
         with translated():
             self._native.monitored_barrier(limit, wait_all_ranks)
 
@@ -248,10 +226,10 @@ class Communicator:
         """Send `x` to rank `dest`, which receives as many bytes with the same tag."""
         _check_tag(tag)
         source = readable(x, "send")
-        later = async_op or self._pending is not None
+        later = async_op or self._grouped.works is not None
         with translated():
             native = self._native.send(source.address, source.nbytes, dest, tag, blocking=not later)
-        return self._started(Work(native, None, [source]), async_op)
+        return self._started(Work(native, None, [source], self._flying), async_op)
 
     def recv(
         self, out: Any, source: int = ANY_SOURCE, tag: int = 0, *, async_op: bool = False
@@ -259,29 +237,29 @@ class Communicator:
         """Fill `out` with a message from rank `source`, or from any, with this tag."""
         _check_tag(tag)
         target = writable(out, "recv")
-        later = async_op or self._pending is not None
+        later = async_op or self._grouped.works is not None
         with translated():
             native = self._native.receive(
                 target.address, target.nbytes, source, tag, blocking=not later
             )
-        return self._started(Work(native, out, [target]), async_op)
+        return self._started(Work(native, out, [target], self._flying), async_op)
 
     @contextmanager
     def group(self) -> Iterator[None]:
         """Start every operation of the block at once, and wait for all of them at its end.
 
-        Sends and receives between the same ranks then need no order.
+        Sends and receives between the same ranks then need no order. Only calls of this thread
+        belong to the block. Where an exception leaves it, what was started goes on by itself.
         """
-        if self._pending is not None:
+        if self._grouped.works is not None:
             raise InvalidArgument("a group() of this communicator is open already")
-        pending: list[Work] = []
-        self._pending = pending
+        works: list[Work] = []
+        self._grouped.works = works
         try:
             yield
         finally:
-            self._pending = None
-            for work in pending:
-                work.wait()
+            self._grouped.works = None
+        wait_for_all(works)
 
     # ---- memory and groups
 
@@ -290,7 +268,7 @@ class Communicator:
     ) -> "np.ndarray[Any, Any]":
         """Return a numpy array at the start of a page, uninitialised."""
         kind = np.dtype(dtype)
-        count = int(np.prod(shape))
+        count = math.prod((shape,) if isinstance(shape, int) else shape)
         page = 4096
         raw = np.empty(count * kind.itemsize + page, dtype=np.uint8)
         start = -raw.ctypes.data % page
@@ -302,23 +280,33 @@ class Communicator:
 
         None makes a rank a member of none; it gets None.
         """
+        if self._grouped.works is not None:
+            raise InvalidArgument("split() cannot wait inside a group() block; call it before")
+        chosen = _integer("color", 0 if color is None else color)
+        numbers = [color is not None, chosen, _integer("key", key)]
+        every = self.all_gather(np.array(numbers, dtype=np.int64))
         self._splits += 1
-        mine = np.array([color is not None, color or 0, key], dtype=np.int64)
-        every = self.all_gather(mine)
         if color is None:
             return None
-        members = [r for r in range(self.size) if every[r][0] and every[r][1] == color]
+        members = [r for r in range(self.size) if every[r][0] and every[r][1] == chosen]
         members.sort(key=lambda r: (int(every[r][2]), r))
-        name = f"{self._name}/{self._splits}.{color}"
-        return Communicator.join(self._home, members.index(self.rank), len(members), name)
+        name = f"{self._name}/{self._splits}.{chosen}"
+        part = Communicator.join(self._home, members.index(self.rank), len(members), name)
+        self._parts.add(part)
+        return part
 
     def abort(self, reason: str = "abort() was called") -> None:
-        """Fail everything in flight, on all ranks. The group cannot be used again."""
-        self._native.abort(reason)
+        """Fail everything in flight, on all ranks. The group cannot be used again.
+
+        Does nothing once this rank has closed the group; others may still be finishing.
+        """
+        if not self._closed:
+            self._native.abort(reason)
 
     def close(self) -> None:
         """Let what is in flight finish, say goodbye to the others. Idempotent."""
         self._native.close()
+        self._closed = True
 
     def close_within(self, milliseconds: int) -> None:
         """Close, but wait no longer than this for what is in flight."""
@@ -328,11 +316,17 @@ class Communicator:
     def __enter__(self) -> "Communicator":
         return self
 
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is not None:
+    def __exit__(self, kind: type[BaseException] | None, error: object, _: object) -> None:
+        left_well = kind is None or (isinstance(error, SystemExit) and not error.code)
+        if not left_well and kind is not None:
             # The others may never come to where this rank would wait for them.
-            self.abort("an exception left the block")
+            self._end(f"{kind.__name__}: {error}")
         self.close()
+
+    def _end(self, why: str) -> None:
+        for part in list(self._parts):
+            part._end(why)  # noqa: SLF001  another object of this class
+        self.abort(why)
 
     # ---- how a call runs
 
@@ -350,32 +344,30 @@ class Communicator:
                 call.source.address if call.source is not None else 0,
                 call.target.address if call.target is not None else 0,
                 call.count,
-                blocking=not async_op and self._pending is None,
+                blocking=not async_op and self._grouped.works is None,
                 wide=self._home.settings.wide_reduce,
                 **call.vectors,  # type: ignore[arg-type]  # each a keyword of its own
             )
         buffers = [buffer for buffer in (call.source, call.target) if buffer is not None]
-        return self._started(Work(native, call.result, buffers), async_op)
+        return self._started(Work(native, call.result, buffers, self._flying), async_op)
 
     def _started(self, work: Work, async_op: bool) -> Any:
-        if self._pending is not None:
-            self._pending.append(work)
+        if self._grouped.works is not None:
+            self._grouped.works.append(work)
             return work
         return work if async_op else work.wait()
-
-
-class Home:
-    """What all groups of a job in this process share."""
-
-    def __init__(
-        self, runtime: _native.Runtime, store: _native.Store, settings: Settings, timeout: float
-    ) -> None:
-        self.runtime = runtime
-        self.store = store
-        self.settings = settings
-        self.timeout = timeout
 
 
 def _check_tag(tag: int) -> None:
     if not 0 <= tag < 1 << 62:
         raise InvalidArgument(f"tag {tag} is out of range: 0 to 2^62 - 1")
+
+
+def _integer(what: str, value: Any) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise InvalidArgument(f"split: {what} {value!r} is not an integer") from None
+    if not -(1 << 63) <= number < 1 << 63:
+        raise InvalidArgument(f"split: {what} {number} does not fit into 64 bits")
+    return number

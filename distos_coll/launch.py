@@ -38,7 +38,7 @@ class Launch:
 
     def meeting_at(self, rendezvous: str) -> "Launch":
         """Return the same process meeting the others at "HOST:PORT" or "unix:NAME"."""
-        if rendezvous.startswith("unix:"):
+        if re.fullmatch("unix:.+", rendezvous):
             return replace(self, unix_name=_socket_name(rendezvous), host="", ports=())
         host, port = parse_address(rendezvous)
         return replace(self, unix_name="", host=host, ports=(port,))
@@ -47,19 +47,19 @@ class Launch:
 def detect(environ: Mapping[str, str]) -> Launch:
     """Find the launcher: torchrun, Open MPI, MPICH, Slurm; none of them makes a job of one rank.
 
-    InvalidArgument if its variables contradict each other. A launcher that does not say where its
-    ranks can meet leaves `unix_name` and `host` empty.
+    InvalidArgument names the variables that are malformed or contradict each other. A launcher that
+    does not say where its ranks can meet leaves `unix_name` and `host` empty.
     """
     for found in (_torchrun, _open_mpi, _hydra, _slurm):
         launch = found(environ)
-        if launch is None:
-            continue
-        if not 0 <= launch.rank < launch.size:
+        if launch is not None:
+            return with_meeting_point(launch)
+    for pair in (("RANK", "WORLD_SIZE"), ("PMI_RANK", "PMI_SIZE")):
+        given = [name for name in pair if name in environ]
+        if len(given) == 1:
             raise InvalidArgument(
-                f"{launch.launcher} says that this is rank {launch.rank} of {launch.size}; "
-                "ranks run from 0 to size - 1"
+                f"of {' and '.join(pair)} only {given[0]} is set; a launcher sets both"
             )
-        return with_meeting_point(launch)
     return explicit(0, 1)
 
 
@@ -67,7 +67,7 @@ def explicit(rank: int, size: int) -> Launch:
     """Return a process whose rank and size its caller knows."""
     if size < 1 or not 0 <= rank < size:
         raise InvalidArgument(f"rank {rank} of {size}: ranks run from 0 to size - 1")
-    return Launch("arguments" if size > 1 else "nobody", rank, size, f"arguments/{size}")
+    return Launch("init(rank, size)", rank, size, f"arguments/{size}")
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -100,20 +100,35 @@ def _socket_name(job: str) -> str:
 
 def _number(environ: Mapping[str, str], *names: str, default: int | None = None) -> int:
     for name in names:
-        text = environ.get(name, "")
+        text = environ.get(name, "").strip()
         if not text:
             continue
-        if not text.strip().isdigit():
-            raise InvalidArgument(f"{name}={text!r} is not a number")
+        if not re.fullmatch("[0-9]{1,9}", text):
+            raise InvalidArgument(f"{name}={text!r} is not a number of ranks or of one")
         return int(text)
     if default is None:
         raise InvalidArgument(f"the launcher did not set {' or '.join(names)}")
     return default
 
 
+def _check_below(environ: Mapping[str, str], low: str, high: str, *, equal: bool = False) -> None:
+    """Compare two variables where both are set."""
+    if not environ.get(low, "").strip() or not environ.get(high, "").strip():
+        return
+    if _number(environ, low) < _number(environ, high) + equal:
+        return
+    raise InvalidArgument(
+        f"{low}={environ[low]} and {high}={environ[high]} contradict each other: "
+        + ("a host has no more ranks than the job" if equal else "ranks run from 0 to size - 1")
+    )
+
+
 def _torchrun(environ: Mapping[str, str]) -> Launch | None:
     if "RANK" not in environ or "WORLD_SIZE" not in environ:
         return None
+    _check_below(environ, "RANK", "WORLD_SIZE")
+    _check_below(environ, "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    _check_below(environ, "LOCAL_WORLD_SIZE", "WORLD_SIZE", equal=True)
     address = environ.get("MASTER_ADDR", "")
     restarts = environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     # The port is torch's own store's; with the rest it names the run.
@@ -132,20 +147,30 @@ def _torchrun(environ: Mapping[str, str]) -> Launch | None:
 def _open_mpi(environ: Mapping[str, str]) -> Launch | None:
     if "OMPI_COMM_WORLD_RANK" not in environ:
         return None
+    prefix = "OMPI_COMM_WORLD_"
+    _check_below(environ, prefix + "RANK", prefix + "SIZE")
+    _check_below(environ, prefix + "LOCAL_RANK", prefix + "LOCAL_SIZE")
+    _check_below(environ, prefix + "LOCAL_SIZE", prefix + "SIZE", equal=True)
     run = environ.get("PMIX_NAMESPACE") or environ.get("OMPI_MCA_ess_base_jobid") or _parent()
     return Launch(
         "Open MPI",
-        _number(environ, "OMPI_COMM_WORLD_RANK"),
-        size=_number(environ, "OMPI_COMM_WORLD_SIZE"),
+        _number(environ, prefix + "RANK"),
+        size=_number(environ, prefix + "SIZE"),
         job=f"openmpi/{run}",
-        local_rank=_number(environ, "OMPI_COMM_WORLD_LOCAL_RANK", default=0),
-        local_size=_number(environ, "OMPI_COMM_WORLD_LOCAL_SIZE", default=1),
+        local_rank=_number(environ, prefix + "LOCAL_RANK", default=0),
+        local_size=_number(environ, prefix + "LOCAL_SIZE", default=1),
     )
 
 
 def _hydra(environ: Mapping[str, str]) -> Launch | None:
     if "PMI_RANK" not in environ or "PMI_SIZE" not in environ:
         return None
+    # srun --mpi=pmi2 sets them as well, but not how many ranks the host has.
+    if "MPI_LOCALNRANKS" not in environ and _slurm(environ) is not None:
+        return None
+    _check_below(environ, "PMI_RANK", "PMI_SIZE")
+    _check_below(environ, "MPI_LOCALRANKID", "MPI_LOCALNRANKS")
+    _check_below(environ, "MPI_LOCALNRANKS", "PMI_SIZE", equal=True)
     return Launch(
         "MPICH",
         _number(environ, "PMI_RANK"),
@@ -161,7 +186,9 @@ def _slurm(environ: Mapping[str, str]) -> Launch | None:
     if "SLURM_PROCID" not in environ or "SLURM_STEP_ID" not in environ:
         return None
     nodes = environ.get("SLURM_STEP_NODELIST") or environ.get("SLURM_NODELIST", "")
-    size = _number(environ, "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS")
+    tasks = "SLURM_STEP_NUM_TASKS" if environ.get("SLURM_STEP_NUM_TASKS") else "SLURM_NTASKS"
+    _check_below(environ, "SLURM_PROCID", tasks)
+    size = _number(environ, tasks)
     hosts = _number(environ, "SLURM_STEP_NUM_NODES", "SLURM_NNODES", default=1)
     return Launch(
         "Slurm",
@@ -176,8 +203,9 @@ def _slurm(environ: Mapping[str, str]) -> Launch | None:
 
 def first_host(nodes: str) -> str:
     """Return the first name of a Slurm node list: "n[07-09,12],x" gives "n07"."""
-    match = re.match(r"([^,\[]*)(?:\[(\d+)[^\]]*\]([^,\[]*))?", nodes)
-    return "".join(part or "" for part in match.groups()) if match else ""
+    match = re.match(r"(?:[^,\[]|\[[^\]]*\])*", nodes)
+    first = match[0] if match else ""
+    return re.sub(r"\[(\d*)[^\]]*\]", r"\1", first)
 
 
 def _parent() -> str:
