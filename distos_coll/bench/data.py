@@ -75,9 +75,11 @@ class Pattern:
             total = reduce(_UFUNCS[op], parts)
         if op == "avg":
             if self.element.kind is Kind.INTEGER:
+                total = total.astype(np.int64)
                 total = np.sign(total) * (np.abs(total) // self.ranks)
             else:
-                total = total / self.ranks
+                # Part by part: numpy's complex division rounds more than once.
+                total = (total.view(np.float64) / self.ranks).view(total.dtype)
         return self.element.encode(total)
 
     def _values(self, rank: int, length: int) -> Array:
@@ -163,7 +165,7 @@ class Pattern:
     def _for_average(self, rank: int, length: int, limit: int, stream: int) -> Array:
         """Return such integers whose sum is a multiple of the number of ranks."""
         each = limit // (3 * self.ranks)
-        index, after = np.arange(length), (rank + 1) % self.ranks
+        index, after = np.arange(length) + self.seed, (rank + 1) % self.ranks
         if each == 0:
             plus, minus = index % self.ranks == rank, (index + 1) % self.ranks == rank
             pair: Array = plus.astype(np.int64) - minus
