@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -26,7 +28,11 @@ needs_torch = pytest.mark.skipif(
 )
 
 
-def start(*arguments: str, launcher: tuple[str, ...] = (), **environment: Any) -> Any:
+def start(
+    *arguments: str,
+    launcher: tuple[str, ...] = (),
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Any:
     return subprocess.Popen(
         [*launcher, *COMMAND, *arguments],
         stdout=subprocess.PIPE,
@@ -36,19 +42,19 @@ def start(*arguments: str, launcher: tuple[str, ...] = (), **environment: Any) -
     )
 
 
-def ended(process: Any, code: int = 0) -> str:
-    """Wait for it; return what it said."""
+def ended(process: Any) -> str:
+    """Wait for a process that ends well; return what it said."""
     try:
         out, err = process.communicate(timeout=200)
     except subprocess.TimeoutExpired:
         process.terminate()
         out, err = process.communicate()
-    assert process.returncode == code, f"{out}\n{err}"
+    assert process.returncode == 0, f"{out}\n{err}"
     return str(out)
 
 
-def run(*arguments: str, launcher: tuple[str, ...] = (), code: int = 0, **environment: str) -> str:
-    return ended(start(*arguments, launcher=launcher, **environment), code)
+def run(*arguments: str, launcher: tuple[str, ...] = ()) -> str:
+    return ended(start(*arguments, launcher=launcher))
 
 
 def mpi_launcher(*words: str) -> str:
@@ -137,7 +143,9 @@ def test_under_slurm() -> None:
     # What srun sets on one node.
     job = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2"}
     job |= {"SLURM_STEP_NUM_NODES": "1", "SLURM_STEP_NODELIST": "n1"}
-    every = [start("barrier", *FEW, **{**job, "SLURM_PROCID": str(rank)}) for rank in range(2)]
+    every = [
+        start("barrier", *FEW, environment={**job, "SLURM_PROCID": str(rank)}) for rank in range(2)
+    ]
     first, second = [ended(process) for process in every]
     check_lines(first, 2)
     assert second == ""
