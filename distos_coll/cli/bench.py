@@ -1,17 +1,22 @@
-"""`distos-coll bench`: measure and check collectives as nccl-tests does."""
+"""`distos-coll bench`: measure and check collectives as nccl-tests does.
 
+distos_coll.bench, which needs numpy and the native library, is imported when it is used: the other
+commands need neither.
+"""
+
+import importlib.util
 import os
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
 
 from distos_coll import launch
-from distos_coll.bench import options as read
-from distos_coll.bench.local import run_local
-from distos_coll.bench.options import Options
-from distos_coll.bench.worker import run_launched, run_threaded
+from distos_coll.errors import DistosError
 from distos_coll.launch import Launch
+
+if TYPE_CHECKING:
+    from distos_coll.bench.options import Options
 
 RANKS = 2
 """Without a launcher, -t and --ranks."""
@@ -21,6 +26,10 @@ class Command(typer.core.TyperCommand):
     """Says why an option of nccl-tests is not taken."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if importlib.util.find_spec("numpy") is None:
+            raise DistosError("bench needs numpy; run: pip install numpy")
+        from distos_coll.bench import options as read
+
         why = read.refusal(args)
         if why:
             raise typer.BadParameter(why)
@@ -110,6 +119,8 @@ def bench(
 
     Alone it starts --ranks processes; under torchrun, mpirun or srun it is one rank of theirs.
     """
+    from distos_coll.bench import options as read
+
     if ngpus != 1:
         raise typer.BadParameter("-g: CUDA tensors are not moved yet, so 1 (a CPU) is all there is")
     if stepbytes and stepfactor > 1:
@@ -117,7 +128,7 @@ def bench(
     try:
         step = read.parse_size(stepbytes or "1M")
         low, high = read.parse_size(minbytes), read.parse_size(maxbytes)
-        options = Options(
+        options = read.Options(
             collectives=read.parse_collectives(collectives or []),
             sizes=read.sizes(low, high, factor=stepfactor, step=step),
             span=(low, high),
@@ -146,8 +157,11 @@ def bench(
         raise typer.Exit(1)
 
 
-def _run(options: Options, found: Launch, ranks: int) -> bool:
+def _run(options: "Options", found: Launch, ranks: int) -> bool:
     """Run where the ranks are: in a launcher's job, in threads, or in processes of our own."""
+    from distos_coll.bench.local import run_local
+    from distos_coll.bench.worker import run_launched, run_threaded
+
     launched = found.launcher != "nobody"
     if options.threads > 1:
         if launched or ranks:
@@ -172,6 +186,6 @@ def _run(options: Options, found: Launch, ranks: int) -> bool:
     return run_launched(options)
 
 
-def _check_root(options: Options, ranks: int) -> None:
+def _check_root(options: "Options", ranks: int) -> None:
     if options.root >= ranks:
         raise typer.BadParameter(f"-r {options.root}: the ranks are 0 to {ranks - 1}")

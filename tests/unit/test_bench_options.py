@@ -2,15 +2,17 @@
 
 import json
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 import typer.testing
 
+from distos_coll.bench import local, worker
 from distos_coll.bench import options as read
 from distos_coll.bench.collectives import COLLECTIVES
 from distos_coll.bench.options import Options
-from distos_coll.cli import bench as command
 from distos_coll.cli.app import app
 
 
@@ -30,9 +32,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Options, int]]:
         calls.append((options, ranks))
         return True
 
-    monkeypatch.setattr(command, "run_local", run)
-    monkeypatch.setattr(command, "run_threaded", lambda options: run(options, 0))
-    monkeypatch.setattr(command, "run_launched", lambda options: run(options, -1))
+    monkeypatch.setattr(local, "run_local", run)
+    monkeypatch.setattr(worker, "run_threaded", lambda options: run(options, 0))
+    monkeypatch.setattr(worker, "run_launched", lambda options: run(options, -1))
     return calls
 
 
@@ -181,5 +183,13 @@ def test_a_launcher_gives_the_ranks(
 
 
 def test_wrong_results_end_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "run_local", lambda options, ranks: False)
+    monkeypatch.setattr(local, "run_local", lambda options, ranks: False)
     assert invoke().exit_code == 1
+
+
+def test_other_commands_need_neither_numpy_nor_the_native_library() -> None:
+    code = (
+        "import sys, distos_coll.cli.app; "
+        "sys.exit(any(m in sys.modules for m in ('numpy', 'torch', 'distos_coll._native')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
