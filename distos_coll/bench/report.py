@@ -16,6 +16,7 @@ from distos_coll._version import __version__
 from distos_coll.bench.options import Options
 from distos_coll.bench.run import Measure, Member, Row, Totals
 from distos_coll.bench.table import TIMESTAMP
+from distos_coll.errors import InvalidArgument
 
 VERSION = 2
 _OURS = ("DISTOS_COLL_", "NCCL_")
@@ -99,8 +100,13 @@ class Report:
 
 
 def free_name(wanted: str) -> Path:
-    """Return `wanted`, or the first of wanted.0, wanted.1, ... that does not exist."""
+    """Return `wanted`, or the first of wanted.0, wanted.1, ... that does not exist.
+
+    InvalidArgument now, rather than an error after the run, if no file can be made there.
+    """
     path, count = Path(wanted), 0
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InvalidArgument(f"-J {wanted}: no file can be written in {path.parent.absolute()}")
     while path.exists():
         path = Path(f"{wanted}.{count}")
         count += 1

@@ -173,6 +173,37 @@ def test_a_rank_that_dies_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
         run_local(Options(sizes=(8,), timeout=20), 2)
 
 
+SPOILED = """
+import sys
+from distos_coll.bench import worker
+from distos_coll.bench.doors import ArrayDoor
+bind = ArrayDoor.bind
+def spoiled(door, case, x, out):
+    call = bind(door, case, x, out)
+    def run(**more):
+        result = call(**more)
+        if door.rank == 1:
+            out[-1] += 1
+        return result
+    return run
+ArrayDoor.bind = spoiled
+worker.main()
+"""
+
+
+def test_wrong_results_of_a_process_are_found(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from distos_coll.bench import local
+
+    def begin(task: Task, errors: Any) -> Any:
+        return subprocess.Popen([sys.executable, "-c", SPOILED, json.dumps(vars(task))])
+
+    monkeypatch.setattr(local, "_start", begin)
+    assert run_local(Options(sizes=(64,)), 2) is False
+    assert "# Out of bounds values : 2 FAILED" in capfd.readouterr().out
+
+
 def test_a_process_whose_starter_is_gone_ends(tmp_path: Path) -> None:
     task = Task(Options().as_dict(), 0, 2, str(tmp_path), parent=1)
     line = [sys.executable, "-m", "distos_coll.bench.worker", json.dumps(vars(task))]

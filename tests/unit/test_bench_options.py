@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -185,6 +186,17 @@ def test_a_launcher_gives_the_ranks(
 def test_wrong_results_end_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "run_local", lambda options, ranks: False)
     assert invoke().exit_code == 1
+
+
+def test_the_page_has_every_option() -> None:
+    page = (Path(__file__).parents[2] / "docs/bench.md").read_text(encoding="utf-8")
+    text = invoke("--help").output
+    for option in re.findall(r"(?:^|[ ,])(--?[a-zA-Z_]+)", text):
+        assert option == "--help" or f"`{option}`" in page, option
+    for names in read.REFUSED:
+        assert f"`{names.split()[0]}`" in page
+    for name in (*COLLECTIVES, *read.parse_types("all"), *read.parse_ops("all")):
+        assert re.search(rf"\b{name}\b", page), name
 
 
 def test_other_commands_need_neither_numpy_nor_the_native_library() -> None:

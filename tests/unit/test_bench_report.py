@@ -12,6 +12,7 @@ from distos_coll.bench.options import Options
 from distos_coll.bench.report import Report, free_name
 from distos_coll.bench.run import Listener, Measure, Member, Row, Totals
 from distos_coll.bench.table import Table
+from distos_coll.errors import InvalidArgument
 
 GOOD = Measure(0.000125, 1.0, 1.5, 0)
 BAD = Measure(0.0121, 0.25, 0.375, 12345, 2)
@@ -193,6 +194,11 @@ def test_a_file_that_exists_is_kept(tmp_path: Path) -> None:
     wanted.touch()
     (tmp_path / "out.json.0").touch()
     assert free_name(str(wanted)) == tmp_path / "out.json.1"
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_run(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="no file can be written in"):
+        free_name(str(tmp_path / "missing" / "out.json"))
 
 
 def test_totals_of_nothing() -> None:
