@@ -160,6 +160,7 @@ def bench(
 def _run(options: "Options", found: Launch, ranks: int) -> bool:
     """Run where the ranks are: in a launcher's job, in threads, or in processes of our own."""
     from distos_coll.bench.local import run_local
+    from distos_coll.bench.report import free_name
     from distos_coll.bench.worker import run_launched, run_threaded
 
     launched = found.launcher != "nobody"
@@ -172,6 +173,8 @@ def _run(options: "Options", found: Launch, ranks: int) -> bool:
         raise typer.BadParameter("-m needs group(), which torch.distributed has for few calls only")
     if not launched:
         _check_root(options, options.threads if options.threads > 1 else ranks or RANKS)
+        if options.json_file:
+            free_name(options.json_file)  # told by this process, not by each rank
         if options.threads > 1:
             return run_threaded(options)
         return run_local(options, ranks or RANKS)
