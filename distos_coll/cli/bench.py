@@ -163,7 +163,7 @@ def _run(options: "Options", found: Launch, ranks: int) -> bool:
     from distos_coll.bench.report import free_name
     from distos_coll.bench.worker import run_launched, run_threaded
 
-    launched = found.launcher != "nobody"
+    launched = found != launch.explicit(0, 1)
     if options.threads > 1:
         if launched or ranks:
             raise typer.BadParameter("-t: threads are ranks of one process without a launcher")
