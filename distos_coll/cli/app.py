@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from distos_coll._version import __version__
-from distos_coll.cli import demo, plan, plugins
+from distos_coll.cli import bench, demo, plan, plugins
 from distos_coll.errors import DistosError
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command(cls=bench.Command)(bench.bench)
 app.command()(demo.demo)
 app.add_typer(plan.app, name="plan")
 app.add_typer(plugins.app, name="plugins")
