@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <tuple>
 
 #include "comm/interrupt.h"
 
@@ -58,15 +59,19 @@ void Communicator::install_plan(const void* data, size_t bytes) {
 }
 
 const program::Program& Communicator::choice(Collective collective, int64_t bytes,
-                                             int64_t* segment_bytes) const {
+                                             int64_t* segment_bytes, bool halves) const {
   if (plan_.choices.empty())
     throw Error(Code::kInvalid, "the group has no plan: install one first");
-  const auto row = std::lower_bound(
-      plan_.choices.begin(), plan_.choices.end(), std::pair(collective, bytes),
-      [](const program::Choice& candidate, const std::pair<Collective, int64_t>& wanted) {
-        return candidate.collective < wanted.first ||
-               (candidate.collective == wanted.first && candidate.max_bytes < wanted.second);
-      });
+  const auto wanted = std::tuple(halves, collective, bytes);
+  const auto row = std::lower_bound(plan_.choices.begin(), plan_.choices.end(), wanted,
+                                    [](const program::Choice& candidate, const auto& key) {
+                                      return std::tuple(candidate.halves, candidate.collective,
+                                                        candidate.max_bytes) < key;
+                                    });
+  const bool found =
+      row != plan_.choices.end() && row->halves == halves && row->collective == collective;
+  // Halves have rows of their own only where their choice differs.
+  if (!found) return choice(collective, bytes, segment_bytes, false);
   *segment_bytes = row->segment_bytes;
   return plan_.programs[static_cast<size_t>(row->program)];
 }
@@ -230,8 +235,8 @@ bool Communicator::busy() const {
 
 Code Communicator::begin(Operation& operation, std::string* why) try {
   int64_t segment_bytes = 0;
-  const program::Program& chosen =
-      choice(operation.collective(), operation.choice_bytes(), &segment_bytes);
+  const program::Program& chosen = choice(operation.collective(), operation.choice_bytes(),
+                                          &segment_bytes, is_half(operation.dtype()));
   // Inside one domain halves are rounded once, whatever the algorithm; between domains when the
   // caller asks.
   const bool widen =

@@ -48,8 +48,8 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   // Instead of ready(): tells the others that this rank cannot go on, so that they stop at once.
   void give_up(Store& store, const std::string& why);
   // The program that a collective of so many bytes takes.
-  const program::Program& choice(Collective collective, int64_t bytes,
-                                 int64_t* segment_bytes) const;
+  const program::Program& choice(Collective collective, int64_t bytes, int64_t* segment_bytes,
+                                 bool halves = false) const;
 
   // Throws Error for wrong arguments, and then nothing has started; failures later are the work's.
   // A blocking call is finished on return. If `early` is not null it gets a reference before

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <tuple>
 
 #include "core/status.h"
 #include "program/ir.h"
@@ -283,12 +284,18 @@ void read_arrays(Reader& in, PlanTable& plan, int64_t size) {
   }
 }
 
+std::tuple<bool, Collective, int64_t> order_of(const Choice& choice) {
+  return {choice.halves, choice.collective, choice.max_bytes};
+}
+
 void read_choices(Reader& in, PlanTable& plan) {
-  const int64_t n = in.length(kCollectiveCount * 1024, 4, "too many choices");
+  const int64_t n = in.length(2 * kCollectiveCount * 1024, 4, "too many choices");
   for (int64_t i = 0; i < n; ++i) {
     Choice choice{};
-    choice.collective =
-        static_cast<Collective>(in.in_range(0, kCollectiveCount - 1, "unknown collective"));
+    const int64_t key = in.in_range(0, kHalvesKey + kCollectiveCount - 1, "unknown collective");
+    choice.halves = key >= kHalvesKey;
+    if (key % kHalvesKey >= kCollectiveCount) in.fail("unknown collective");
+    choice.collective = static_cast<Collective>(key % kHalvesKey);
     choice.max_bytes = in.in_range(0, INT64_MAX, "a cut-over is negative");
     choice.program =
         in.in_range(0, static_cast<int64_t>(plan.programs.size()) - 1, "unknown program");
@@ -297,18 +304,22 @@ void read_choices(Reader& in, PlanTable& plan) {
       in.fail("a choice names another collective's program");
     if (!plan.choices.empty()) {
       const Choice& last = plan.choices.back();
-      const bool ascending =
-          last.collective < choice.collective ||
-          (last.collective == choice.collective && last.max_bytes < choice.max_bytes);
-      if (!ascending) in.fail("choices are not sorted");
+      if (order_of(last) >= order_of(choice)) in.fail("choices are not sorted");
     }
     plan.choices.push_back(choice);
   }
+  const auto last_of = [&](bool halves, int c) -> const Choice* {
+    const Choice* last = nullptr;
+    for (const Choice& choice : plan.choices) {
+      if (choice.halves == halves && static_cast<int>(choice.collective) == c) last = &choice;
+    }
+    return last;
+  };
   for (int c = 0; c < kCollectiveCount; ++c) {
-    const bool complete =
-        std::any_of(plan.choices.begin(), plan.choices.end(), [c](const Choice& choice) {
-          return static_cast<int>(choice.collective) == c && choice.max_bytes == INT64_MAX;
-        });
+    const Choice* last = last_of(false, c);
+    const Choice* last_half = last_of(true, c);
+    const bool complete = last != nullptr && last->max_bytes == INT64_MAX &&
+                          (last_half == nullptr || last_half->max_bytes == INT64_MAX);
     if (!complete) in.fail("a collective has no choice for the largest sizes");
   }
 }

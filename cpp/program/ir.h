@@ -156,6 +156,7 @@ struct Program {
 // One row of the choice table: the first row of the collective whose max_bytes is not exceeded
 // wins.
 struct Choice {
+  bool halves;  // for float16 and bfloat16 only
   Collective collective;
   int64_t max_bytes;      // inclusive; the last row of a collective has INT64_MAX
   int64_t program;        // index into PlanTable::programs
@@ -166,12 +167,14 @@ struct PlanTable {
   uint64_t fingerprint = 0;
   std::vector<Program> programs;
   std::vector<std::vector<int64_t>> arrays;  // indexed by Array, up to kFirstCallArray
-  std::vector<Choice> choices;               // sorted by (collective, max_bytes)
+  std::vector<Choice> choices;               // sorted by (halves, collective, max_bytes)
 };
 
 inline constexpr uint64_t kPlanMagic =
     0x314e414c50434400ULL;  // bytes 00 'D' 'C' 'P' 'L' 'A' 'N' '1'
-inline constexpr int64_t kPlanVersion = 1;
+inline constexpr int64_t kPlanVersion = 2;
+// Added to a collective's number in the choice table, for the rows of halves.
+inline constexpr int64_t kHalvesKey = 32;
 
 // Decodes and validates everything that can be checked without running: bounds of every index,
 // nesting, operand kinds, ordering of expressions, sorted choices. Throws Error(kInvalid) with the

@@ -3,7 +3,7 @@ every rank.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from distos_coll._vocabulary import Collective, Need
@@ -20,7 +20,7 @@ LARGEST = 1 << 40
 _STEPS_PER_OCTAVE = 16
 # One row only: a barrier has no size, and nobody knows all sizes of an all_to_all_v.
 _TYPICAL_BYTES = {Collective.BARRIER: 0, Collective.ALL_TO_ALL_V: 1 << 20}
-_LARGEST_ELEMENT = 8
+_LARGEST_ELEMENT = 16
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,28 @@ def candidates(
     if not allowed:
         raise PlanError(_nothing_left(collective, names.text if names else "", excluded))
     return allowed, excluded
+
+
+def for_halves(
+    view: ClusterView, registry: Registry, allowed: Sequence[Candidate]
+) -> list[Candidate]:
+    """The same candidates with what they cost for float16 and bfloat16 in one domain: those that
+    reduce hop by hop run on a float32 copy there (docs/decisions/0003).
+    """
+    costs = Costs(view)
+
+    def on_a_copy(candidate: Candidate) -> Candidate:
+        def predict(size: int) -> float:
+            c = costs.at(size, candidate.segment_bytes)
+            # Widened: read 1, written 2; narrowed: read 2, written 1.
+            return candidate.predict(2 * size) + 3 * c.copy_us(size)
+
+        return replace(candidate, predict=predict)
+
+    return [
+        on_a_copy(each) if registry.program(each.algorithm).reduces_per_hop else each
+        for each in allowed
+    ]
 
 
 def _candidate(algorithm: Algorithm, segment: int, costs: Costs) -> Candidate:

@@ -7,7 +7,14 @@ from functools import cached_property
 from distos_coll._vocabulary import Collective
 from distos_coll.errors import InvalidArgument
 from distos_coll.planner import algo as algo_module
-from distos_coll.planner.choose import Candidate, Excluded, Row, candidates, rows_of
+from distos_coll.planner.choose import (
+    Candidate,
+    Excluded,
+    Row,
+    candidates,
+    for_halves,
+    rows_of,
+)
 from distos_coll.planner.explain import Explanation, explain
 from distos_coll.planner.view import ClusterView
 from distos_coll.plugins.manager import Algorithm, Registry, default_registry
@@ -17,6 +24,14 @@ from distos_coll.program.layout import arrays_of
 
 # Verification of a foreign program takes seconds above.
 VERIFY_UP_TO = 64
+_REDUCING = frozenset(
+    {
+        Collective.ALL_REDUCE,
+        Collective.REDUCE,
+        Collective.REDUCE_SCATTER,
+        Collective.REDUCE_SCATTER_V,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +41,8 @@ class Plan:
     view: ClusterView
     algo: str
     rows: tuple[Row, ...]
+    half_rows: tuple[Row, ...]
+    """For float16 and bfloat16, where they differ."""
     allowed: dict[Collective, tuple[Candidate, ...]] = field(repr=False)
     excluded: dict[Collective, tuple[Excluded, ...]] = field(repr=False)
     programs: tuple[Program, ...] = field(repr=False)
@@ -40,8 +57,10 @@ class Plan:
                 row.max_bytes,
                 self._index[row.collective, row.candidate.key],
                 row.candidate.segment_bytes,
+                halves,
             )
-            for row in self.rows
+            for rows, halves in ((self.rows, False), (self.half_rows, True))
+            for row in rows
         )
         table = PlanTable(self.programs, arrays_of(self.view.domain_of), choices)
         # The slot's size is not in the table, but programs of ranks that differ in it would not fit
@@ -67,11 +86,14 @@ class Plan:
         """The same choices with another segment, so that tests cross many with little data."""
         if segment_bytes < 1:
             raise InvalidArgument(f"a segment of {segment_bytes} bytes is empty")
-        rows = tuple(
-            replace(row, candidate=replace(row.candidate, segment_bytes=segment_bytes))
-            for row in self.rows
-        )
-        return replace(self, rows=rows)
+
+        def changed(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+            return tuple(
+                replace(row, candidate=replace(row.candidate, segment_bytes=segment_bytes))
+                for row in rows
+            )
+
+        return replace(self, rows=changed(self.rows), half_rows=changed(self.half_rows))
 
     def explain(self, collective: Collective | str, size: int) -> Explanation:
         wanted = _collective(collective)
@@ -99,21 +121,40 @@ def plan(
     known = registry or default_registry()
     wanted = algo_module.parse(algo, known.names)
     rows: list[Row] = []
+    half_rows: list[Row] = []
     allowed: dict[Collective, tuple[Candidate, ...]] = {}
     excluded: dict[Collective, tuple[Excluded, ...]] = {}
     for collective in sorted(collectives):
         able, unable = candidates(view, collective, known, wanted)
         allowed[collective], excluded[collective] = tuple(able), tuple(unable)
-        rows += rows_of(collective, able)
+        own_rows = rows_of(collective, able)
+        rows += own_rows
+        if len(view.members) == 1 and collective in _REDUCING:
+            halves = rows_of(collective, for_halves(view, known, able))
+            half_rows += halves if _outline(halves) != _outline(own_rows) else []
     programs: list[Program] = []
     index: dict[tuple[Collective, str], int] = {}
-    for row in rows:
+    for row in (*rows, *half_rows):
         key = (row.collective, row.candidate.key)
         if key not in index:
             index[key] = len(programs)
             program = _checked(row.candidate.algorithm, known, view)
             programs.append(replace(program, name=row.candidate.key))
-    return Plan(view, algo, tuple(rows), allowed, excluded, tuple(programs), index, context)
+    return Plan(
+        view,
+        algo,
+        tuple(rows),
+        tuple(half_rows),
+        allowed,
+        excluded,
+        tuple(programs),
+        index,
+        context,
+    )
+
+
+def _outline(rows: Iterable[Row]) -> list[tuple[int, str, int]]:
+    return [(row.max_bytes, row.candidate.key, row.candidate.segment_bytes) for row in rows]
 
 
 def _checked(algorithm: Algorithm, registry: Registry, view: ClusterView) -> Program:

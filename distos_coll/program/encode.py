@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from distos_coll._vocabulary import (
+    HALVES_KEY,
     MAX_OPERANDS,
     PLAN_MAGIC,
     PLAN_VERSION,
@@ -31,6 +32,12 @@ class Choice:
     max_bytes: int
     program: int
     segment_bytes: int
+    halves: bool = False
+    """For float16 and bfloat16 only; a collective without such rows uses its other ones."""
+
+    @property
+    def key(self) -> int:
+        return int(self.collective) + HALVES_KEY * self.halves
 
 
 @dataclass(frozen=True)
@@ -50,8 +57,8 @@ def encode_plan(table: PlanTable, settings: bytes = b"") -> bytes:
         values = table.arrays[array]
         body.append(_words(int(array), len(values), *values))
     body.append(_words(len(table.choices)))
-    for row in sorted(table.choices, key=lambda row: (row.collective, row.max_bytes)):
-        body.append(_words(int(row.collective), row.max_bytes, row.program, row.segment_bytes))
+    for row in sorted(table.choices, key=lambda row: (row.key, row.max_bytes)):
+        body.append(_words(row.key, row.max_bytes, row.program, row.segment_bytes))
     data = b"".join(body)
     return _words(PLAN_MAGIC, PLAN_VERSION) + fingerprint(data, settings) + data
 
@@ -123,12 +130,14 @@ def decode_plan(data: bytes) -> PlanTable:
     for _ in range(reader.word()):
         array = Array(reader.word())
         arrays[array] = reader.words(reader.word())
-    choices = tuple(
-        Choice(Collective(reader.word()), reader.word(), reader.word(), reader.word())
-        for _ in range(reader.word())
-    )
+    choices = tuple(_choice(*reader.words(4)) for _ in range(reader.word()))
     reader.expect_end()
     return PlanTable(programs, arrays, choices, stamp)
+
+
+def _choice(key: int, max_bytes: int, program: int, segment_bytes: int) -> Choice:
+    collective = Collective(key % HALVES_KEY)
+    return Choice(collective, max_bytes, program, segment_bytes, halves=key >= HALVES_KEY)
 
 
 def _program(reader: _Reader) -> Program:

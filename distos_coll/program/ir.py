@@ -164,6 +164,11 @@ class Program:
         return any(i.op in WINDOW for i in self.lanes[0])
 
     @property
+    def reduces_per_hop(self) -> bool:
+        """Whether partial sums travel; then halves run on a float32 copy inside a domain."""
+        return any(i.op is Opcode.RECV_REDUCE for lane in self.lanes for i in lane)
+
+    @property
     def uses_messages(self) -> bool:
         return any(i.op in MESSAGES for lane in self.lanes for i in lane)
 

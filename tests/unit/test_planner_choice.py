@@ -107,7 +107,7 @@ def test_equal_views_give_equal_bytes(view: ClusterView) -> None:
     decoded = decode_plan(one.encode())
     assert decoded.programs == one.programs
     assert {row.collective for row in decoded.choices} == set(Collective)
-    order = sorted(decoded.choices, key=lambda row: (row.collective, row.max_bytes))
+    order = sorted(decoded.choices, key=lambda row: (row.key, row.max_bytes))
     assert list(decoded.choices) == order
     assert all(
         decoded.programs[row.program].collective is row.collective for row in decoded.choices
@@ -213,10 +213,10 @@ def test_explain_says_what_a_person_left_out() -> None:
 
 
 def test_slots_that_are_too_small() -> None:
-    table = planned(ClusterView.one_domain(9, slot_bytes=8 * 17))
+    table = planned(ClusterView.one_domain(9, slot_bytes=16 * 17))
     reasons = {v.algorithm: v.reason for v in table.explain("all_reduce", 4).verdicts}
-    assert reasons["direct1"] == "needs window slots of at least 144 bytes, and they have 136"
-    assert "direct1" in names(ClusterView.one_domain(9, slot_bytes=8 * 18))
+    assert reasons["direct1"] == "needs window slots of at least 288 bytes, and they have 272"
+    assert "direct1" in names(ClusterView.one_domain(9, slot_bytes=16 * 18))
 
 
 def test_bad_views_and_sizes() -> None:
@@ -262,3 +262,19 @@ def test_nothing_left_says_why() -> None:
     assert "DISTOS_COLL_ALGO='direct1' leaves no algorithm for all_reduce" in text
     assert "direct1: needs all ranks in one domain, and this group has 2" in text
     assert "ring: left out by DISTOS_COLL_ALGO=direct1" in text
+
+
+def test_halves_avoid_programs_that_run_on_a_copy() -> None:
+    table = planned(ClusterView.one_domain(2))
+    usual = {row.candidate.key for row in table.rows if row.collective is C.ALL_REDUCE}
+    halves = {row.candidate.key for row in table.half_rows if row.collective is C.ALL_REDUCE}
+    assert "ring" in usual
+    assert halves == {"direct1", "direct2"}
+    # Between domains they round at every hop instead.
+    assert planned(ClusterView(4, (0, 0, 1, 1))).half_rows == ()
+
+
+def test_a_forced_algorithm_is_taken_for_halves_too() -> None:
+    table = planned(ClusterView.one_domain(2), "all_reduce:ring")
+    rows = (*table.rows, *table.half_rows)
+    assert {r.candidate.key for r in rows if r.collective is C.ALL_REDUCE} == {"ring"}
