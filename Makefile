@@ -27,7 +27,7 @@ CMAKE = $(BIN)/cmake -G Ninja -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja -DPython_EXECUTA
 NINJA = flock $(1)/.lock $(BIN)/cmake --build $(1) -j $(JOBS)
 CPP = $(shell find cpp -name '*.cc' -o -name '*.h')
 
-.PHONY: help demo test build cpp-test asan tsan test-torch test-torch-full test-faults bench check lint format typecheck tidy wheel clean
+.PHONY: help demo test build cpp-test asan tsan test-torch test-torch-full test-faults soak bench check lint format typecheck tidy wheel clean
 help: ## these lines
 	@grep -E '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -68,6 +68,10 @@ test-torch-full: build ## the same at 3 and 4 ranks; reports in build/torch-suit
 test-faults: build ## every rank killed in every collective; `make test` kills one rank in each
 	$(SAY) "Every rank killed in every collective"
 	DISTOS_TEST_ALL=1 $(BIN)/python -m pytest tests/faults $(ARGS)
+
+soak: build ## random collectives over random subgroups for half an hour: no wrong result, no growth
+	$(SAY) "Soak: 4 ranks, 30 minutes"
+	$(BIN)/python bench/soak.py $(ARGS)
 
 bench: build ## all_reduce through torch, distos beside gloo
 	$(BIN)/python bench/torch_vs_gloo.py $(ARGS)
