@@ -56,13 +56,15 @@ std::vector<std::shared_ptr<Peer>> RuntimeImpl::connect(const std::vector<PeerCa
     }
     return uids;
   };
+  int64_t next_look = now_ns() + kSecondNs;
   // In slices: now_ns() and the condition variable's clock are both monotonic, but only one of them
   // is ours.
   for (auto uids = missing(); !shut_down_ && !uids.empty() && now_ns() < deadline_ns;
        uids = missing()) {
     const int64_t left = std::min<int64_t>(deadline_ns - now_ns(), kSecondNs);
     changed_.wait_for(lock, std::chrono::nanoseconds(std::max<int64_t>(left, 0)));
-    if (!while_waiting) continue;
+    if (!while_waiting || now_ns() < next_look) continue;
+    next_look = now_ns() + kSecondNs;
     lock.unlock();
     while_waiting(uids);
     lock.lock();
