@@ -11,20 +11,20 @@
 namespace distos_coll {
 
 struct Settings {
-  bool shm = true;                 // transports: mapped memory between ranks of a host
-  bool tcp = true;                 // transports: sockets between hosts
-  bool single_copy = true;         // process_vm_readv where the kernel allows it
-  std::string interfaces;          // NCCL_SOCKET_IFNAME's grammar: "eth,ib", "^docker", "=eth0"
-  std::string host_id;             // not empty: ranks with different values never share memory
-  size_t slot_bytes = 1 << 20;     // one window slot; a rank owns two per communicator
-  size_t ring_bytes = 1 << 20;     // one direction of a shared-memory link
+  bool shm = true;              // transports: mapped memory between ranks of a host
+  bool tcp = true;              // transports: sockets between hosts
+  bool single_copy = true;      // process_vm_readv where the kernel allows it
+  std::string interfaces;       // NCCL_SOCKET_IFNAME's grammar: "eth,ib", "^docker", "=eth0"
+  std::string host_id;          // not empty: ranks with different values never share memory
+  std::string job_key_file;     // what guards new connections against strangers; empty: the store
+  size_t slot_bytes = 1 << 20;  // one window slot; a rank owns two per communicator
+  size_t ring_bytes = 1 << 20;  // one direction of a shared-memory link
   size_t stream_credit = 1 << 20;  // bytes a sender may have unread at the receiver, per stream
   size_t eager_bytes = 32 << 10;   // largest point-to-point message sent without asking
   size_t eager_credit =
-      1 << 20;               // unexpected bytes one peer may leave at a receiver, per communicator
-  std::string job_key_file;  // what guards new connections against strangers; empty: the store
-  int64_t spin_us = 5;       // busy waiting before the first yield
-  int64_t yield_us = 200;    // yielding before sleep
+      1 << 20;             // unexpected bytes one peer may leave at a receiver, per communicator
+  int64_t spin_us = 5;     // busy waiting before the first yield
+  int64_t yield_us = 200;  // yielding before sleep
   int64_t heartbeat_ms = 250;  // between hosts; a peer silent for six of them is dead
   int64_t death_grace_ms =
       300;  // how long operations that do not wait for a dead rank itself may still finish
