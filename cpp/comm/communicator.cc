@@ -78,8 +78,9 @@ const program::Program& Communicator::choice(Collective collective, int64_t byte
 
 // --- Calls
 
-int64_t Communicator::deadline_from_now(int64_t timeout_ms) const {
-  return deadline_after(timeout_ms > 0 ? timeout_ms : timeout_ms_.load(std::memory_order_relaxed));
+int64_t Communicator::deadline_from(int64_t now, int64_t timeout_ms) const {
+  return deadline_after(now,
+                        timeout_ms > 0 ? timeout_ms : timeout_ms_.load(std::memory_order_relaxed));
 }
 
 void Communicator::hand_out(Work& work, Work** early) {
@@ -101,24 +102,28 @@ void Communicator::check_usable() const {
   }
 }
 
-void Communicator::admit(const std::string& what) {
+void Communicator::admit(const char* what) {
   // Counted before the look at closed_, and close() sets that before it counts: a call is either
   // refused here or waited for there.
   queued_.fetch_add(1);
   if (!closed_.load()) return;
   queued_.fetch_sub(1);
-  throw Error(Code::kInvalid,
-              strf("%s: the group '%s' was closed", what.c_str(), options_.name.c_str()));
+  throw Error(Code::kInvalid, strf("%s: the group '%s' was closed", what, options_.name.c_str()));
 }
 
 Ref<Work> Communicator::enqueue(const CollectiveCall& call, Work** early) {
   check_usable();
   Ref<Operation> operation(new Operation(call, options_.rank, options_.size));
-  operation->sequence = sequence_.fetch_add(1, std::memory_order_relaxed) + 1;
-  admit(operation->describe());
+  admit(name_of(call.collective));
   hand_out(*operation, early);
   const int64_t now = now_ns();
-  recorder_.queued(operation->sequence, operation->signature(), now);
+  {
+    // Numbers and histories go together, or threads that call at once would give ranks different
+    // histories of the same calls.
+    const std::lock_guard lock(queue_mutex_);
+    operation->sequence = sequence_.fetch_add(1, std::memory_order_relaxed) + 1;
+    recorder_.queued(operation->sequence, operation->signature(), now);
+  }
   if (operation->local()) {
     operation->set_algorithm("local");
     recorder_.running(operation->sequence, "local");
@@ -128,7 +133,7 @@ Ref<Work> Communicator::enqueue(const CollectiveCall& call, Work** early) {
     operation->finish(Code::kOk, "");
     return Ref<Work>(operation.detach());
   }
-  operation->deadline_ns = deadline_from_now(call.options.timeout_ms);
+  operation->deadline_ns = deadline_from(now, call.options.timeout_ms);
   return start_now_or_queue(std::move(operation), call.options.blocking);
 }
 
@@ -456,7 +461,7 @@ void Communicator::abort(const std::string& reason) {
 void Communicator::close() {
   if (in_forked_child()) return;
   if (closed_.exchange(true) || !registered_) return;
-  const int64_t deadline = deadline_from_now(0);
+  const int64_t deadline = deadline_from(now_ns(), 0);
   Waiter waiter(runtime_);
   InterruptWatch signals;
   const auto attempt = [&] { return progress() + runtime_.poll_links() > 0; };

@@ -104,7 +104,7 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
 
   void check_usable() const;
   // Counts a call into queued_, or throws because the group was closed.
-  void admit(const std::string& what);
+  void admit(const char* what);
   Ref<Work> start_now_or_queue(Ref<Operation> operation, bool blocking);
   bool run_inline(Operation& operation);
   // The following need run_mutex_.
@@ -138,7 +138,7 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   std::string calls_text(const Inquiry& inquiry) const;
   std::string absent_text(const Operation& operation) const;
   std::string rank_name(int rank) const;
-  int64_t deadline_from_now(int64_t timeout_ms) const;
+  int64_t deadline_from(int64_t now, int64_t timeout_ms) const;
   void attend() { attendants_.fetch_add(1, std::memory_order_acq_rel); }
   void leave();
   Ref<Work> start_message(Ref<PointToPoint> operation, bool sends, const CallOptions& options,

@@ -24,7 +24,7 @@ Ref<Work> Communicator::start_message(Ref<PointToPoint> operation, bool sends,
     throw Error(Code::kInvalid, strf("%s: the buffer is missing", what));
   }
   admit(what);
-  operation->deadline_ns = deadline_from_now(options.timeout_ms);
+  operation->deadline_ns = deadline_from(now_ns(), options.timeout_ms);
   operation->set_callback(options.on_done, options.on_done_ctx);
   Ref<Work> work(operation.get());
   work->retain();

@@ -124,10 +124,11 @@ class Runtime {
 // Monotonic nanoseconds.
 int64_t now_ns();
 
-// now_ns() plus so many milliseconds; a century at most, so that nothing overflows.
-inline int64_t deadline_after(int64_t timeout_ms) {
+// A time plus so many milliseconds; a century at most, so that nothing overflows.
+inline int64_t deadline_after(int64_t now, int64_t timeout_ms) {
   constexpr int64_t kCenturyMs = int64_t{100} * 365 * 24 * 3600 * 1000;
-  return now_ns() + (timeout_ms < kCenturyMs ? timeout_ms : kCenturyMs) * 1'000'000;
+  return now + (timeout_ms < kCenturyMs ? timeout_ms : kCenturyMs) * 1'000'000;
 }
+inline int64_t deadline_after(int64_t timeout_ms) { return deadline_after(now_ns(), timeout_ms); }
 
 }  // namespace distos_coll

@@ -8,8 +8,7 @@ separate processes; only the address space is shared.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar, final
 
@@ -22,6 +21,7 @@ from distos_coll.errors import DistosError, from_code
 from distos_coll.group_plan import plan_for
 from distos_coll.planner import Plan
 from distos_coll.settings import Settings
+from distos_coll.work import translated
 
 Array = npt.NDArray[Any]
 T = TypeVar("T")
@@ -94,15 +94,6 @@ class Rank:
 
     def barrier(self) -> None:
         self.call(Collective.BARRIER, None, None, 0)
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turns the native error into the tree of distos_coll.errors."""
-    try:
-        yield
-    except _native.NativeError as error:
-        raise from_code(error.code, str(error)) from None
 
 
 def address(array: Array | None) -> int:
