@@ -105,7 +105,7 @@ class TorchDoor:
             work.wait()
 
     def together(self, _call: Call, _times: int, /) -> Call:
-        raise Unsupported("-m needs group(), which torch.distributed has for few collectives only")
+        raise Unsupported("-m needs group(), which torch.distributed has for few calls only")
 
     def algorithm(self, case: Case, call: Call) -> str:
         call()

@@ -12,6 +12,7 @@ from distos_coll.bench.collectives import (
     collective_named,
     uneven,
 )
+from tests.error_page import raises
 
 ALL = list(COLLECTIVES.values())
 RANKS = 5
@@ -96,5 +97,5 @@ def test_all_to_all_v_counts_the_largest_rank() -> None:
 def test_names_as_nccl_tests_spells_them() -> None:
     assert collective_named("alltoall").name == "all_to_all"
     assert collective_named("AllReduce").name == "all_reduce"
-    with pytest.raises(ValueError, match="no collective 'hypercube'; use one of all_reduce, "):
+    with raises("bench-collective", "no collective 'hypercube'; use one of all_reduce, "):
         collective_named("hypercube")

@@ -15,6 +15,7 @@ from distos_coll.bench import options as read
 from distos_coll.bench.collectives import COLLECTIVES
 from distos_coll.bench.options import Options
 from distos_coll.cli.app import app
+from tests.error_page import raises
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +54,7 @@ def test_sizes_are_read(text: str, size: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "K", "-8", "8T", "1e6", "0x10", "8KK"])
 def test_other_sizes_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a size: write bytes, such as"):
+    with raises("bench-size"):
         read.parse_size(text)
 
 
@@ -62,11 +63,11 @@ def test_sizes_to_scan() -> None:
     assert read.sizes(8, 70, factor=4, step=0) == (8, 32)
     assert read.sizes(0, 30, factor=1, step=10) == (0, 10, 20, 30)
     assert read.sizes(32 << 20, 32 << 20, factor=1, step=1 << 20) == (32 << 20,)
-    with pytest.raises(ValueError, match=r"smallest size \(-b 9\) is above the largest \(-e 8\)"):
+    with raises("bench-range", r"smallest size \(-b 9\) is above the largest \(-e 8\)"):
         read.sizes(9, 8, factor=2, step=1)
-    with pytest.raises(ValueError, match="never grows"):
+    with raises("bench-never-grows"):
         read.sizes(0, 8, factor=2, step=1)
-    with pytest.raises(ValueError, match="must be positive"):
+    with raises("bench-increment"):
         read.sizes(0, 8, factor=1, step=0)
 
 
@@ -74,19 +75,19 @@ def test_types_by_both_names_and_lists() -> None:
     assert read.parse_types("float") == read.parse_types("float32") == ("float",)
     assert read.parse_types("half,bfloat16,half") == ("half", "bfloat16")
     assert len(read.parse_types("all")) >= 12
-    with pytest.raises(ValueError, match=r"no data type 'int4'; use one of int8, .*, or all"):
+    with raises("bench-type", r"no data type 'int4'; use one of int8, .*, or all"):
         read.parse_types("int4")
 
 
 def test_operations_and_roots() -> None:
     assert read.parse_ops("max,sum") == ("max", "sum")
     assert set(read.parse_ops("all")) >= {"sum", "prod", "min", "max", "avg"}
-    with pytest.raises(ValueError, match="mulsum is offered through NCCL's interface only"):
+    with raises("bench-mulsum"):
         read.parse_ops("mulsum")
-    with pytest.raises(ValueError, match="no reduction 'mean'"):
+    with raises("bench-op", "no reduction 'mean'"):
         read.parse_ops("mean")
     assert (read.parse_root("3"), read.parse_root("all")) == (3, -1)
-    with pytest.raises(ValueError, match="is not a rank"):
+    with raises("bench-not-a-rank"):
         read.parse_root("-2")
 
 

@@ -12,7 +12,7 @@ from distos_coll.bench.options import Options
 from distos_coll.bench.report import Report, free_name
 from distos_coll.bench.run import Listener, Measure, Member, Row, Totals
 from distos_coll.bench.table import Table
-from distos_coll.errors import InvalidArgument
+from tests.error_page import raises
 
 GOOD = Measure(0.000125, 1.0, 1.5, 0)
 BAD = Measure(0.0121, 0.25, 0.375, 12345, 2)
@@ -197,7 +197,7 @@ def test_a_file_that_exists_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_place_that_cannot_be_written_is_told_before_the_run(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgument, match="no file can be written in"):
+    with raises("bench-no-file"):
         free_name(str(tmp_path / "missing" / "out.json"))
 
 

@@ -16,7 +16,7 @@ from distos_coll.bench.elements import Array
 from distos_coll.bench.options import Options
 from distos_coll.bench.run import Measure, Member, Row, Totals, bench
 from distos_coll.bench.worker import run_door
-from distos_coll.errors import InvalidArgument
+from tests.error_page import raises
 
 SMALL = Options(sizes=(0, 40, 5000), iterations=1, warm_ups=0)
 
@@ -83,7 +83,7 @@ def run(
 def test_every_collective_is_exact(name: str, ranks: int) -> None:
     options = replace(SMALL, collectives=(name,), types=("half", "int32"), ops=OPS, root=-1)
     if name == "sendrecv" and ranks == 1:
-        with pytest.raises(InvalidArgument, match=r"nothing was measured: .*cannot send to itself"):
+        with raises("bench-nothing", r"nothing was measured: .*cannot send to itself"):
             run(options, ranks)
         return
     totals, notes = run(options, ranks)
@@ -164,12 +164,12 @@ def test_what_is_not_offered_is_left_out_with_the_reason() -> None:
 
 
 def test_nothing_to_measure_is_an_error() -> None:
-    with pytest.raises(InvalidArgument, match="nothing was measured: bxor of float: it has no"):
+    with raises("bench-nothing", "nothing was measured: bxor of float: it has no"):
         run(replace(SMALL, ops=("bxor",)))
 
 
 def test_a_root_that_is_no_rank() -> None:
-    with pytest.raises(InvalidArgument, match="-r 3: the ranks are 0 to 2"):
+    with raises("bench-root", "-r 3: the ranks are 0 to 2"):
         run(replace(SMALL, collectives=("reduce",), root=3))
 
 

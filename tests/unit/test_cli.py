@@ -12,7 +12,7 @@ from distos_coll.cli import demo, demo_run
 from distos_coll.cli.app import app
 from distos_coll.cli.demo import Outcome
 from distos_coll.cli.demo_worker import Job, Result
-from distos_coll.errors import DistosError
+from tests.error_page import raises
 
 JOB = Job(("gloo", "gloo"), 0, 2, epochs=2, port=0, listen_fd=-1, timeout_s=120)
 
@@ -70,7 +70,7 @@ def test_ranks_train_and_report() -> None:
 
 
 def test_a_rank_that_fails_ends_the_run_with_its_words() -> None:
-    with pytest.raises(DistosError, match=r"(?s)rank 0 ended with exit code 1:.*nonsense"):
+    with raises("rank-ended", r"(?s)rank 0 ended with exit code 1:.*nonsense"):
         demo_run.run_ranks(replace(JOB, backends=("nonsense",)), print)
 
 
@@ -89,10 +89,10 @@ def test_a_killed_rank_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
             started.clear()
 
     monkeypatch.setattr(demo_run, "_start", start_and_note)
-    with pytest.raises(DistosError, match="rank 1 was killed by SIGKILL"):
+    with raises("rank-killed", "rank 1 was killed by SIGKILL"):
         demo_run.run_ranks(replace(JOB, epochs=1000), kill_once)
 
 
 def test_a_run_past_its_deadline_is_ended() -> None:
-    with pytest.raises(DistosError, match="did not end"):
+    with raises("demo-late"):
         demo_run.run_ranks(replace(JOB, epochs=100_000, timeout_s=1), print)

@@ -3,10 +3,10 @@
 import pytest
 
 from distos_coll._vocabulary import Collective
-from distos_coll.errors import InvalidArgument, PlanError
 from distos_coll.planner import ClusterView, plan
 from distos_coll.planner.algo import collective_named, parse
 from distos_coll.plugins.manager import built_in_registry
+from tests.error_page import raises
 
 REGISTRY = built_in_registry()
 C = Collective
@@ -78,20 +78,20 @@ def test_spellings(text: str, collective: Collective) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "row", "message"),
     [
-        ("rign", "unknown algorithm 'rign', did you mean 'ring'"),
-        ("nvls", "an NCCL algorithm that means nothing here"),
-        ("ring,,tree", "empty name"),
-        ("^", "empty name"),
-        ("allreduce:", "empty name"),
-        ("alreduce:ring", "unknown collective 'alreduce', did you mean 'allreduce'"),
-        ("ring;tree", "two lists for all"),
-        ("allreduce:ring;all_reduce:tree", "twice"),
+        ("rign", "algo-unknown", "'rign', did you mean 'ring'"),
+        ("nvls", "algo-unknown", "an NCCL algorithm that means nothing here"),
+        ("ring,,tree", "algo-empty", ""),
+        ("^", "algo-empty", ""),
+        ("allreduce:", "algo-empty", ""),
+        ("alreduce:ring", "collective-unknown", "'alreduce', did you mean 'allreduce'"),
+        ("ring;tree", "algo-two-defaults", ""),
+        ("allreduce:ring;all_reduce:tree", "algo-twice", "'all_reduce'"),
     ],
 )
-def test_mistakes(text: str, message: str) -> None:
-    with pytest.raises(InvalidArgument, match=message):
+def test_mistakes(text: str, row: str, message: str) -> None:
+    with raises(row, message):
         parse(text, REGISTRY.names)
 
 
@@ -104,5 +104,5 @@ def test_mistakes(text: str, message: str) -> None:
     ],
 )
 def test_unsatisfiable_lists_are_errors(text: str, message: str) -> None:
-    with pytest.raises(PlanError, match=message):
+    with raises("nothing-left", message):
         chosen(text)

@@ -6,12 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distos_coll._vocabulary import Array, Collective, Need
-from distos_coll.errors import InvalidArgument, PlanError
+from distos_coll.errors import InvalidArgument
 from distos_coll.planner import ClusterView, Plan, plan
 from distos_coll.planner.choose import LARGEST, Costs, best
 from distos_coll.plugins.costs import CostInput, LinkCost
 from distos_coll.plugins.manager import built_in_registry
 from distos_coll.program.encode import UNLIMITED, decode_plan
+from tests.error_page import raises
 
 REGISTRY = built_in_registry()
 C = Collective
@@ -224,9 +225,9 @@ def test_bad_views_and_sizes() -> None:
         ClusterView(3, (0, 0))
     with pytest.raises(InvalidArgument, match="cores has 1 entries, but there are 2"):
         ClusterView(2, (0, 1), cores=(4,))
-    with pytest.raises(InvalidArgument, match="negative"):
+    with raises("size-negative"):
         planned(ClusterView.one_domain(2)).choice("all_reduce", -1)
-    with pytest.raises(InvalidArgument, match="did you mean 'allreduce'"):
+    with raises("collective-unknown", "did you mean 'allreduce'"):
         planned(ClusterView.one_domain(2)).choice("allreduced", 1)
 
 
@@ -256,7 +257,7 @@ def test_planning_asks_for_few_costs(
 
 
 def test_nothing_left_says_why() -> None:
-    with pytest.raises(PlanError) as caught:
+    with raises("nothing-left") as caught:
         planned(hosts(2, 2), "all_reduce:direct1")
     text = str(caught.value)
     assert "DISTOS_COLL_ALGO='direct1' leaves no algorithm for all_reduce" in text

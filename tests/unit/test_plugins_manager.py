@@ -13,10 +13,11 @@ from distos_coll.api import (
     ProgramBuilder,
     hookimpl,
 )
-from distos_coll.errors import PlanError, PluginError
+from distos_coll.errors import PlanError
 from distos_coll.planner import ClusterView, plan
 from distos_coll.plugins import manager
 from distos_coll.plugins.manager import built_in_registry, load
+from tests.error_page import raises
 
 C = Collective
 
@@ -90,9 +91,9 @@ def test_foreign_programs_are_verified_before_use() -> None:
 
 
 def test_a_spec_that_lies() -> None:
-    with pytest.raises(PluginError, match="another name, collective or needs"):
+    with raises("plugin-spec"):
         plan(ClusterView.one_domain(3), registry=with_star(lambda: star("sun")))
-    with pytest.raises(PluginError, match="another name, collective or needs"):
+    with raises("plugin-spec"):
         plan(ClusterView.one_domain(3), registry=with_star(needs=Need.ONE_DOMAIN))
 
 
@@ -100,18 +101,16 @@ def test_a_builder_that_fails() -> None:
     def build() -> Program:
         raise RuntimeError("no idea")
 
-    with pytest.raises(
-        PluginError, match=r"'star-plugin': 'star' for all_reduce could not.*no idea"
-    ):
+    with raises("plugin-build", r"'star-plugin': 'star' for all_reduce could not.*no idea"):
         plan(ClusterView.one_domain(3), registry=with_star(build))
 
 
 def test_two_of_a_name() -> None:
     spec = AlgorithmSpec("ring", C.ALL_REDUCE, star, free)
-    with pytest.raises(PluginError, match=r"'distos_coll.schedules.ring' and 'mine' both define"):
+    with raises("plugin-twice", r"'distos_coll.schedules.ring' and 'mine' both define"):
         load([("mine", Plugin(spec))])
     twice = AlgorithmSpec("star", C.ALL_REDUCE, star, free)
-    with pytest.raises(PluginError, match="'mine' and 'mine' both define 'star'"):
+    with raises("plugin-twice", "'mine' and 'mine' both define 'star'"):
         load([("mine", Plugin(twice, twice))])
 
 
@@ -127,7 +126,7 @@ def test_a_hook_that_raises() -> None:
         def distos_coll_algorithms(self) -> list[AlgorithmSpec]:
             raise KeyError("gone")
 
-    with pytest.raises(PluginError, match=r"'mine' failed in distos_coll_algorithms.*gone"):
+    with raises("plugin-hook", r"'mine' failed in distos_coll_algorithms.*gone"):
         load([("mine", Broken())])
 
 
@@ -137,7 +136,7 @@ def test_a_hook_that_returns_something_else() -> None:
         def distos_coll_algorithms(self) -> str:
             return "ring"
 
-    with pytest.raises(PluginError, match="must return a list of AlgorithmSpec"):
+    with raises("plugin-list"):
         load([("mine", Odd())])
 
 
@@ -147,7 +146,7 @@ def test_a_hook_with_another_signature() -> None:
         def distos_coll_algorithms(self, size: int) -> list[AlgorithmSpec]:
             return []
 
-    with pytest.raises(PluginError, match="'mine' cannot be registered"):
+    with raises("plugin-register", "'mine' cannot be registered"):
         load([("mine", Wrong())])
 
 
@@ -159,7 +158,7 @@ def test_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
         return [EntryPoint("missing", "no_such_module_here", group)]
 
     monkeypatch.setattr(manager, "entry_points", points)
-    with pytest.raises(PluginError, match=r"'missing' \(no_such_module_here\) cannot be imported"):
+    with raises("plugin-import", r"'missing' \(no_such_module_here\) cannot be imported"):
         load()
     assert asked == ["distos_coll"]
     assert built_in_registry().algorithms

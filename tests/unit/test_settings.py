@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from distos_coll import settings
-from distos_coll.errors import SettingsError
 from distos_coll.settings import Settings
+from tests.error_page import raises
 
 CORE_HEADER = Path(__file__).parents[2] / "cpp/core/settings.h"
 
@@ -68,14 +68,12 @@ def test_values(variable: str, text: str, field: str, value: object) -> None:
     ],
 )
 def test_a_bad_value_is_an_error_that_shows_it(variable: str, text: str) -> None:
-    with pytest.raises(
-        SettingsError, match=re.escape(f"DISTOS_COLL_{variable}={text!r}: expected")
-    ):
+    with raises("setting-value", re.escape(f"DISTOS_COLL_{variable}={text!r}: expected")):
         Settings.from_env({f"DISTOS_COLL_{variable}": text})
 
 
 def test_every_mistake_is_named_at_once_with_a_suggestion() -> None:
-    with pytest.raises(SettingsError) as caught:
+    with raises("setting-unknown") as caught:
         Settings.from_env(
             {"DISTOS_COLL_SLOT_BYTE": "1M", "DISTOS_COLL_ZZZ": "1", "DISTOS_COLL_TCP": "perhaps"}
         )
@@ -90,7 +88,7 @@ def test_plugins_have_their_own_prefix() -> None:
 
 
 def test_no_transport_at_all_is_refused() -> None:
-    with pytest.raises(SettingsError, match="no way to reach a peer"):
+    with raises("no-transport"):
         Settings.from_env({"DISTOS_COLL_SHM": "0", "DISTOS_COLL_TCP": "0"})
 
 
