@@ -52,6 +52,10 @@ INTERNAL = {
     "the store holds an empty": "the library writes no empty value",
     "the card of rank": "the library writes whole cards",
     ": got an undefined tensor": "Python has no such tensor",
+    ": PREMUL_SUM has no factor": "torch checks it",
+    ": ReduceOp.UNUSED is not a reduction": "torch does not show it to Python",
+    ": a single operation cannot be aborted": "torch does not show it to Python",
+    ": takes COO tensors on the CPU": "torch sends no others there",
     # No test could bring these about without waiting for long or filling the machine.
     "did not share its memory with rank": "a rank stopped between two steps of set-up",
     "is too large; this process has more than": "a million open files",

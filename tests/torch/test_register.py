@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from distos_coll.torch import loader
+from tests.error_page import raises
 
 
 def python(code: str) -> str:
@@ -63,7 +64,7 @@ def test_versions(built: str, running: str, fits: bool) -> None:
     if fits:
         loader.check_versions(built, running)
         return
-    with pytest.raises(RuntimeError) as caught:
+    with raises("torch-other-version", torch=True) as caught:
         loader.check_versions(built, running)
     for part in (built, running, loader.MEND):
         assert part in str(caught.value)
@@ -75,7 +76,7 @@ def test_not_built(tmp_path: Path) -> None:
     assert loader.built_for(tmp_path / "bad.json") is None
     (tmp_path / "good.json").write_text(json.dumps({"torch": "2.13.0"}))
     assert loader.built_for(tmp_path / "good.json") == "2.13.0"
-    with pytest.raises(RuntimeError, match=r"without its torch backend.*pip install"):
+    with raises("torch-not-built", "pip install", torch=True):
         loader.check_versions(None, "2.13.0")
 
 

@@ -1,6 +1,8 @@
+import importlib.util
 import json
 import os
 import signal
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -8,11 +10,15 @@ import pytest
 import typer.testing
 
 from distos_coll import __version__
+from distos_coll.bench import worker
+from distos_coll.bench.doors import ArrayDoor
+from distos_coll.bench.elements import ELEMENTS
+from distos_coll.bench.options import Options
 from distos_coll.cli import demo, demo_run
 from distos_coll.cli.app import app
 from distos_coll.cli.demo import Outcome
 from distos_coll.cli.demo_worker import Job, Result
-from tests.error_page import raises
+from tests.error_page import raises, says
 
 JOB = Job(("gloo", "gloo"), 0, 2, epochs=2, port=0, listen_fd=-1, timeout_s=120)
 
@@ -39,11 +45,50 @@ def test_usage_errors_end_with_2(arguments: list[str]) -> None:
     assert invoke(*arguments).exit_code == 2
 
 
+def without(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
+    """Let imports of the modules fail, and find_spec() find none."""
+    find = importlib.util.find_spec
+    for module in modules:
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in modules else find(name)
+    )
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    without(monkeypatch, "sklearn", "numpy", "torch", "ml_dtypes")
+    for arguments, row in (
+        (["demo"], "demo-needs"),
+        (["bench"], "bench-numpy"),
+    ):
+        assert says(row, str(invoke(*arguments).exception))
+    with raises("bench-no-torch"):
+        worker._run_torch(Options(backend="gloo"))
+    with raises("bench-array-type"):
+        ArrayDoor._wrapped(None, None, next(e for e in ELEMENTS if e.name == "f8e4m3"))  # type: ignore[arg-type]
+
+
+def test_a_backend_that_cannot_join() -> None:
+    pytest.importorskip("torch")
+    with raises("bench-torch-failed"):
+        worker._run_torch(Options(backend="nonsense"), rank=0, world_size=1)
+
+
+@pytest.mark.parametrize(
+    ("domains", "row"),
+    [("two", "plan-number"), ("9", "plan-domains"), ("0", "plan-domains"), ("3,4", "plan-sizes")],
+)
+def test_domains_that_cannot_be(domains: str, row: str) -> None:
+    result = invoke("plan", "explain", "--ranks", "8", "--domains", domains)
+    assert result.exit_code == 2
+    assert says(row, result.output)
+
+
 def test_what_the_demo_complains_of() -> None:
     assert outcome(2).complaint() == ""
-    assert "the losses differ" in outcome(2, losses=("0x1.8p-1",)).complaint()
+    assert says("demo-losses", outcome(2, losses=("0x1.8p-1",)).complaint())
     assert outcome(4, losses=("0x1.8p-1",), correct=301).complaint() == ""
-    assert "302 samples are right, 300 with gloo" in outcome(4, correct=302).complaint()
+    assert says("demo-correct", outcome(4, correct=302).complaint())
 
 
 def test_demo_as_json(monkeypatch: pytest.MonkeyPatch) -> None:

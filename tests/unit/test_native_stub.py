@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import distos_coll
+from tests.error_page import says
 
 native: Any = pytest.importorskip("distos_coll._native", reason="the native core is not built")
 
@@ -66,4 +67,5 @@ def test_errors_are_exceptions_with_a_code() -> None:
     assert issubclass(error, Exception)
     with pytest.raises(error) as caught:
         native.check_plan(b"", 2)
+    assert says("plan-malformed", str(caught.value))
     assert isinstance(vars(caught.value)["code"], int)
