@@ -190,6 +190,8 @@ class PyJobStore final : public Store {
   std::optional<std::string> get(const std::string& key, int64_t timeout_ms) override {
     return client_->get(key, timeout_ms);
   }
+  void release(const std::string& prefix, int ranks) override { client_->release(prefix, ranks); }
+  int64_t keys() const { return server_ ? server_->keys() : 0; }
   int64_t dropped() const { return server_ ? server_->dropped() : 0; }
 
  private:
@@ -231,6 +233,7 @@ void bind_stores(py::module_& m) {
            }),
            arg("unix_name"), arg("ips"), arg("ports"), arg("job"), arg("key"), arg("serves"),
            arg("timeout_ms"), NoGil())
+      .def_property_readonly("keys", &PyJobStore::keys, "How many it holds; 0 but at rank 0.")
       .def_property_readonly("dropped", &PyJobStore::dropped);
 }
 

@@ -27,6 +27,7 @@ class PeerNeighbour final : public exec::Neighbour {
   std::shared_ptr<Peer> peer_;
 };
 
+constexpr const char* kPrefix = "distos/";
 constexpr char kGood = '+';
 constexpr char kFailed = '!';
 
@@ -78,12 +79,14 @@ class Setup {
                                         "make them equal on all ranks",
                                         rank_, c_.options_.name.c_str(), differing.c_str()));
     }
+    // Who has read the last step of all ranks needs nothing of the store again.
+    store_.release(kPrefix, n_);
     c_.ready_ = true;
     c_.engine_->enlist(c_.shared_from_this());
   }
 
  private:
-  std::string key(const char* step, int rank) const { return strf("distos/%s/%d", step, rank); }
+  std::string key(const char* step, int rank) const { return strf("%s%s/%d", kPrefix, step, rank); }
 
   void publish(const char* step, const std::string& value) {
     store_.set(key(step, rank_), kGood + value);
