@@ -1,7 +1,6 @@
 """The array door: collectives on numpy arrays, torch tensors and arrays with DLPack."""
 
 import math
-import operator
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from distos_coll import _native, calls
 from distos_coll.buffers import readable, writable
 from distos_coll.calls import ArrayCall, Place
-from distos_coll.errors import InvalidArgument
+from distos_coll.errors import DistosError, InvalidArgument
 from distos_coll.group_plan import plan_and_log
 from distos_coll.settings import Settings
 from distos_coll.work import Flying, Work, milliseconds, translated, wait_for_all
@@ -34,7 +33,6 @@ class Home:
     """What the groups that come from one call of init() share."""
 
     runtime: _native.Runtime
-    store: _native.Store
     settings: Settings
     timeout: float
 
@@ -75,9 +73,10 @@ class Communicator:
             self._native.close()
 
     @classmethod
-    def join(cls, home: Home, rank: int, size: int, name: str) -> "Communicator":
-        """Meet the other ranks of the group `name` in the job's store, plan, and agree."""
-        store = _native.PrefixStore(home.store, f"{name}/")
+    def join(
+        cls, home: Home, store: _native.Store, rank: int, size: int, name: str
+    ) -> "Communicator":
+        """Meet the other ranks of the group `name` in a store of its own, plan, and agree."""
         timeout_ms = milliseconds(home.timeout)
         with translated():
             native = _native.Communicator(home.runtime, store, rank, size, timeout_ms, name)
@@ -224,7 +223,7 @@ class Communicator:
 
     def send(self, x: Any, dest: int, tag: int = 0, *, async_op: bool = False) -> Any:
         """Send `x` to rank `dest`, which receives as many bytes with the same tag."""
-        _check_tag(tag)
+        calls.check_tag(tag)
         source = readable(x, "send")
         later = async_op or self._grouped.works is not None
         with translated():
@@ -235,7 +234,7 @@ class Communicator:
         self, out: Any, source: int = ANY_SOURCE, tag: int = 0, *, async_op: bool = False
     ) -> Any:
         """Fill `out` with a message from rank `source`, or from any, with this tag."""
-        _check_tag(tag)
+        calls.check_tag(tag)
         target = writable(out, "recv")
         later = async_op or self._grouped.works is not None
         with translated():
@@ -282,8 +281,8 @@ class Communicator:
         """
         if self._grouped.works is not None:
             raise InvalidArgument("split() cannot wait inside a group() block; call it before")
-        chosen = _integer("color", 0 if color is None else color)
-        numbers = [color is not None, chosen, _integer("key", key)]
+        chosen = calls.integer("color", 0 if color is None else color)
+        numbers = [color is not None, chosen, calls.integer("key", key)]
         every = self.all_gather(np.array(numbers, dtype=np.int64))
         self._splits += 1
         if color is None:
@@ -291,9 +290,41 @@ class Communicator:
         members = [r for r in range(self.size) if every[r][0] and every[r][1] == chosen]
         members.sort(key=lambda r: (int(every[r][2]), r))
         name = f"{self._name}/{self._splits}.{chosen}"
-        part = Communicator.join(self._home, members.index(self.rank), len(members), name)
+        store = _native.BoardStore(self._native, members, f"split/{self._splits}.{chosen}")
+        rank = members.index(self.rank)
+        part = Communicator.join(self._home, store, rank, len(members), name)
         self._parts.add(part)
         return part
+
+    def shrink(
+        self, exclude: Sequence[int] = (), *, timeout: float | None = None
+    ) -> "Communicator":
+        """Make a group of the ranks that are left: that have neither ended nor closed this one.
+
+        They all call it, after an error that says that a rank died, or to leave out the ranks
+        `exclude`, which must not call it. They keep their order. Ranks that end meanwhile are left
+        out, too. TimeoutExpired names those that live but have not called within `timeout` seconds,
+        by default init()'s. This group stays as it is; close it when the new one is there.
+        """
+        if self._grouped.works is not None:
+            raise InvalidArgument("shrink() cannot wait inside a group() block; call it after")
+        limit = milliseconds(self._home.timeout if timeout is None else timeout)
+        with translated():
+            shrink = _native.Shrink(self._native, list(exclude), limit)
+            shrink.agree()
+        while True:
+            rank, size = shrink.ranks.index(self.rank), len(shrink.ranks)
+            name = f"{self._name}/shrunk {shrink.call}"
+            try:
+                part = Communicator.join(self._home, shrink, rank, size, name)
+            except DistosError:
+                with translated():
+                    if not shrink.overtaken():
+                        raise
+                    shrink.agree()
+            else:
+                self._parts.add(part)
+                return part
 
     def abort(self, reason: str = "abort() was called") -> None:
         """Fail everything in flight, on all ranks. The group cannot be used again.
@@ -356,18 +387,3 @@ class Communicator:
             self._grouped.works.append(work)
             return work
         return work if async_op else work.wait()
-
-
-def _check_tag(tag: int) -> None:
-    if not 0 <= tag < 1 << 62:
-        raise InvalidArgument(f"tag {tag} is out of range: 0 to 2^62 - 1")
-
-
-def _integer(what: str, value: Any) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise InvalidArgument(f"split: {what} {value!r} is not an integer") from None
-    if not -(1 << 63) <= number < 1 << 63:
-        raise InvalidArgument(f"split: {what} {number} does not fit into 64 bits")
-    return number

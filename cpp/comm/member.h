@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "comm/runtime.h"
+
 namespace distos_coll {
 
 struct CommunicatorOptions {
@@ -22,6 +24,13 @@ struct MemberInfo {
 
   // As dc_comm_topology's domain_bits.
   int32_t bits() const { return (mapped ? 1 : 0) | (single_copy ? 2 : 0) | cores << 8; }
+};
+
+// A member that ended or closed the group.
+struct Loss {
+  PeerState state = PeerState::kAlive;
+  std::string why;
+  int64_t at_ns = 0;
 };
 
 }  // namespace distos_coll
