@@ -74,7 +74,8 @@ foreach(source IN LISTS test_sources)
     target_compile_definitions(${name} PRIVATE DISTOS_COLL_TEST_PROGRAMS="${programs_file}")
   endif()
   add_dependencies(${name} test_plans)
-  target_compile_definitions(${name} PRIVATE DISTOS_COLL_TEST_PLANS="${plans_folder}")
+  target_compile_definitions(${name} PRIVATE DISTOS_COLL_TEST_PLANS="${plans_folder}"
+    DISTOS_COLL_ERROR_PAGE="${PROJECT_SOURCE_DIR}/docs/errors.md")
   add_core_test(${name})
 endforeach()
 

@@ -1,21 +1,25 @@
 """What ranks are told when set-up or an operation fails for reasons outside the library."""
 
-import ctypes
-import mmap
+import os
 import socket
 import socketserver
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
+
 import distos_coll
 from distos_coll import ThreadStore, _native, errors
 from distos_coll.group_plan import plan_for
 from distos_coll.settings import Settings
-from distos_coll.testing.ranks import run_threads
+from distos_coll.testing import LocalWorld, Rank
+from distos_coll.testing.ranks import check, run_threads
 from distos_coll.work import translated
-from tests.error_page import raises, says
+from tests.error_page import ROWS, raises, says
 
 SHORT_MS = 300
 """For what must time out."""
@@ -68,13 +72,20 @@ def test_no_address_is_usable() -> None:
 
 
 def test_two_ranks_without_a_common_transport() -> None:
-    store = _native.MemoryStore()
-    said = what_each_says(
-        lambda: connect(store, 0, settings="tcp=0"), lambda: connect(store, 1, settings="shm=0")
-    )
-    print(said)
-    assert says("connect-failed", said[0])
-    assert says("connect-failed", said[1])
+    """Which of two opens the connection is a matter of their random names, so it is tried often."""
+    missing = {"switched-off", "no-shared-memory"}
+    for _ in range(60):
+        store = _native.MemoryStore()
+        said = what_each_says(
+            lambda s=store: connect(s, 0, settings="tcp=0"),  # type: ignore[misc]
+            lambda s=store: connect(s, 1, settings="shm=0"),  # type: ignore[misc]
+        )
+        for text in said:
+            assert says("connect-failed", text)
+            missing = {row for row in missing if not ROWS[row].is_in(text)}
+        if not missing:
+            return
+    raise AssertionError(missing)
 
 
 # ---- where ranks meet
@@ -178,44 +189,225 @@ def test_a_member_that_ends_during_set_up() -> None:
         first.ready(store)
 
 
-def card_of_one_that_ended() -> bytes:
-    """What a process says of itself to the others, which will not find it."""
-    store = _native.MemoryStore()
-    with ThreadPoolExecutor(1) as alone:
-        lonely = alone.submit(connect, store, 1, timeout_ms=SHORT_MS)
-        card = store.get("distos/card/1", LONG_MS)
-        with raises("member-absent"):
-            lonely.result()
-    assert card is not None
-    return card
-
-
-def test_a_member_whose_process_is_gone_before_anybody_reached_it() -> None:
-    """Which of two opens the connection is a matter of their random names, so it is tried often."""
-    card, missing = card_of_one_that_ended(), {"refused-unix", "not-opened"}
-    for _ in range(60):
-        store = _native.MemoryStore()
-        store.set("distos/card/1", card)
-        with raises("connect-failed") as caught:
-            connect(store, 0, settings="tcp=0", timeout_ms=30)
-        row = "not-opened" if "smaller uid" in str(caught.value) else "refused-unix"
-        assert says(row, str(caught.value))
-        missing.discard(row)
-        if not missing:
-            return
-    raise AssertionError(missing)
-
-
 # ---- operations
 
 
-def no_access(size: int) -> tuple[mmap.mmap, int]:
-    """Memory that nobody may read, and its address."""
-    memory = mmap.mmap(-1, size)
-    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    libc = ctypes.CDLL(None, use_errno=True)
-    assert libc.mprotect(ctypes.c_void_p(address), size, 0) == 0
-    return memory, address
-
-
 BIG = 1 << 22
+"""Bytes; more than a message that goes without being asked for, and read in place."""
+
+UNREADABLE = """
+import ctypes, mmap, sys
+rank, job = int(sys.argv[1]), sys.argv[2]
+from distos_coll.schedules import single_copy
+single_copy._one_us = lambda cost: 0  # so that it is chosen
+size = 1 << 24
+memory = mmap.mmap(-1, size)
+x = numpy.frombuffer(memory, numpy.uint8)
+def protect(flags):
+    address = ctypes.c_void_p(x.ctypes.data)
+    assert ctypes.CDLL(None).mprotect(address, ctypes.c_size_t(size), flags) == 0
+with distos_coll.init(rank=rank, size=2, rendezvous="unix:" + job, timeout=20) as group:
+    if rank == 0:
+        protect(0)  # as if it had been freed
+    for call in (
+        lambda: group.send(x, 1) if rank == 0 else group.recv(x, 0),
+        lambda: group.broadcast(x),
+    ):
+        try:
+            call()
+        except distos_coll.errors.DistosError as error:
+            print(type(error).__name__, error)
+    protect(3)
+"""
+
+
+def test_memory_that_cannot_be_read() -> None:
+    job = f"unreadable-{os.getpid()}"
+    with ThreadPoolExecutor(2) as both:
+        first, second = both.map(lambda rank: python(UNREADABLE, str(rank), job), range(2))
+    assert says("single-copy-send", first)
+    assert says("single-copy-recv", second)
+    assert says("single-copy", second)
+
+
+def test_messages_of_two_sizes() -> None:
+    def exchange(rank: Rank) -> None:
+        out = np.zeros(BIG, np.uint8)
+        if rank.rank == 1:
+            with raises("message-size"):
+                check(rank.native.receive(out.ctypes.data, BIG - 1, 0))
+        else:
+            with raises("message-size-sender"):
+                check(rank.native.send(out.ctypes.data, BIG, 1))
+
+    with LocalWorld(2) as local:
+        local.run(exchange)
+
+
+def test_messages_that_come_too_late() -> None:
+    late = threading.Event()
+
+    def send(rank: Rank) -> None:
+        out = np.zeros(BIG, np.uint8)
+        if rank.rank == 1:
+            with raises("message-timeout"):
+                check(rank.native.receive(out.ctypes.data, 1, 0, timeout_ms=SHORT_MS))
+            late.set()
+            return
+        late.wait(20)
+        with raises("message-timeout"):
+            check(rank.native.send(out.ctypes.data, BIG, 1, timeout_ms=SHORT_MS))
+        with raises("send-announced"):
+            rank.barrier()
+
+    with LocalWorld(2) as local:
+        local.run(send)
+
+
+def test_a_monitored_barrier_without_rank_0() -> None:
+    done = threading.Event()
+
+    def barrier(rank: Rank) -> None:
+        if rank.rank == 0:
+            done.wait(20)
+            return
+        with raises("barrier-unanswered"), translated():
+            rank.native.monitored_barrier(SHORT_MS)
+        done.set()
+
+    with LocalWorld(2) as local:
+        local.run(barrier)
+
+
+def test_a_plan_of_another_topology() -> None:
+    store = _native.MemoryStore()
+    with LocalWorld(2) as local:
+        plan = local.ranks[0].plan.encode()
+
+    def join(rank: int) -> None:
+        group = connect(store, rank, settings="domain_limit=1")
+        with raises("plan-unmet"), translated():
+            group.install_plan(plan)
+
+    run_threads(join, range(2))
+
+
+def test_shrinks_that_cannot_be() -> None:
+    tried, excluded = threading.Event(), threading.Barrier(3)
+
+    def shrink(c: distos_coll.Communicator) -> None:
+        with c.group(), raises("shrink-in-group"):
+            c.shrink()
+        with raises("shrink-rank"):
+            c.shrink(exclude=[c.rank])
+        if c.rank == 2:
+            assert tried.wait(20)
+        else:
+            with raises("shrink-absent", "rank 2"):
+                c.shrink(timeout=SHORT_MS / 1000)
+            tried.set()
+        excluded.wait(20)
+        if c.rank == 2:
+            with raises("shrink-excluded", "rank 2 was left out"):
+                c.shrink()
+        else:
+            c.shrink(exclude=[2]).close()
+
+    distos_coll.run_threads(3, shrink, timeout=20)
+
+
+# ---- processes at their limits, children of fork(), the end of a program
+
+
+def python(script: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            "import os, distos_coll, numpy\n" + script,
+            *arguments,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+IN_A_CHILD = """
+from distos_coll import _native
+group = distos_coll.init()
+if os.fork() == 0:
+    for call in (
+        distos_coll.init,
+        _native.Runtime,
+        group.barrier,
+        lambda: _native.Communicator(runtime, _native.MemoryStore(), 0, 1, 1000, "group"),
+    ):
+        try:
+            call()
+        except Exception as error:
+            print(error)
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_children_of_fork_are_told_what_to_do() -> None:
+    script = IN_A_CHILD.replace("group =", "runtime = _native.Runtime()\ngroup =")
+    lines = python(script).splitlines()
+    rows = ("forked-default", "forked-process", "forked-group", "forked-new-group")
+    for row, line in zip(rows, lines, strict=True):
+        assert says(row, line)
+
+
+def test_a_group_that_is_made_when_all_is_over() -> None:
+    script = """
+import atexit, sys
+def late():
+    try:
+        distos_coll.init()
+    except Exception as error:
+        print(error)
+import distos_coll.start
+atexit._clear()
+atexit.register(late)
+atexit.register(distos_coll.start._close_all)
+distos_coll.init()
+"""
+    assert says("process-exiting", python(script))
+
+
+def test_a_window_that_the_system_has_no_room_for() -> None:
+    script = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 20, 8 << 20))
+os.environ["DISTOS_COLL_SLOT_BYTES"] = "16M"
+try:
+    distos_coll.run_threads(2, lambda c: None)
+except distos_coll.errors.SystemFailure as error:
+    print(error)
+"""
+    assert says("window-memory", python(script))
+
+
+def test_a_copy_that_there_is_no_memory_for() -> None:
+    script = """
+import resource
+os.environ["DISTOS_COLL_ALGO"] = "ring"
+x = numpy.zeros(1 << 29, numpy.float16)
+def reduce(c):
+    pages = int(open("/proc/self/statm").read().split()[0])
+    limit = pages * resource.getpagesize() + (1 << 30)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+    try:
+        c.all_reduce(x)
+    except distos_coll.errors.SystemFailure as error:
+        print(error)
+distos_coll.run_threads(2, reduce)
+"""
+    assert says("no-memory", python(script))
