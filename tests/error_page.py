@@ -1,7 +1,7 @@
 """docs/errors.md as tests use it: a row has a name, and a test provokes its message.
 
 `raises("send-to-self")` is pytest.raises() with the class and the text of that row; `says()` finds
-the text in the output of another process. tests/docs/test_errors.py wants every row in a test.
+the text in the output of another process. tests/docs/test_error_page.py wants every row in a test.
 """
 
 import builtins

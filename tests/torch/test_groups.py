@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from error_page import raises
 from torch.distributed import _functional_collectives as funcol
 from world import run_ranks
-
-from tests.error_page import raises
 
 CPU = torch.device("cpu")
 

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from error_page import raises
 from world import run_ranks
-
-from tests.error_page import raises
 
 Op = dist.ReduceOp
 
@@ -166,7 +165,7 @@ def misused(rank: int, size: int) -> None:
         distos.explain(dist.new_group(backend="gloo"), "all_reduce")
 
 
-class Broken(dist.Store):
+class Broken(dist.Store):  # type: ignore[name-defined]
     """Its process is gone from the n-th call on."""
 
     def __init__(self, good: int) -> None:

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from error_page import raises
 
 from distos_coll.torch import loader
-from tests.error_page import raises
 
 
 def python(code: str) -> str:

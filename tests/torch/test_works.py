@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from error_page import raises
 from world import run_ranks
-
-from tests.error_page import raises
 
 CPU = torch.device("cpu")
 

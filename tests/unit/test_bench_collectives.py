@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from error_page import raises
 
 from distos_coll.bench.collectives import (
     COLLECTIVES,
@@ -12,7 +13,6 @@ from distos_coll.bench.collectives import (
     collective_named,
     uneven,
 )
-from tests.error_page import raises
 
 ALL = list(COLLECTIVES.values())
 RANKS = 5

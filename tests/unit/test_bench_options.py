@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import typer.testing
+from error_page import ROWS, raises, says
 
 from distos_coll.bench import local, worker
 from distos_coll.bench import options as read
 from distos_coll.bench.collectives import COLLECTIVES
 from distos_coll.bench.options import Options
 from distos_coll.cli.app import app
-from tests.error_page import ROWS, raises, says
 
 
 @pytest.fixture(autouse=True)

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from error_page import raises
 
 from distos_coll.bench import table
 from distos_coll.bench.options import Options
 from distos_coll.bench.report import Report, free_name
 from distos_coll.bench.run import Listener, Measure, Member, Row, Totals
 from distos_coll.bench.table import Table
-from tests.error_page import raises
 
 GOOD = Measure(0.000125, 1.0, 1.5, 0)
 BAD = Measure(0.0121, 0.25, 0.375, 12345, 2)

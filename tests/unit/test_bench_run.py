@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from error_page import raises
 
 import distos_coll
 from distos_coll.bench.collectives import COLLECTIVES
@@ -16,7 +17,6 @@ from distos_coll.bench.elements import Array
 from distos_coll.bench.options import Options
 from distos_coll.bench.run import Measure, Member, Row, Totals, bench
 from distos_coll.bench.worker import run_door
-from tests.error_page import raises
 
 SMALL = Options(sizes=(0, 40, 5000), iterations=1, warm_ups=0)
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from error_page import raises
 
 from distos_coll._vocabulary import DType
 from distos_coll.buffers import Buffer, apart, like, readable, reduction_type, writable
-from tests.error_page import raises
 
 PLAIN = [
     *("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import typer.testing
+from error_page import raises, says
 
 from distos_coll import __version__
 from distos_coll.bench import worker
@@ -18,7 +19,6 @@ from distos_coll.cli import demo, demo_run
 from distos_coll.cli.app import app
 from distos_coll.cli.demo import Outcome
 from distos_coll.cli.demo_worker import Job, Result
-from tests.error_page import raises, says
 
 JOB = Job(("gloo", "gloo"), 0, 2, epochs=2, port=0, listen_fd=-1, timeout_s=120)
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from error_page import raises
 
 import distos_coll
 from distos_coll import Communicator, ThreadStore, run_threads
 from distos_coll.errors import (
     Aborted,
 )
-from tests.error_page import raises
 
 SHORT = 0.3
 """Seconds; for what must time out."""

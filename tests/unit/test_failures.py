@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+from error_page import ROWS, raises, says
 
 import distos_coll
 from distos_coll import ThreadStore, _native, errors
@@ -19,7 +20,6 @@ from distos_coll.settings import Settings
 from distos_coll.testing import LocalWorld, Rank
 from distos_coll.testing.ranks import check, run_threads
 from distos_coll.work import translated
-from tests.error_page import ROWS, raises, says
 
 SHORT_MS = 300
 """For what must time out."""

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from error_page import raises
 
 from distos_coll.launch import Launch, detect, explicit, first_host, parse_address
-from tests.error_page import raises
 
 TORCHRUN = {
     "RANK": "3",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from error_page import says
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +19,6 @@ from distos_coll._vocabulary import Collective, ReduceOp
 from distos_coll.errors import DistosError, InvalidArgument, Mismatch, TimeoutExpired
 from distos_coll.testing import LocalWorld, Rank
 from distos_coll.testing.ranks import Array, check
-from tests.error_page import says
 
 ALGORITHMS = {
     Collective.ALL_REDUCE: ["ring", "tree", "rhd", "direct1", "direct2", "hier"],

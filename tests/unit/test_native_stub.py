@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from error_page import says
 
 import distos_coll
-from tests.error_page import says
 
 native: Any = pytest.importorskip("distos_coll._native", reason="the native core is not built")
 

@@ -1,12 +1,12 @@
 """The grammar of DISTOS_COLL_ALGO."""
 
 import pytest
+from error_page import raises
 
 from distos_coll._vocabulary import Collective
 from distos_coll.planner import ClusterView, plan
 from distos_coll.planner.algo import collective_named, parse
 from distos_coll.plugins.manager import built_in_registry
-from tests.error_page import raises
 
 REGISTRY = built_in_registry()
 C = Collective

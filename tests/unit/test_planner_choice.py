@@ -2,6 +2,7 @@ import json
 from typing import Any
 
 import pytest
+from error_page import raises
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,6 @@ from distos_coll.planner.choose import LARGEST, Costs, best
 from distos_coll.plugins.costs import CostInput, LinkCost
 from distos_coll.plugins.manager import built_in_registry
 from distos_coll.program.encode import UNLIMITED, decode_plan
-from tests.error_page import raises
 
 REGISTRY = built_in_registry()
 C = Collective

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint
 
 import pytest
+from error_page import raises
 
 from distos_coll import api
 from distos_coll.api import (
@@ -17,7 +18,6 @@ from distos_coll.errors import PlanError
 from distos_coll.planner import ClusterView, plan
 from distos_coll.plugins import manager
 from distos_coll.plugins.manager import built_in_registry, load
-from tests.error_page import raises
 
 C = Collective
 

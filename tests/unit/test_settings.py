@@ -3,10 +3,10 @@ import re
 from pathlib import Path
 
 import pytest
+from error_page import raises
 
 from distos_coll import settings
 from distos_coll.settings import Settings
-from tests.error_page import raises
 
 CORE_HEADER = Path(__file__).parents[2] / "cpp/core/settings.h"
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from error_page import raises, says
 
 import distos_coll
 from distos_coll import ThreadStore, _native, launch, start
 from distos_coll.errors import Aborted, TimeoutExpired
 from distos_coll.settings import Settings
-from tests.error_page import raises, says
 
 SHORT = 0.3
 """Seconds; for what must time out."""

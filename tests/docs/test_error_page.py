@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.error_page import PAGE, ROWS
+from error_page import PAGE, ROWS
 
 ROOT = Path(__file__).parents[2]
 SHORTEST = 12
@@ -158,7 +158,7 @@ def rows_in_tests() -> set[str]:
     named: set[str] = set()
     for path in (ROOT / "tests").rglob("test_*.py"):
         code = path.read_text(encoding="utf-8")
-        if "tests.error_page import" in code:
+        if "error_page import" in code:
             named |= {
                 node.value
                 for node in ast.walk(ast.parse(code))
