@@ -15,6 +15,7 @@ from distos_coll.buffers import readable, writable
 from distos_coll.calls import ArrayCall, Place
 from distos_coll.errors import DistosError, InvalidArgument
 from distos_coll.group_plan import plan_and_log
+from distos_coll.memory import Memory
 from distos_coll.settings import Settings
 from distos_coll.work import Flying, Work, milliseconds, translated, wait_for_all
 
@@ -121,9 +122,14 @@ class Communicator:
         """Say which algorithm a call of `nbytes` bytes runs, and why."""
         return self._plan.explain(collective, nbytes)
 
+    @property
+    def memory(self) -> Memory:
+        """The bytes that the group holds in this process (docs/memory.md)."""
+        return Memory(*self._native.memory_use())
+
     def describe(self) -> str:
-        """Links, addresses tried and why some were rejected, one per line."""
-        return self._home.runtime.describe()
+        """Links, addresses tried and why some were rejected, and memory, one per line."""
+        return f"{self._home.runtime.describe().rstrip()}\n{self.memory}\n"
 
     def __repr__(self) -> str:
         return f"<distos_coll.Communicator {self._name!r}, rank {self.rank} of {self.size}>"

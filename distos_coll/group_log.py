@@ -33,7 +33,8 @@ def log_group(values: Settings, who: str, plan: "Plan | None", links: Callable[[
         _logger.info("%s: %s", head, line)
     if plan is not None:
         domains = len(set(plan.view.domain_of))
-        _logger.info("%s: plan for %d domain%s:", head, domains, "" if domains == 1 else "s")
+        of = f"{domains} domain" + ("" if domains == 1 else "s")
+        _logger.info("%s: plan for %s, what is predicted fastest at each size:", head, of)
         for line in plan_lines(plan):
             _logger.info("%s: %s", head, line)
 
@@ -46,12 +47,16 @@ def _changed(values: Settings) -> Iterator[str]:
 
 
 def plan_lines(plan: "Plan") -> list[str]:
-    """One line a collective: what runs up to which size in bytes. Segments are left out."""
+    """One line a collective: what runs up to which size in bytes, and what may not run, and why."""
     lines = []
     for collective, rows in groupby(plan.rows, key=lambda row: row.collective):
         parts = []
         for key, same in groupby(rows, key=lambda row: row.candidate.key):
             last = max(row.max_bytes for row in same)
             parts.append(key if last == UNLIMITED else f"{key} to {last}")
-        lines.append(f"{collective.name.lower()}: {', '.join(parts)}")
+        reasons: dict[str, list[str]] = {}
+        for each in plan.excluded[collective]:
+            reasons.setdefault(each.reason, []).append(each.algorithm.spec.key)
+        why = [f"; not {', '.join(keys)}: {reason}" for reason, keys in reasons.items()]
+        lines.append(f"{collective.name.lower()}: {', '.join(parts)}{''.join(why)}")
     return lines

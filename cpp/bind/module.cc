@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -175,6 +176,11 @@ class PyCommunicator {
             communicator_};
   }
 
+  std::tuple<size_t, size_t, size_t, size_t> memory_use() {
+    const MemoryUse use = communicator_->memory_use();
+    return {use.window, use.window_touched, use.scratch, use.queued};
+  }
+
   Communicator& operator*() const { return *communicator_; }
   const std::shared_ptr<Communicator>& get() const { return communicator_.get(); }
 
@@ -302,6 +308,7 @@ void bind_communicator(py::module_& m) {
           "set_timeout",
           [](PyCommunicator& self, int64_t timeout_ms) { (*self).set_timeout(timeout_ms); },
           arg("timeout_ms"))
+      .def("memory_use", &PyCommunicator::memory_use, NoGil())
       .def(
           "close", [](PyCommunicator& self) { (*self).close(); }, NoGil())
       .def_property_readonly("rank", [](const PyCommunicator& self) { return (*self).rank(); })

@@ -66,6 +66,7 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   bool wait(Work& work, int64_t timeout_ms);
 
   void set_timeout(int64_t timeout_ms) { timeout_ms_.store(timeout_ms, std::memory_order_relaxed); }
+  MemoryUse memory_use();
   int64_t sequence() const { return sequence_.load(std::memory_order_relaxed); }
 
   // Fails everything in flight here and on the other ranks.

@@ -175,4 +175,12 @@ bool Inbox::flush_credit() {
   return true;
 }
 
+size_t Inbox::queued_bytes() {
+  const std::lock_guard lock(mutex_);
+  size_t bytes = 0;
+  for (size_t i = 0; i < peers_.size() * static_cast<size_t>(lanes_); ++i)
+    bytes += streams_[i].pending_bytes;
+  return bytes;
+}
+
 }  // namespace distos_coll

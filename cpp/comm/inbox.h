@@ -38,6 +38,8 @@ class Inbox final : public exec::Streams {
 
   // Returns credit that a full link refused before. True if something was sent.
   bool flush_credit();
+  // Of bytes that came before an operation asked for them.
+  size_t queued_bytes();
 
  private:
   struct Chunk {

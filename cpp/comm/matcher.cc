@@ -430,4 +430,11 @@ bool Matcher::withdraw(PointToPoint* operation, Code code, const std::string& wh
   return finished->size() > before;
 }
 
+size_t Matcher::queued_bytes() {
+  const std::lock_guard lock(mutex_);
+  size_t bytes = 0;
+  for (const Unexpected& message : unexpected_) bytes += message.data.size();
+  return bytes;
+}
+
 }  // namespace distos_coll

@@ -75,6 +75,8 @@ class Matcher {
 
   // Operations not finished yet.
   int pending() const { return pending_.load(std::memory_order_acquire); }
+  // Of messages that nobody has received yet.
+  size_t queued_bytes();
 
  private:
   static constexpr size_t kMaxRequests = 4096;

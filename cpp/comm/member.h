@@ -26,6 +26,14 @@ struct MemberInfo {
   int32_t bits() const { return (mapped ? 1 : 0) | (single_copy ? 2 : 0) | cores << 8; }
 };
 
+// What a group holds here, in bytes; docs/memory.md has the bounds.
+struct MemoryUse {
+  size_t window = 0;          // shared memory reserved for the other ranks of the domain
+  size_t window_touched = 0;  // of which pages exist
+  size_t scratch = 0;         // temporary copies, kept for the next operation
+  size_t queued = 0;          // arrived, and no operation has taken it
+};
+
 // A member that ended or closed the group.
 struct Loss {
   PeerState state = PeerState::kAlive;

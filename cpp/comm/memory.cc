@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "comm/communicator.h"
+
 namespace distos_coll {
 
 Code read_peer_memory(const Peer& peer, uint64_t address, void* dst, size_t bytes) {
@@ -34,6 +36,16 @@ Code read_peer_memory(const Peer& peer, uint64_t address, void* dst, size_t byte
     bytes -= static_cast<size_t>(got);
   }
   return Code::kOk;
+}
+
+MemoryUse Communicator::memory_use() {
+  const std::lock_guard lock(run_mutex_);
+  MemoryUse use;
+  use.window = window_->own_bytes();
+  use.window_touched = window_->own_bytes_touched();
+  use.scratch = scratch_.capacity();
+  use.queued = inbox_->queued_bytes() + matcher_->queued_bytes();
+  return use;
 }
 
 }  // namespace distos_coll

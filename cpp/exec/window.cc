@@ -50,6 +50,15 @@ Window::~Window() {
 
 size_t Window::map_bytes() const { return kSlotsOffset + 2 * slot_bytes_; }
 
+size_t Window::own_bytes_touched() const {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  std::vector<unsigned char> there((map_bytes() + page - 1) / page);
+  std::byte* own = members_[static_cast<size_t>(local_rank_)].base;
+  if (mincore(own, map_bytes(), there.data()) != 0) throw_errno("mincore of a window", errno);
+  return page * static_cast<size_t>(std::count_if(there.begin(), there.end(),
+                                                  [](unsigned char bits) { return bits & 1; }));
+}
+
 void Window::attach(int member, Fd fd) {
   struct stat status{};
   if (fstat(fd.get(), &status) != 0 || static_cast<size_t>(status.st_size) < map_bytes()) {

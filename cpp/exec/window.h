@@ -53,6 +53,9 @@ class Window {
   void attach(int member, Fd fd);
 
   size_t slot_bytes() const { return slot_bytes_; }
+  // This rank's memory, and how much of it was ever written.
+  size_t own_bytes() const { return map_bytes(); }
+  size_t own_bytes_touched() const;
   int size() const { return static_cast<int>(members_.size()); }
 
   // All members have arrived in the current round, so the next one may be opened.

@@ -1,4 +1,5 @@
-// docs/errors.md, whose rows tests name; tests/docs/test_error_page.py looks for the names here, too.
+// docs/errors.md, whose rows tests name; tests/docs/test_error_page.py looks for the names here,
+// too.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch", reason="the ranks use the torch backend")
-
 NAMES = ("distos_test_a", "distos_test_b")
 ADDRESSES = {4: ("10.217.13.1", "10.217.13.2", 24), 6: ("fd7a:217:13::1", "fd7a:217:13::2", 64)}
 WORKER = Path(__file__).with_name("host_worker.py")
@@ -56,7 +54,46 @@ def hosts(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
         delete_namespaces()
 
 
+ARRAY_RANK = """
+import json, sys
+import numpy, distos_coll
+rank, place = int(sys.argv[1]), sys.argv[2]
+with distos_coll.init(rank=rank, size=2, rendezvous=place, timeout=60) as group:
+    total = group.all_reduce(numpy.arange(100_000))
+    print(json.dumps([group.domains, int(total.sum()), group.describe()]))
+"""
+
+
+def test_the_array_door_between_two_hosts(hosts: tuple[str, str]) -> None:
+    first = f"[{hosts[0]}]" if ":" in hosts[0] else hosts[0]
+    python = [sys.executable, "-c", ARRAY_RANK]
+    ranks = [
+        subprocess.Popen(
+            ["ip", "netns", "exec", name, *python, str(rank), f"{first}:29612"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        for rank, name in enumerate(NAMES)
+    ]
+    try:
+        for rank, process in enumerate(ranks):
+            out, err = process.communicate(timeout=100)
+            assert process.returncode == 0, err
+            domains, total, links = json.loads(out)
+            assert domains == [0, 1]
+            assert total == 2 * sum(range(100_000))
+            assert hosts[1 - rank] in links
+    finally:
+        for process in ranks:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+
+
 def test_every_algorithm_between_two_hosts(hosts: tuple[str, str]) -> None:
+    pytest.importorskip("torch", reason="the ranks use the torch backend")
     placement = [NAMES[0], NAMES[0], NAMES[1]]
     ours = ("DISTOS_COLL_", "NCCL_")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}

@@ -42,6 +42,34 @@ def subgroups(rank: int, size: int) -> None:
         dist.destroy_process_group(again)
 
 
+def joined_again(rank: int, size: int) -> None:
+    """Destroyed and made again, also after an abort, after a failed set-up, and with two names."""
+
+    def join(store: Any, seconds: float = 30) -> None:
+        dist.init_process_group(
+            "distos",
+            store=store,
+            rank=rank,
+            world_size=size,
+            timeout=timedelta(seconds=seconds),
+        )
+
+    meeting = dist.distributed_c10d._get_default_store()
+    for number in range(3):
+        dist.destroy_process_group()
+        join(dist.PrefixStore(f"again{number}", meeting))
+        tensor = torch.ones(3)
+        dist.all_reduce(tensor)
+        assert tensor.tolist() == [float(size)] * 3
+        if number == 1 and rank == 0:
+            dist.group.WORLD._get_backend(CPU).abort()
+    dist.destroy_process_group()
+    with raises("member-absent", torch=True):
+        join(dist.PrefixStore(f"lonely{rank}", meeting), seconds=0.3)
+    join(dist.PrefixStore("last", meeting))
+    dist.barrier()
+
+
 def split(rank: int, size: int) -> None:
     world = dist.group.WORLD
     assert world._get_backend(CPU).supports_splitting
@@ -179,6 +207,7 @@ def configured_apart(rank: int, size: int) -> None:
     ("scenario", "size", "more"),
     [
         (subgroups, 3, {}),
+        (joined_again, 2, {}),
         (split, 4, {}),
         (meshed, 4, {}),
         (objects, 3, {}),

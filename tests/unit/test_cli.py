@@ -2,6 +2,7 @@ import importlib.util
 import json
 import os
 import signal
+import subprocess
 import sys
 from dataclasses import replace
 from typing import Any
@@ -36,6 +37,8 @@ def outcome(ranks: int, *, correct: int = 300, losses: tuple[str, ...] = ("0x1p-
 def test_version() -> None:
     result = invoke("--version")
     assert (result.exit_code, result.stdout.strip()) == (0, f"distos-coll {__version__}")
+    module = [sys.executable, "-m", "distos_coll", "--version"]
+    assert subprocess.check_output(module, text=True) == result.stdout
 
 
 @pytest.mark.parametrize(

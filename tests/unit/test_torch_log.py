@@ -35,9 +35,12 @@ def test_info_says_settings_links_and_plan(logged: Callable[..., list[str]]) -> 
         "settings: DISTOS_COLL_ALGO=all_reduce:ring, DISTOS_COLL_SHM=0, DISTOS_COLL_DEBUG=INFO"
     )
     assert texts[1:3] == LINKS.splitlines()
-    assert texts[3] == "plan for 2 domains:"
-    assert "all_reduce: ring" in texts
-    assert "all_to_all: pairwise" in texts
+    assert texts[3] == "plan for 2 domains, what is predicted fastest at each size:"
+    (all_reduce,) = [text for text in texts if text.startswith("all_reduce: ")]
+    assert all_reduce.startswith("all_reduce: ring; not ")
+    assert "tree: left out by DISTOS_COLL_ALGO=ring" in all_reduce
+    assert "single_copy: needs all ranks in one domain, and this group has 2" in all_reduce
+    assert any(text.startswith("all_to_all: pairwise; not direct1") for text in texts)
 
 
 def test_the_plan_is_said_once(logged: Callable[..., list[str]]) -> None:
