@@ -27,7 +27,7 @@ CMAKE = $(BIN)/cmake -G Ninja -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja -DPython_EXECUTA
 NINJA = flock $(1)/.lock $(BIN)/cmake --build $(1) -j $(JOBS)
 CPP = $(shell find cpp -name '*.cc' -o -name '*.h')
 
-.PHONY: help demo test build cpp-test asan tsan test-torch test-torch-full test-faults soak bench check lint format typecheck tidy wheel clean
+.PHONY: help demo test build cpp-test asan tsan test-torch test-torch-full test-faults soak bench check lint format typecheck arm pythons tidy wheel clean
 help: ## these lines
 	@grep -E '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -99,9 +99,17 @@ typecheck: $(LINTERS) ## mypy, strict
 	$(SAY) "Types"
 	$(BIN)/mypy
 
+arm: $(READY) ## parse the core for aarch64, where there is a cross-compiler
+	$(SAY) "aarch64"
+	$(BIN)/python tools/check_aarch64.py
+
 tidy: $(LINTERS) build ## clang-tidy over the C++ files that differ from BASE (default: origin/main)
 	$(SAY) "clang-tidy"
 	$(BIN)/python tools/tidy.py --build $(BUILD) $(if $(BASE),--base $(BASE)) $(ARGS)
+
+pythons: build ## tests of the array door under the other Pythons that are installed here
+	$(SAY) "Other Pythons"
+	$(BIN)/python tools/check_pythons.py
 
 wheel: $(READY) ## a wheel in dist/ for this Python and this torch
 	$(PIP) wheel --no-build-isolation --no-deps -w dist .

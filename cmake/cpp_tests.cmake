@@ -41,7 +41,8 @@ file(GLOB_RECURSE planner_sources CONFIGURE_DEPENDS distos_coll/program/*.py dis
      distos_coll/planner/*.py)
 add_custom_command(
   OUTPUT ${plans_folder}/written
-  COMMAND ${CMAKE_COMMAND} -E env PYTHONPATH=${CMAKE_SOURCE_DIR} PYTHONDONTWRITEBYTECODE=1
+  COMMAND ${CMAKE_COMMAND} -E env --modify PYTHONPATH=path_list_prepend:${CMAKE_SOURCE_DIR}
+          PYTHONDONTWRITEBYTECODE=1
           ${Python_EXECUTABLE} ${CMAKE_SOURCE_DIR}/tools/test_plans.py ${plans_folder}
   COMMAND ${CMAKE_COMMAND} -E touch ${plans_folder}/written
   DEPENDS ${planner_sources} ${CMAKE_SOURCE_DIR}/tools/test_plans.py

@@ -2,27 +2,19 @@
 
 Shows that both are complete without the source tree: what the build needs is in the sdist, and what
 runs is in the wheel, native modules that find each other, the lowered programs, the torch door with
-its record, the entry points. With --pythons the same for the other Pythons of this machine that the
-package supports, in pip's own isolation and without torch, with tests of the array door.
+its record, the entry points.
 """
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-MINORS = (10, 11, 12, 13)
-TESTS = (
-    *("communicator", "buffers", "start", "launch", "settings", "bench_run", "cli"),
-    *("planner_algo", "planner_choice", "plugins_manager", "program_builder", "program_verify"),
-)
 IN_SDIST = ("LICENSE", "README.md", "CMakeLists.txt", "pyproject.toml", "distos_coll/py.typed")
 IN_WHEEL = ("py.typed", "_native.pyi", "libdistos_coll.so", "programs.bin")
 # Run with the unpacked wheel in front, and without the finder of the editable install.
@@ -70,11 +62,10 @@ def unpacked_sdist(folder: Path) -> Path:
     return tree
 
 
-def wheel_of(tree: Path, folder: Path, python: str, *options: str) -> Path:
-    """Build a wheel from the unpacked sdist; all of them share the core's object files."""
-    folder.mkdir()
-    pip = (python, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps", *options)
-    run(*pip, f"--config-settings=build-dir={tree}/build", "-w", str(folder), str(tree))
+def wheel_of(tree: Path, folder: Path, *options: str) -> Path:
+    """Build a wheel from the unpacked sdist, and check what is in it."""
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps")
+    run(*pip, *options, "-w", str(folder), str(tree))
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -96,57 +87,16 @@ def use(wheel: Path, folder: Path) -> None:
     run(sys.executable, str(check), str(site))
 
 
-def works(python: str) -> bool:
-    """Whether it is an interpreter, and not the shim of one that is not installed."""
-    done = subprocess.run([python, "-c", ""], check=False, capture_output=True)
-    return done.returncode == 0
-
-
-def pythons() -> Iterator[tuple[str, str]]:
-    """Yield the name of each supported Python but this one, and its path or ""."""
-    pyenv = shutil.which("pyenv")
-    listed = subprocess.check_output([pyenv, "root"], text=True).strip() if pyenv else ""
-    for minor in MINORS:
-        name = f"python3.{minor}"
-        if minor == sys.version_info.minor:
-            continue
-        candidates = [shutil.which(name) or ""]
-        if listed:
-            candidates += map(str, Path(listed).glob(f"versions/3.{minor}.*/bin/{name}"))
-        yield name, next((path for path in candidates if path and works(path)), "")
-
-
-def try_python(python: str, tree: Path, folder: Path) -> None:
-    """Install a wheel made for this Python into a fresh environment, and run tests there."""
-    wheel = wheel_of(tree, folder, python)
-    run(python, "-m", "venv", str(folder / "venv"))
-    inside = str(folder / "venv/bin/python")
-    pip = (inside, "-m", "pip", "--disable-pip-version-check", "install", "-q")
-    run(*pip, str(wheel), "hypothesis", "pytest", "pytest-timeout")
-    # Apart from the sources, so that what is tested is what was installed.
-    beside = folder / "beside"
-    shutil.copytree(tree / "tests", beside / "tests")
-    for name in ("pyproject.toml", "docs"):
-        (beside / name).symlink_to(tree / name)
-    files = [f"tests/unit/test_{name}.py" for name in TESTS]
-    run(inside, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, cwd=beside)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pythons", action="store_true", help="try the other Pythons, too")
+    parser.add_argument("--isolated", action="store_true", help="as `pip install .` does, slowly")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tree = unpacked_sdist(folder)
-        use(wheel_of(tree, folder / "own", sys.executable, "--no-build-isolation"), folder / "own")
-        if not options.pythons:
-            return
-        for python, path in pythons():
-            if path:
-                try_python(path, tree, folder / python)
-            else:
-                print(f"skipped: there is no {python} on the path", flush=True)
+        use(wheel_of(tree, folder / "wheel", "--no-build-isolation"), folder)
+        if options.isolated:
+            wheel_of(tree, folder / "isolated")
 
 
 if __name__ == "__main__":
