@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import settings as hypothesis_settings
 
+# pytest puts this folder on the path, where "torch" is a folder of tests, and must not be taken for
+# torch where there is none.
+sys.path[:] = [entry for entry in sys.path if entry != str(Path(__file__).parent)]
+
 OPEN_MPI = Path(sys.executable).with_name("mpirun")
 MPICH = Path(os.environ.get("DISTOS_TEST_MPICH", Path(sys.prefix) / "mpich/bin/mpiexec"))
 """The Makefile installs MPICH apart, because Open MPI brings an mpirun, too."""

@@ -87,7 +87,7 @@ def try_python(python: str, folder: Path) -> None:
     run(inside, "-m", "pip", "--disable-pip-version-check", "install", "-q", *PACKAGES)
     leave_out = shutil.ignore_patterns("_native.*.so", "_c10d.*.so", "__pycache__")
     shutil.copytree(ROOT / "distos_coll", folder / "distos_coll", ignore=leave_out)
-    for name in ("tests", "pyproject.toml", "docs"):
+    for name in ("cpp", "docs", "pyproject.toml", "tests"):
         (folder / name).symlink_to(ROOT / name)
     compile_binding(inside, folder / "distos_coll")
     files = [f"tests/unit/test_{name}.py" for name in TESTS]

@@ -92,7 +92,7 @@ class Layout:
             if self.varying[index]
         ]
         values = [
-            self._name(value) if kind is Kind.EXPR else str(value)
+            self._name(value) if kind is Kind.EXPR else str(int(value))
             for _, kind, value in instruction.operands()
         ]
         lines.append(f"    return [{', '.join(values)}]")

@@ -16,7 +16,7 @@ import pytest
 
 from distos_coll import errors
 
-PAGE = Path(__file__).parents[1] / "docs/errors.md"
+PAGE = Path(__file__).parents[2] / "docs/errors.md"
 
 
 @dataclass(frozen=True)
