@@ -53,6 +53,14 @@ OPERANDS: dict[Opcode, tuple[tuple[str, Kind], ...]] = {
     ),
     Opcode.COPY: (("dst", _B), ("dst_off", _X), ("src", _B), ("src_off", _X), ("len", _X)),
     Opcode.FINALIZE: (("buf", _B), ("off", _X), ("len", _X)),
+    Opcode.FOLD: (
+        ("scratch_off", _X),
+        ("dst", _B),
+        ("dst_off", _X),
+        ("src", _B),
+        ("src_off", _X),
+        ("len", _X),
+    ),
     Opcode.SIGNAL: (("event", Kind.EVENT),),
     Opcode.AWAIT: (("event", Kind.EVENT), ("value", _X)),
     Opcode.ROUND: (),
@@ -167,6 +175,16 @@ class Program:
     def reduces_per_hop(self) -> bool:
         """Whether partial sums travel; then halves run on a float32 copy inside a domain."""
         return any(i.op is Opcode.RECV_REDUCE for lane in self.lanes for i in lane)
+
+    @property
+    def reduces_at_once(self) -> bool:
+        """Whether every reduction takes the contributions of all ranks, as it must to keep their
+        order and to round once. `verify` checks the order itself.
+        """
+        partial = {Opcode.RECV_REDUCE}
+        if Need.ONE_DOMAIN not in self.needs:
+            partial |= {Opcode.PULL_REDUCE, Opcode.READ_REDUCE}
+        return not any(i.op in partial for lane in self.lanes for i in lane)
 
     @property
     def uses_messages(self) -> bool:
