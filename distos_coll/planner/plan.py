@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from distos_coll._vocabulary import Collective
-from distos_coll.errors import InvalidArgument
+from distos_coll.errors import InvalidArgument, PlanError
 from distos_coll.planner import algo as algo_module
 from distos_coll.planner.algo import AlgoFilter
 from distos_coll.planner.choose import (
@@ -161,7 +161,11 @@ def _checked(
     if not algorithm.built_in and view.size <= VERIFY_UP_TO:
         from distos_coll.program.verify import verify
 
-        verify(program, view.size, domain_of=view.domain_of, in_rank_order=algo.in_rank_order)
+        try:
+            verify(program, view.size, domain_of=view.domain_of, in_rank_order=algo.in_rank_order)
+        except PlanError as error:
+            leave_out = f"{algo_module.VARIABLE}=^{algorithm.spec.name}"
+            raise PlanError(f"{error}; {leave_out} does without this plugin's program") from error
     return program
 
 
