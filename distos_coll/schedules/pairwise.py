@@ -122,10 +122,14 @@ def collected_pieces(c: CostInput) -> int:
     return pieces(c.bytes, c.size * c.segment)
 
 
+def fold_us(c: CostInput, contributions: float) -> float:
+    """Receives into scratch and reads from there, by when much else may have been received."""
+    return c.reduce_us(2 * contributions) * c.spill(min(contributions, c.size * c.segment))
+
+
 def collect_us(c: CostInput) -> float:
-    """With the reduction, which reads what was received a while ago."""
-    waiting = min(c.bytes, c.size * c.segment)
-    return exchange_us(c, collected_pieces(c)) + c.reduce_us(2 * c.bytes) * c.spill(waiting)
+    """With the reduction."""
+    return exchange_us(c, collected_pieces(c)) + fold_us(c, c.bytes)
 
 
 @hookimpl
