@@ -178,13 +178,16 @@ class Program:
 
     @property
     def reduces_at_once(self) -> bool:
-        """Whether every reduction takes the contributions of all ranks, as it must to keep their
-        order and to round once. `verify` checks the order itself.
+        """Whether every reduction takes the contributions of all ranks and finalizes the result, as
+        it must to keep their order and to round once. `verify` checks the order itself.
         """
-        partial = {Opcode.RECV_REDUCE}
-        if Need.ONE_DOMAIN not in self.needs:
-            partial |= {Opcode.PULL_REDUCE, Opcode.READ_REDUCE}
-        return not any(i.op in partial for lane in self.lanes for i in lane)
+        return not any(self._is_partial(i) for lane in self.lanes for i in lane)
+
+    def _is_partial(self, instruction: Instruction) -> bool:
+        if instruction.op in (Opcode.PULL_REDUCE, Opcode.READ_REDUCE):
+            finalizes = bool(instruction.args[-1])
+            return Need.ONE_DOMAIN not in self.needs or not finalizes
+        return instruction.op is Opcode.RECV_REDUCE
 
     @property
     def uses_messages(self) -> bool:

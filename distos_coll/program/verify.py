@@ -103,9 +103,13 @@ def verify(
     Without `calls` it is tried with no, few and several segments' elements, from the first and the
     last root, and in place where the collective allows that. A program whose needs the group does
     not meet is refused. `in_rank_order` asks for what DISTOS_COLL_DETERMINISTIC promises: every
-    reduction takes one contribution of each rank, in the order of ranks.
+    reduction takes one contribution of each rank, in the order of ranks, and finalizes.
     """
     check(program)
+    if in_rank_order and not program.reduces_at_once:
+        raise PlanError(
+            f"program {program.name!r} reduces in parts, which is not the order of ranks"
+        )
     domains = renumbered(domain_of if domain_of is not None else (0,) * size)
     if len(domains) != size:
         raise PlanError(f"domain_of has {len(domains)} entries for {size} ranks")

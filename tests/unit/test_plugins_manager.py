@@ -112,7 +112,7 @@ def test_deterministic_plans_take_plugins_that_keep_the_order_of_ranks() -> None
     assert "another order than that of ranks" in reason
     good = plan(view, registry=with_star(lambda: folding(0)), deterministic=True)
     assert good.choice("all_reduce", 9).candidate.key == "star"
-    # It looks the same, so only running it tells.
+    # It looks as good, so only running it tells.
     plan(view, registry=with_star(lambda: folding(1)))
     with pytest.raises(PlanError, match=r"of ranks \[2\], \[0\], \[1\].*DISTOS_COLL_ALGO=\^star"):
         plan(view, registry=with_star(lambda: folding(1)), deterministic=True)
