@@ -135,6 +135,13 @@ class Settings:
         native=False,
         agreed=True,
     )
+    deterministic: bool = _flag(
+        False,
+        "Reduce in the order of ranks: the same bits whatever the algorithm, the hosts and the "
+        "number of elements in a call. Algorithms that use another order are left out.",
+        native=False,
+        agreed=True,
+    )
     shm: bool = _flag(True, "Use shared memory between ranks of a host.")
     tcp: bool = _flag(True, "Use TCP, between hosts and where shared memory cannot be used.")
     single_copy: bool = _flag(
