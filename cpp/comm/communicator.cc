@@ -395,13 +395,8 @@ void Communicator::on_frame(const FrameHeader& header, const std::byte* payload)
       valid = matcher_->on_frame(header, payload);
       break;
   }
-  if (!valid) {
-    break_down(Code::kInternal,
-               strf("rank %u sent a frame of kind %d that breaks the protocol; do all ranks run "
-                    "the same build?",
-                    header.source, static_cast<int>(header.kind)),
-               true);
-  }
+  if (!valid)
+    broke_protocol(header.source, strf("a frame of kind %d", static_cast<int>(header.kind)));
 }
 
 void Communicator::on_control(uint32_t source, ControlKind kind, const std::string& payload,
@@ -415,12 +410,7 @@ void Communicator::on_control(uint32_t source, ControlKind kind, const std::stri
     return;
   }
   if (kind == ControlKind::kShow) {
-    if (!put_encoded(board_, payload)) {
-      break_down(Code::kInternal,
-                 strf("rank %u shows what cannot be read or kept; do all ranks run the same build?",
-                      source),
-                 true);
-    }
+    if (!put_encoded(board_, payload)) broke_protocol(source, "a key without room or meaning");
     return;
   }
   if (kind >= ControlKind::kAsk) {

@@ -133,6 +133,7 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   Code loss_text(int rank, const std::string& doing, std::string* why) const;
   void complete(Completions* finished);
   void break_down(Code code, const std::string& why, bool tell_others);
+  void broke_protocol(uint32_t source, const std::string& sent);
   bool broken() const { return broken_.load(std::memory_order_acquire); }
   std::string broken_why() const;
   std::string timeout_text(const Operation& operation) const;

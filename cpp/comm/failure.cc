@@ -111,6 +111,13 @@ void Communicator::break_down(Code code, const std::string& why, bool tell_other
   engine_->notify();
 }
 
+void Communicator::broke_protocol(uint32_t source, const std::string& sent) {
+  break_down(Code::kInternal,
+             strf("rank %u sent %s, which breaks the protocol; do all ranks run the same build?",
+                  source, sent.c_str()),
+             true);
+}
+
 // --- What members show each other
 
 void Communicator::show(const std::vector<int>& ranks, const std::string& key,

@@ -9,6 +9,7 @@
 #include <optional>
 #include <utility>
 
+#include "distos_coll/c_api_shrink.h"
 #include "torch/backend.h"
 #include "torch/store_adaptor.h"
 
