@@ -452,6 +452,8 @@ void Communicator::on_peer_lost(const PeerUid& uid, PeerState state, const std::
 }
 
 void Communicator::abort(const std::string& reason) {
+  // After a close the others may still be finishing; one that waits can be cut short.
+  if (closed_.load(std::memory_order_acquire) && !busy()) return;
   break_down(Code::kAborted,
              strf("rank %d aborted the group '%s': %s", options_.rank, options_.name.c_str(),
                   reason.c_str()),

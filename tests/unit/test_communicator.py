@@ -495,11 +495,11 @@ def test_an_exception_in_one_thread_ends_the_others(error: BaseException) -> Non
     seen: list[BaseException] = []
 
     def fail(c: Communicator) -> None:
-        part = c.split(0)
-        assert part is not None
-        if c.rank == 1:
-            raise error
         try:
+            part = c.split(0)
+            assert part is not None
+            if c.rank == 1:
+                raise error
             (part if c.rank == 0 else c).barrier()
         except Aborted as abort:
             seen.append(abort)
