@@ -57,13 +57,21 @@ class Communicator:
     Mismatch, InvalidArgument, Unsupported.
     """
 
-    def __init__(self, native: _native.Communicator, plan: "Plan", home: Home, name: str) -> None:
+    def __init__(
+        self,
+        native: _native.Communicator,
+        plan: "Plan",
+        home: Home,
+        name: str,
+        job_ranks: Sequence[int] = (),
+    ) -> None:
         self._native = native
         self._plan = plan
         self._home = home
         self._name = name
         self._splits = 0
         self._closed = False
+        self._job_ranks = job_ranks or range(native.size)
         self._parts: weakref.WeakSet[Communicator] = weakref.WeakSet()
         self._grouped = _Grouped()
         self._flying = Flying()
@@ -75,12 +83,19 @@ class Communicator:
             self._native.close()
 
     @classmethod
-    def join(cls, home: Home, rank: int, size: int, name: str) -> "Communicator":
-        """Meet the other ranks of the group `name` in the job's store, plan, and agree."""
+    def join(
+        cls, home: Home, rank: int, size: int, name: str, job_ranks: Sequence[int] = ()
+    ) -> "Communicator":
+        """Meet the other ranks of the group `name` in the job's store, plan, and agree.
+
+        `job_ranks`: the members' ranks in the job, for reports; none: the same numbers.
+        """
         store = _native.PrefixStore(home.store, f"{name}/")
         timeout_ms = milliseconds(home.timeout)
         with translated():
-            native = _native.Communicator(home.runtime, store, rank, size, timeout_ms, name)
+            native = _native.Communicator(
+                home.runtime, store, rank, size, timeout_ms, name, job_ranks
+            )
         try:
             plan = plan_and_log(
                 home.settings,
@@ -97,7 +112,7 @@ class Communicator:
             raise
         with translated():
             native.ready(store)
-        return cls(native, plan, home, name)
+        return cls(native, plan, home, name, job_ranks)
 
     # ---- who we are
 
@@ -291,7 +306,10 @@ class Communicator:
         members = [r for r in range(self.size) if every[r][0] and every[r][1] == chosen]
         members.sort(key=lambda r: (int(every[r][2]), r))
         name = f"{self._name}/{self._splits}.{chosen}"
-        part = Communicator.join(self._home, members.index(self.rank), len(members), name)
+        job_ranks = [self._job_ranks[member] for member in members]
+        part = Communicator.join(
+            self._home, members.index(self.rank), len(members), name, job_ranks
+        )
         self._parts.add(part)
         return part
 

@@ -80,6 +80,7 @@ class Setup {
     }
     c_.ready_ = true;
     c_.engine_->enlist(c_.shared_from_this());
+    c_.engine_->flight().enlist(&c_);
   }
 
  private:

@@ -81,8 +81,10 @@ typedef struct dc_comm_options {
   size_t struct_size;
   int32_t rank;
   int32_t size;
-  int64_t timeout_ms; /* default deadline of an operation; set-up uses it too */
-  const char* name;   /* for people: "default_pg", "dp" ... */
+  int64_t timeout_ms;       /* default deadline of an operation; set-up uses it too */
+  const char* name;         /* for people: "default_pg", "dp" ... */
+  const int32_t* job_ranks; /* `size` entries: the ranks' numbers in the whole job, for reports;
+                               null: the same numbers */
 } dc_comm_options;
 
 /* Bits of dc_call.flags. */
