@@ -34,17 +34,12 @@ std::string Matcher::describe(const PointToPoint& operation, bool sends) {
 }
 
 void Matcher::record(PointToPoint& operation, bool sends) {
-  MessageRecorder::Record record;
-  record.sends = sends;
-  record.peer = operation.peer;
-  record.tag = operation.tag;
-  record.bytes = operation.bytes;
-  record.queued_ns = operation.queued_ns;
-  operation.record = recorder_.queued(record);
+  operation.record =
+      recorder_.queued(sends, operation.peer, operation.tag, operation.bytes, operation.queued_ns);
 }
 
 void Matcher::complete(Ref<PointToPoint> operation, Code code, std::string error) {
-  recorder_.ended(operation->record, code == Code::kOk);
+  recorder_.ended(operation->record, operation->peer, code == Code::kOk);
   done_.push_back({Ref<Work>(operation.detach()), code, std::move(error)});
   work_waits_.store(true, std::memory_order_release);
 }
@@ -359,7 +354,7 @@ bool Matcher::pull_matched(std::vector<Completion>* finished) {
       error = describe(*operation, false) +
               ": the kernel refused to read the sender's memory; set DISTOS_COLL_SINGLE_COPY=0";
     }
-    recorder_.ended(operation->record, code == Code::kOk);
+    recorder_.ended(operation->record, operation->peer, code == Code::kOk);
     finished->push_back({Ref<Work>(operation.detach()), code, std::move(error)});
     pending_.fetch_sub(1, std::memory_order_acq_rel);
   }

@@ -25,26 +25,26 @@ class MessageRecorder {
     int64_t queued_ns = 0;
   };
 
-  // Fills in the record's place; returns its number.
-  int64_t queued(Record record);
+  // Returns the message's number.
+  int64_t queued(bool sends, int peer, int64_t tag, size_t bytes, int64_t now);
   // These do nothing where newer messages took the place.
   void matched(int64_t sequence, int peer);
-  void ended(int64_t sequence, bool well);
+  void ended(int64_t sequence, int peer, bool well);
 
   int64_t last() const { return last_.load(std::memory_order_acquire); }
   // Oldest first.
   std::vector<Record> records() const;
 
  private:
-  // `sequence` is 0 while the rest changes.
+  // `sequence` is 0 while the rest changes. Few words, because each is a store on the fast path.
   struct Slot {
-    std::atomic<int64_t> sequence{0};
-    std::atomic<bool> sends{false};
-    std::atomic<int> peer{0};
-    std::atomic<int64_t> tag{0}, queued_ns{0};
-    std::atomic<uint64_t> bytes{0};
-    std::atomic<State> state{State::kQueued};
+    std::atomic<int64_t> sequence{0}, tag{0}, queued_ns{0};
+    std::atomic<uint64_t> size{0};   // twice the bytes, and one if it is sent
+    std::atomic<uint64_t> place{0};  // state, peer
   };
+  static uint64_t place_of(State state, int peer) {
+    return static_cast<uint64_t>(state) << 32 | static_cast<uint32_t>(peer);
+  }
   // The slot of a message that is still remembered.
   Slot* held(int64_t sequence);
 

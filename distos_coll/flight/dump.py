@@ -21,6 +21,7 @@ class Call:
     """A collective that a rank called."""
 
     sequence: int
+    name: str  # "distos:all_reduce"
     call: str  # "all_reduce of 4 float32, op sum"
     state: str
     algorithm: str
@@ -178,6 +179,7 @@ def _state(entry: Any) -> str:
 def _call(entry: Any) -> Call:
     return Call(
         sequence=_get(entry, "collective_seq_id", int),
+        name=_get(entry, "profiling_name", str),
         call=_get(entry, "call", str),
         state=_state(entry),
         algorithm=_get(entry, "algorithm", str),
