@@ -155,6 +155,8 @@ void Flight::State::write_and_log(const std::string& why) try {
   if (const auto path = write(prefix, why)) {
     log(LogLevel::kWarn, "flight record written to %s (%s); `distos-coll flight` reads it",
         path->c_str(), why.c_str());
+  } else {
+    log(LogLevel::kWarn, "no flight record was written: this process has no group yet");
   }
 } catch (const std::exception& error) {
   log(LogLevel::kWarn, "no flight record was written: %s; see DISTOS_COLL_FLIGHT_FILE",

@@ -50,7 +50,9 @@ def damaged(draw: st.DrawFn) -> Any:
             break
         holder = holder[draw(st.sampled_from(inner))]
     key = draw(st.sampled_from(list(holder) if isinstance(holder, dict) else range(len(holder))))
-    junk = st.sampled_from([None, True, -1, 10**30, 0.5, "", "x", "[0, 0]", [], {}, [[]], [{}]])
+    junk: st.SearchStrategy[Any] = st.sampled_from(
+        [None, True, -1, 10**30, 0.5, "", "x", "[0, 0]", [], {}, [[]], [{}]]
+    )
     holder[key] = draw(junk)
     return value
 
