@@ -57,6 +57,11 @@ void handle_signal(const std::string& name) {
 
 // --- The file
 
+int64_t wall_ns() {
+  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(since_1970).count();
+}
+
 void write_all(int fd, std::string_view text) {
   while (!text.empty()) {
     const ssize_t written = ::write(fd, text.data(), text.size());
@@ -109,6 +114,7 @@ struct Flight::State {
   std::condition_variable changed;
   std::string reason;
   uint64_t asked = 0, written = 0;
+  bool slow = false;  // somebody has waited in vain; no more do, until a file is written
   uint64_t signals_seen = g_signals.load();
   bool stopping = false;
 
@@ -138,11 +144,8 @@ std::optional<std::string> Flight::State::write(const std::string& to, const std
     const std::lock_guard lock(groups_mutex);
     if (groups.empty()) return std::nullopt;
     for (const Communicator* group : groups) found.push_back(group->flight());
-    process = {rank, getpid(), host, why, now_ns(), 0};
-    process.wall_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
-                          std::chrono::system_clock::now().time_since_epoch())
-                          .count();
-    // Names of programs are the groups'.
+    process = {rank, getpid(), host, why, now_ns(), wall_ns()};
+    // Under the lock: names of programs are the groups'.
     text = flight_text(process, found);
   }
   std::string path = to + strf("%d.json", process.rank);
@@ -181,6 +184,7 @@ void Flight::State::loop() {
       write_and_log(why);
       lock.lock();
       written = goal;
+      slow = false;
       changed.notify_all();
     } else if (stopping) {
       return;
@@ -189,12 +193,13 @@ void Flight::State::loop() {
 }
 
 Flight::Flight(const Runtime& runtime) : state_(std::make_shared<State>(runtime)) {
-  {
-    Registry& all = registry();
-    const std::lock_guard lock(all.mutex);
-    all.all.push_back(this);
-  }
-  if (state_->prefix.empty()) return;
+  if (!state_->prefix.empty()) start();
+  Registry& all = registry();
+  const std::lock_guard lock(all.mutex);
+  all.all.push_back(this);
+}
+
+void Flight::start() {
   handle_signal(state_->signal);
   // Signals go to the program's threads; a file that is too large is an error here, no signal.
   sigset_t all, before;
@@ -242,8 +247,9 @@ void Flight::ask(const std::string& reason) {
 void Flight::settle() {
   if (state_->prefix.empty()) return;
   std::unique_lock lock(state_->mutex);
+  if (state_->slow) return;
   const uint64_t goal = state_->asked;
-  state_->changed.wait_for(lock, kSettle, [&] { return state_->written >= goal; });
+  state_->slow = !state_->changed.wait_for(lock, kSettle, [&] { return state_->written >= goal; });
 }
 
 std::optional<std::string> Flight::write(const std::optional<std::string>& prefix) {

@@ -43,6 +43,8 @@ class Flight {
   void stop();
 
  private:
+  void start();
+
   // What the thread works on: it owns a part of it, because a disk may outlast this object.
   struct State;
 

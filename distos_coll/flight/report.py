@@ -33,7 +33,7 @@ def conclusions(reading: Reading) -> Iterator[str]:
         calls = [f"{_ranks(ranks)} called {call}" for call, ranks in reading.difference.calls]
         yield f"different calls at #{reading.difference.sequence}: {'; '.join(calls)}"
     if reading.missing:
-        yield f"{_ranks(reading.missing)} left no dump: dead, stopped, or its file is not here"
+        yield f"{_ranks(reading.missing)} left no dump: dead, stopped, ended before, or not asked"
     for place, ranks in reading.places:
         late = tuple(rank for rank in ranks if rank in reading.behind)
         if late:

@@ -107,7 +107,7 @@ def test_ranks_without_a_dump_are_missing_and_errors_are_told_once() -> None:
     assert reading.missing == (1, 2, 4)
     assert reading.errors == (("timeout", "it took too long", (0, 3)),)
     text = said(reading)
-    assert "ranks 1, 2, 4 left no dump: dead, stopped, or its file is not here" in text
+    assert "ranks 1, 2, 4 left no dump: dead, stopped, ended before, or not asked" in text
     assert "ranks 0, 3 are in #3, all_reduce of 4 float32, op sum (ring)" in text
     assert "ranks 0, 3 failed: timeout: it took too long" in text
 
