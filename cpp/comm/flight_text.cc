@@ -1,6 +1,6 @@
 #include "comm/flight_text.h"
 
-#include <algorithm>
+#include <map>
 #include <utility>
 
 namespace distos_coll {
@@ -55,39 +55,80 @@ std::pair<int64_t, int64_t> sizes_of(const Signature& signature, int64_t ranks) 
   }
 }
 
-struct Entry {
-  int64_t queued_ns;
-  std::string text;  // all but the record_id, which counts the entries of all groups
-};
-
 class Writer {
  public:
   explicit Writer(const FlightProcess& process)
       : wall_offset_ns_(process.wall_ns - process.now_ns) {}
 
   void add(const FlightGroup& group, int pg_id) {
-    for (const auto& record : group.collectives)
-      entries_.push_back({record.queued_ns, head(group, pg_id) + collective(group, record)});
-    for (const auto& record : group.messages)
-      entries_.push_back({record.queued_ns, head(group, pg_id) + message(group, record)});
+    for (const auto& record : group.collectives) {
+      entries_.emplace(record.queued_ns, head(group, pg_id) +
+                                             collective_fields(record, group.options.size) +
+                                             times(record.queued_ns, record.ended_ns) +
+                                             state_fields(record.state, Recorder::State::kRunning));
+    }
+    for (const auto& record : group.messages) {
+      entries_.emplace(record.queued_ns,
+                       head(group, pg_id) + message_fields(record, group.options.rank) +
+                           times(record.queued_ns, 0) +
+                           state_fields(record.state, MessageRecorder::State::kMatched));
+    }
   }
 
   std::string entries() {
-    std::stable_sort(entries_.begin(), entries_.end(),
-                     [](const Entry& a, const Entry& b) { return a.queued_ns < b.queued_ns; });
     std::vector<std::string> lines;
-    for (const Entry& entry : entries_) {
-      lines.push_back(strf("{\"record_id\": %zu, ", lines.size()) + entry.text + "}");
-    }
+    lines.reserve(entries_.size());
+    for (const auto& [queued_ns, text] : entries_)
+      lines.push_back(strf("{\"record_id\": %zu, ", lines.size()) + text + "}");
     return joined(lines, ",\n  ");
   }
 
  private:
   static std::string head(const FlightGroup& group, int pg_id) {
-    return strf(
-        "\"pg_id\": %d, \"process_group\": [%s, %s], \"timeout_ms\": %lld, \"frames\": [], ", pg_id,
-        id_of(group).c_str(), quoted(group.options.name).c_str(),
-        static_cast<long long>(group.options.timeout_ms));
+    return strf(R"("pg_id": %d, "process_group": [%s, %s], "timeout_ms": %lld, "frames": [], )",
+                pg_id, id_of(group).c_str(), quoted(group.options.name).c_str(),
+                static_cast<long long>(group.options.timeout_ms));
+  }
+
+  static std::string numbers(bool is_p2p, int64_t sequence) {
+    const std::string own = number(sequence);
+    return strf(R"("is_p2p": %s, "collective_seq_id": %s, "p2p_seq_id": %s, "op_id": %s, )",
+                is_p2p ? "true" : "false", is_p2p ? "0" : own.c_str(), is_p2p ? own.c_str() : "0",
+                own.c_str());
+  }
+
+  // "input_sizes": [[4]], "input_dtypes": ["float32"]; negative: there is none.
+  static std::string tensor(const char* which, int64_t elements, DType dtype) {
+    if (elements < 0) return strf(R"("%s_sizes": [], "%s_dtypes": [], )", which, which);
+    return strf(R"("%s_sizes": [[%lld]], "%s_dtypes": ["%s"], )", which,
+                static_cast<long long>(elements), which, name_of(dtype));
+  }
+
+  static std::string collective_fields(const Recorder::Record& record, int64_t ranks) {
+    const auto [input, output] = sizes_of(record.signature, ranks);
+    const DType dtype = record.signature.dtype();
+    return numbers(false, record.sequence) +
+           strf(R"("profiling_name": "distos:%s", "call": %s, "algorithm": %s, )",
+                name_of(record.signature.collective()), quoted(record.signature.describe()).c_str(),
+                quoted(record.program).c_str()) +
+           tensor("input", input, dtype) + tensor("output", output, dtype);
+  }
+
+  static std::string message_fields(const MessageRecorder::Record& record, int rank) {
+    const std::string peer = record.peer < 0 ? "any" : number(record.peer);
+    const auto bytes = static_cast<int64_t>(record.bytes);
+    return numbers(true, record.sequence) +
+           strf(R"("profiling_name": "distos:%s %d%s%s", "peer": %d, "tag": %s, "bytes": %s, )",
+                record.sends ? "send" : "recv", rank, record.sends ? "->" : "<-", peer.c_str(),
+                record.peer, number(record.tag).c_str(), number(bytes).c_str()) +
+           tensor("input", record.sends ? bytes : -1, DType::kUint8) +
+           tensor("output", record.sends ? -1 : bytes, DType::kUint8);
+  }
+
+  std::string times(int64_t queued_ns, int64_t ended_ns) const {
+    return R"("time_created_ns": )" + wall(queued_ns) +
+           R"(, "time_discovered_started_ns": null, "time_discovered_completed_ns": )" +
+           wall(ended_ns) + ", ";
   }
 
   std::string wall(int64_t at_ns) const {
@@ -98,67 +139,29 @@ class Writer {
   template <typename State>
   static std::string state_fields(State state, State started) {
     const bool completed = state == State::kFinished, failed = state == State::kFailed;
-    return strf("\"state\": \"%s\", \"retired\": %s",
-                completed                    ? "completed"
-                : failed || state == started ? "started"
-                                             : "scheduled",
+    const char* const before = failed || state == started ? "started" : "scheduled";
+    return strf(R"("state": "%s", "retired": %s)", completed ? "completed" : before,
                 completed || failed ? "true" : "false");
   }
 
-  std::string collective(const FlightGroup& group, const Recorder::Record& record) const {
-    const auto [input, output] = sizes_of(record.signature, group.options.size);
-    const char* const dtype = name_of(record.signature.dtype());
-    return strf(
-               "\"is_p2p\": false, \"collective_seq_id\": %lld, \"p2p_seq_id\": 0, "
-               "\"op_id\": %lld, \"profiling_name\": \"distos:%s\", \"call\": %s, "
-               "\"algorithm\": %s, \"input_sizes\": [[%lld]], \"input_dtypes\": [\"%s\"], "
-               "\"output_sizes\": [[%lld]], \"output_dtypes\": [\"%s\"], ",
-               static_cast<long long>(record.sequence), static_cast<long long>(record.sequence),
-               name_of(record.signature.collective()), quoted(record.signature.describe()).c_str(),
-               quoted(record.program).c_str(), static_cast<long long>(input), dtype,
-               static_cast<long long>(output), dtype) +
-           times(record.queued_ns, record.ended_ns) +
-           state_fields(record.state, Recorder::State::kRunning);
-  }
-
-  std::string message(const FlightGroup& group, const MessageRecorder::Record& record) const {
-    const std::string peer = record.peer < 0 ? "any" : number(record.peer);
-    const std::string size = strf("[[%llu]]", static_cast<unsigned long long>(record.bytes));
-    return strf(
-               "\"is_p2p\": true, \"collective_seq_id\": 0, \"p2p_seq_id\": %lld, "
-               "\"op_id\": %lld, \"profiling_name\": \"distos:%s %d%s%s\", \"peer\": %d, "
-               "\"tag\": %lld, \"bytes\": %llu, \"input_sizes\": %s, \"input_dtypes\": [%s], "
-               "\"output_sizes\": %s, \"output_dtypes\": [%s], ",
-               static_cast<long long>(record.sequence), static_cast<long long>(record.sequence),
-               record.sends ? "send" : "recv", group.options.rank, record.sends ? "->" : "<-",
-               peer.c_str(), record.peer, static_cast<long long>(record.tag),
-               static_cast<unsigned long long>(record.bytes), record.sends ? size.c_str() : "[]",
-               record.sends ? "\"uint8\"" : "", record.sends ? "[]" : size.c_str(),
-               record.sends ? "" : "\"uint8\"") +
-           times(record.queued_ns, 0) +
-           state_fields(record.state, MessageRecorder::State::kMatched);
-  }
-
-  std::string times(int64_t queued_ns, int64_t ended_ns) const {
-    return "\"time_created_ns\": " + wall(queued_ns) +
-           ", \"time_discovered_started_ns\": null, \"time_discovered_completed_ns\": " +
-           wall(ended_ns) + ", ";
-  }
-
   const int64_t wall_offset_ns_;
-  std::vector<Entry> entries_;
+  // By the time of the call; without the record_id, which counts the entries of all groups.
+  std::multimap<int64_t, std::string> entries_;
 };
 
 std::string config_of(const FlightGroup& group) {
   const CommunicatorOptions& options = group.options;
   std::vector<std::string> ranks;
+  ranks.reserve(static_cast<size_t>(options.size));
   for (int rank = 0; rank < options.size; ++rank) ranks.push_back(number(options.job_rank(rank)));
-  const std::string name = quoted(options.name);
-  std::string text = id_of(group) + ": {\"name\": " + id_of(group) + ", \"desc\": " + name +
-                     ", \"ranks\": \"[" + joined(ranks, ", ") +
-                     strf("]\", \"rank\": %d, \"size\": %d", options.rank, options.size);
-  if (group.code != Code::kOk)
-    text += strf(", \"error_code\": \"%s\", \"error\": ", name_of(group.code)) + quoted(group.why);
+  const std::string id = id_of(group);
+  std::string text = strf(R"(%s: {"name": %s, "desc": %s, "ranks": "[%s]", "rank": %d, "size": %d)",
+                          id.c_str(), id.c_str(), quoted(options.name).c_str(),
+                          joined(ranks, ", ").c_str(), options.rank, options.size);
+  if (group.code != Code::kOk) {
+    text += strf(R"(, "error_code": "%s", "error": %s)", name_of(group.code),
+                 quoted(group.why).c_str());
+  }
   return text + "}";
 }
 
@@ -169,11 +172,10 @@ std::string status_of(const FlightGroup& group) {
     if (record.state == Recorder::State::kFinished) completed = record.sequence;
   }
   return id_of(group) +
-         strf(
-             ": {\"last_enqueued_collective\": %lld, \"last_started_collective\": %lld, "
-             "\"last_completed_collective\": %lld, \"last_enqueued_message\": %lld}",
-             static_cast<long long>(group.last_collective), static_cast<long long>(started),
-             static_cast<long long>(completed), static_cast<long long>(group.last_message));
+         strf(R"(: {"last_enqueued_collective": %s, "last_started_collective": %s, )",
+              number(group.last_collective).c_str(), number(started).c_str()) +
+         strf(R"("last_completed_collective": %s, "last_enqueued_message": %s})",
+              number(completed).c_str(), number(group.last_message).c_str());
 }
 
 }  // namespace
@@ -187,12 +189,13 @@ std::string flight_text(const FlightProcess& process, const std::vector<FlightGr
     statuses.push_back(status_of(group));
   }
   return strf("{\"version\": \"%s\",\n", kTorchVersion) +
-         strf(" \"distos\": {\"format\": %d, \"library\": \"%s\", \"rank\": %d, \"pid\": %lld, ",
-              kFormat, DISTOS_COLL_VERSION, process.rank, static_cast<long long>(process.pid)) +
-         "\"host\": " + quoted(process.host) + ", \"reason\": " + quoted(process.reason) +
-         ", \"time_ns\": " + number(process.wall_ns) + "},\n \"pg_config\": {" +
-         joined(configs, ",\n  ") + "},\n \"pg_status\": {" + joined(statuses, ",\n  ") +
-         "},\n \"entries\": [" + writer.entries() + "]}\n";
+         strf(R"( "distos": {"format": %d, "library": "%s", "rank": %d, "pid": %s, "host": %s, )",
+              kFormat, DISTOS_COLL_VERSION, process.rank, number(process.pid).c_str(),
+              quoted(process.host).c_str()) +
+         strf(R"("reason": %s, "time_ns": %s},)", quoted(process.reason).c_str(),
+              number(process.wall_ns).c_str()) +
+         "\n \"pg_config\": {" + joined(configs, ",\n  ") + "},\n \"pg_status\": {" +
+         joined(statuses, ",\n  ") + "},\n \"entries\": [" + writer.entries() + "]}\n";
 }
 
 }  // namespace distos_coll
