@@ -3,14 +3,14 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
-#include <cstdio>
+#include <condition_variable>
+#include <mutex>
 #include <string_view>
 
 #include "comm/communicator.h"

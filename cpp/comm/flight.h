@@ -3,10 +3,8 @@
 // nobody; the thread exists only where settings name a file.
 #pragma once
 
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
