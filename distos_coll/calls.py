@@ -277,3 +277,20 @@ def _vectors(side: str, rows: Sequence[int], width: int) -> dict[str, list[int]]
     counts = [n * width for n in rows]
     offsets = list(accumulate(counts, initial=0))[:-1]
     return {f"{side}_counts": counts, f"{side}_offsets": offsets}
+
+
+def check_tag(tag: int) -> None:
+    """Raise InvalidArgument for a tag that a message cannot have."""
+    if not 0 <= tag < 1 << 62:
+        raise InvalidArgument(f"tag {tag} is out of range: 0 to 2^62 - 1")
+
+
+def integer(what: str, value: Any) -> int:
+    """Return split()'s argument `what` as an integer of 64 bits."""
+    try:
+        number = index(value)
+    except TypeError:
+        raise InvalidArgument(f"split: {what} {value!r} is not an integer") from None
+    if not -(1 << 63) <= number < 1 << 63:
+        raise InvalidArgument(f"split: {what} {number} does not fit into 64 bits")
+    return number

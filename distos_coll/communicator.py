@@ -1,7 +1,6 @@
 """The array door: collectives on numpy arrays, torch tensors and arrays with DLPack."""
 
 import math
-import operator
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from distos_coll import _native, calls
 from distos_coll.buffers import readable, writable
 from distos_coll.calls import ArrayCall, Place
-from distos_coll.errors import InvalidArgument
+from distos_coll.errors import DistosError, InvalidArgument
 from distos_coll.group_plan import plan_and_log
 from distos_coll.settings import Settings
 from distos_coll.work import Flying, Work, milliseconds, translated, wait_for_all
@@ -34,7 +33,6 @@ class Home:
     """What the groups that come from one call of init() share."""
 
     runtime: _native.Runtime
-    store: _native.Store
     settings: Settings
     timeout: float
 
@@ -63,7 +61,7 @@ class Communicator:
         plan: "Plan",
         home: Home,
         name: str,
-        job_ranks: Sequence[int] = (),
+        job_ranks: Sequence[int],
     ) -> None:
         self._native = native
         self._plan = plan
@@ -71,7 +69,7 @@ class Communicator:
         self._name = name
         self._splits = 0
         self._closed = False
-        self._job_ranks = job_ranks or range(native.size)
+        self._job_ranks = job_ranks
         self._parts: weakref.WeakSet[Communicator] = weakref.WeakSet()
         self._grouped = _Grouped()
         self._flying = Flying()
@@ -84,17 +82,13 @@ class Communicator:
 
     @classmethod
     def join(
-        cls, home: Home, rank: int, size: int, name: str, job_ranks: Sequence[int] = ()
+        cls, home: Home, store: _native.Store, rank: int, job_ranks: Sequence[int], name: str
     ) -> "Communicator":
-        """Meet the other ranks of the group `name` in the job's store, plan, and agree.
-
-        `job_ranks`: the members' ranks in the job, for reports; none: the same numbers.
-        """
-        store = _native.PrefixStore(home.store, f"{name}/")
+        """Meet the ranks of the group `name`, these of the job, in a store of its own; agree."""
         timeout_ms = milliseconds(home.timeout)
         with translated():
             native = _native.Communicator(
-                home.runtime, store, rank, size, timeout_ms, name, job_ranks
+                home.runtime, store, rank, len(job_ranks), timeout_ms, name, job_ranks
             )
         try:
             plan = plan_and_log(
@@ -239,7 +233,7 @@ class Communicator:
 
     def send(self, x: Any, dest: int, tag: int = 0, *, async_op: bool = False) -> Any:
         """Send `x` to rank `dest`, which receives as many bytes with the same tag."""
-        _check_tag(tag)
+        calls.check_tag(tag)
         source = readable(x, "send")
         later = async_op or self._grouped.works is not None
         with translated():
@@ -250,7 +244,7 @@ class Communicator:
         self, out: Any, source: int = ANY_SOURCE, tag: int = 0, *, async_op: bool = False
     ) -> Any:
         """Fill `out` with a message from rank `source`, or from any, with this tag."""
-        _check_tag(tag)
+        calls.check_tag(tag)
         target = writable(out, "recv")
         later = async_op or self._grouped.works is not None
         with translated():
@@ -297,8 +291,8 @@ class Communicator:
         """
         if self._grouped.works is not None:
             raise InvalidArgument("split() cannot wait inside a group() block; call it before")
-        chosen = _integer("color", 0 if color is None else color)
-        numbers = [color is not None, chosen, _integer("key", key)]
+        chosen = calls.integer("color", 0 if color is None else color)
+        numbers = [color is not None, chosen, calls.integer("key", key)]
         every = self.all_gather(np.array(numbers, dtype=np.int64))
         self._splits += 1
         if color is None:
@@ -306,12 +300,40 @@ class Communicator:
         members = [r for r in range(self.size) if every[r][0] and every[r][1] == chosen]
         members.sort(key=lambda r: (int(every[r][2]), r))
         name = f"{self._name}/{self._splits}.{chosen}"
+        store = _native.BoardStore(self._native, members, f"split/{self._splits}.{chosen}")
+        return self._part(store, members, name)
+
+    def _part(self, store: _native.Store, members: Sequence[int], name: str) -> "Communicator":
         job_ranks = [self._job_ranks[member] for member in members]
-        part = Communicator.join(
-            self._home, members.index(self.rank), len(members), name, job_ranks
-        )
+        rank = members.index(self.rank)
+        part = Communicator.join(self._home, store, rank, job_ranks, name)
         self._parts.add(part)
         return part
+
+    def shrink(
+        self, exclude: Sequence[int] = (), *, timeout: float | None = None
+    ) -> "Communicator":
+        """Make a group of the ranks that are left: that have neither ended nor closed this one.
+
+        They all call it, after an error that says that a rank died, or to leave out the ranks
+        `exclude`, which must not call it. They keep their order. Ranks that end meanwhile are left
+        out, too. TimeoutExpired names those that live but have not called within `timeout` seconds,
+        by default init()'s. This group stays as it is; close it when the new one is there.
+        """
+        if self._grouped.works is not None:
+            raise InvalidArgument("shrink() cannot wait inside a group() block; call it after")
+        limit = milliseconds(self._home.timeout if timeout is None else timeout)
+        with translated():
+            shrink = _native.Shrink(self._native, list(exclude), limit)
+            shrink.agree()
+        while True:
+            try:
+                return self._part(shrink, shrink.ranks, f"{self._name}/shrunk {shrink.call}")
+            except DistosError:
+                with translated():
+                    if not shrink.overtaken():
+                        raise
+                    shrink.agree()
 
     def abort(self, reason: str = "abort() was called") -> None:
         """Fail everything in flight, on all ranks. The group cannot be used again.
@@ -374,18 +396,3 @@ class Communicator:
             self._grouped.works.append(work)
             return work
         return work if async_op else work.wait()
-
-
-def _check_tag(tag: int) -> None:
-    if not 0 <= tag < 1 << 62:
-        raise InvalidArgument(f"tag {tag} is out of range: 0 to 2^62 - 1")
-
-
-def _integer(what: str, value: Any) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise InvalidArgument(f"split: {what} {value!r} is not an integer") from None
-    if not -(1 << 63) <= number < 1 << 63:
-        raise InvalidArgument(f"split: {what} {number} does not fit into 64 bits")
-    return number

@@ -122,8 +122,9 @@ def init(
         job = _met(found, values, timeout_ms)
     with job.lock, translated():
         meeting, name = job.next_world(found.rank, timeout_ms)
-    home = Home(runtime, meeting, values, timeout)
-    return Communicator.join(home, found.rank, found.size, name)
+    own = _native.PrefixStore(meeting, f"{name}/")
+    home = Home(runtime, values, timeout)
+    return Communicator.join(home, own, found.rank, range(found.size), name)
 
 
 def run_threads(size: int, function: Callable[[Communicator], T], **options: Any) -> list[T]:

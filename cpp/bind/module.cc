@@ -10,10 +10,12 @@
 #include <vector>
 
 #include "capi/default_runtime.h"
+#include "comm/board_store.h"
 #include "comm/communicator.h"
 #include "comm/interrupt.h"
 #include "comm/job_store.h"
 #include "comm/seal.h"
+#include "comm/shrink.h"
 #include "comm/store.h"
 #include "program/ir.h"
 #include "python/signals.h"
@@ -174,6 +176,7 @@ class PyCommunicator {
   }
 
   Communicator& operator*() const { return *communicator_; }
+  const std::shared_ptr<Communicator>& get() const { return communicator_.get(); }
 
  private:
   Share<Communicator> communicator_;
@@ -190,6 +193,8 @@ class PyJobStore final : public Store {
   std::optional<std::string> get(const std::string& key, int64_t timeout_ms) override {
     return client_->get(key, timeout_ms);
   }
+  void release(const std::string& prefix, int ranks) override { client_->release(prefix, ranks); }
+  int64_t keys() const { return server_ ? server_->keys() : 0; }
   int64_t dropped() const { return server_ ? server_->dropped() : 0; }
 
  private:
@@ -231,6 +236,7 @@ void bind_stores(py::module_& m) {
            }),
            arg("unix_name"), arg("ips"), arg("ports"), arg("job"), arg("key"), arg("serves"),
            arg("timeout_ms"), NoGil())
+      .def_property_readonly("keys", &PyJobStore::keys, "How many it holds; 0 but at rank 0.")
       .def_property_readonly("dropped", &PyJobStore::dropped);
 }
 
@@ -302,6 +308,25 @@ void bind_communicator(py::module_& m) {
       .def_property_readonly("size", [](const PyCommunicator& self) { return (*self).size(); });
 }
 
+void bind_parts(py::module_& m) {
+  py::class_<BoardStore, Store, std::shared_ptr<BoardStore>>(m, "BoardStore")
+      .def(py::init(
+               [](const PyCommunicator& parent, std::vector<int> members, const std::string& name) {
+                 return std::make_shared<BoardStore>(parent.get(), std::move(members), name);
+               }),
+           arg("parent"), arg("members"), arg("name"));
+  py::class_<Shrink, Store, std::shared_ptr<Shrink>>(m, "Shrink")
+      .def(py::init([](const PyCommunicator& parent, const std::vector<int>& excluded,
+                       int64_t timeout_ms) {
+             return std::make_shared<Shrink>(parent.get(), excluded, timeout_ms);
+           }),
+           arg("parent"), arg("excluded"), arg("timeout_ms"))
+      .def("agree", &Shrink::agree, NoGil())
+      .def("overtaken", &Shrink::overtaken, NoGil())
+      .def_property_readonly("ranks", &Shrink::ranks)
+      .def_property_readonly("call", &Shrink::call);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_native, m) {
@@ -337,6 +362,7 @@ PYBIND11_MODULE(_native, m) {
       .def("describe", &PyRuntime::describe, NoGil())
       .def("shutdown", &PyRuntime::shutdown, NoGil());
   bind_communicator(m);
+  bind_parts(m);
 
   m.def(
       "raise_interrupt",

@@ -8,7 +8,9 @@
 #include <mutex>
 #include <string>
 
+#include "capi/callback_store.h"
 #include "capi/default_runtime.h"
+#include "capi/handles.h"
 #include "comm/communicator.h"
 #include "comm/interrupt.h"
 #include "core/log.h"
@@ -23,72 +25,17 @@ using distos_coll::DType;
 using distos_coll::Error;
 using distos_coll::ReduceOp;
 using distos_coll::Ref;
-using distos_coll::Store;
 using distos_coll::Work;
-
-// Never freed: a call that races with dc_comm_close in another thread finds it empty, not gone. It
-// is a few words per group that ever existed.
-struct dc_comm {
-  std::atomic<std::shared_ptr<Communicator>> communicator;
-};
+using distos_coll::capi::CallbackStore;
+using distos_coll::capi::failed;
+using distos_coll::capi::guarded;
+using distos_coll::capi::last_error;
+using distos_coll::capi::pinned;
 
 namespace {
 
-thread_local std::string last_error;
-
-int failed(Code code, const std::string& why) {
-  last_error = why;
-  return -static_cast<int>(code);
-}
-
-template <typename Function>
-int guarded(Function function) {
-  try {
-    function();
-    return DC_OK;
-  } catch (const Error& error) {
-    return failed(error.code(), error.what());
-  } catch (const std::exception& error) {
-    return failed(Code::kSystem, error.what());
-  }
-}
-
-std::shared_ptr<Communicator> pinned(const dc_comm* comm) {
-  auto communicator = comm->communicator.load();
-  if (!communicator) throw Error(Code::kInvalid, "the group was closed");
-  return communicator;
-}
-
 Work* as_work(dc_work* work) { return reinterpret_cast<Work*>(work); }
 const Work* as_work(const dc_work* work) { return reinterpret_cast<const Work*>(work); }
-
-class CallbackStore final : public Store {
- public:
-  explicit CallbackStore(const dc_store* store) : store_(store) {}
-
-  void set(const std::string& key, const std::string& value) override {
-    const int code = store_->set(store_->ctx, key.c_str(), value.data(), value.size());
-    if (code != DC_OK)
-      throw Error(Code::kSystem,
-                  "the store refused to keep '" + key + "': is the process that hosts it alive?");
-  }
-
-  std::optional<std::string> get(const std::string& key, int64_t timeout_ms) override {
-    std::string value;
-    const auto emit = [](void* to, const void* data, size_t bytes) {
-      static_cast<std::string*>(to)->assign(static_cast<const char*>(data), bytes);
-    };
-    const int code = store_->get(store_->ctx, key.c_str(), timeout_ms, emit, &value);
-    if (std::abs(code) == DC_TIMEOUT) return std::nullopt;
-    if (code != DC_OK)
-      throw Error(Code::kSystem, "the store could not be asked for '" + key +
-                                     "': is the process that hosts it alive?");
-    return value;
-  }
-
- private:
-  const dc_store* store_;
-};
 
 void check_range(int value, int count, const char* what) {
   if (value < 0 || value >= count)

@@ -25,7 +25,7 @@ Communicator::Communicator(std::shared_ptr<Engine> engine, const CommunicatorOpt
       options_(options),
       timeout_ms_(options.timeout_ms),
       inquiry_(options.size),
-      suspicion_(options.size),
+      audit_(options.size),
       losses_(static_cast<size_t>(options.size)),
       early_windows_(static_cast<size_t>(options.size)) {}
 
@@ -393,6 +393,15 @@ void Communicator::on_control(uint32_t source, ControlKind kind, const std::stri
     break_down(static_cast<Code>(code), payload.substr(sizeof(code)), false);
     return;
   }
+  if (kind == ControlKind::kShow) {
+    if (!put_encoded(board_, payload)) {
+      break_down(Code::kInternal,
+                 strf("rank %u shows what cannot be read or kept; do all ranks run the same build?",
+                      source),
+                 true);
+    }
+    return;
+  }
   if (kind >= ControlKind::kAsk) {
     on_question_or_answer(source, kind, payload);
     return;
@@ -409,6 +418,7 @@ void Communicator::on_control(uint32_t source, ControlKind kind, const std::stri
     loss = {PeerState::kLeft, "it closed the group", now_ns()};
     lost_.fetch_add(1, std::memory_order_acq_rel);
   }
+  board_.changed();
   engine_->notify();
 }
 
@@ -425,7 +435,9 @@ void Communicator::on_peer_lost(const PeerUid& uid, PeerState state, const std::
     }
     window_arrived_.notify_all();
   }
-  if (member) engine_->notify();
+  if (!member) return;
+  board_.changed();
+  engine_->notify();
 }
 
 void Communicator::abort(const std::string& reason) {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/board.h"
 #include "comm/engine.h"
 #include "comm/flight_text.h"
 #include "comm/inbox.h"
@@ -84,20 +85,21 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   void audit(int64_t now);
   FlightGroup flight() const;
 
+  // What the members show each other. Throws Error(kInvalid) for what is too long to be shown.
+  Board& board() { return board_; }
+  void show(const std::vector<int>& ranks, const std::string& key, const std::string& value);
+  // Throws if one of these ranks has died, or the group is broken.
+  void check_members(const std::vector<int>& ranks);
+
   // CommEvents
   void on_frame(const FrameHeader& header, const std::byte* payload) override;
   void on_control(uint32_t source, ControlKind kind, const std::string& payload, Fd fd) override;
   void on_peer_lost(const PeerUid& uid, PeerState state, const std::string& why) override;
 
  private:
-  friend class Setup;  // comm/setup.cc
+  friend class Setup;   // comm/setup.cc
+  friend class Shrink;  // comm/shrink.h
 
-  // A member that ended or closed this group.
-  struct Loss {
-    PeerState state = PeerState::kAlive;
-    std::string why;
-    int64_t at_ns = 0;
-  };
   using Completions = std::vector<Completion>;
 
   Communicator(std::shared_ptr<Engine> engine, const CommunicatorOptions& options);
@@ -144,8 +146,6 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   Ref<Work> start_message(Ref<PointToPoint> operation, bool sends, const CallOptions& options,
                           Work** early);
   void hand_out(Work& work, Work** early);
-  void collect_absent(std::vector<Ref<Work>>& arrivals, int64_t deadline, bool all,
-                      std::vector<int>* absent);
 
   const std::shared_ptr<Engine> engine_;
   Runtime& runtime_;
@@ -171,13 +171,12 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   Ref<Operation> current_;
   std::vector<std::byte> scratch_;
 
+  Board board_;
+  std::atomic<int64_t> shrinks_{0};  // the newest call of shrink() that is known of
   Recorder recorder_;
   Inquiry inquiry_;  // about current_
 
-  std::mutex audit_mutex_;        // below; never with another lock held
-  int64_t audited_ = 0;           // the newest collective that the neighbour was told of
-  std::string neighbours_audit_;  // what another rank last said of all that it called
-  Inquiry suspicion_;             // about a collective that ranks called differently
+  Audit audit_;
 
   std::mutex queue_mutex_;
   std::deque<Ref<Operation>> queue_;

@@ -56,8 +56,8 @@ bool Communicator::differing() const {
 bool Communicator::look_further_back(int64_t now) {
   std::optional<int64_t> before;
   {
-    const std::lock_guard lock(audit_mutex_);
-    before = first_difference(recorder_, neighbours_audit_);
+    const std::lock_guard lock(audit_.mutex);
+    before = first_difference(recorder_, audit_.neighbours);
   }
   if (!before) return false;
   inquiry_.begin(*before);
@@ -92,8 +92,8 @@ void Communicator::on_question_or_answer(uint32_t source, ControlKind kind,
                                          const std::string& payload) {
   const auto& peer = peers_[source];
   if (kind == ControlKind::kAudit) {
-    const std::lock_guard lock(audit_mutex_);
-    neighbours_audit_ = payload;
+    const std::lock_guard lock(audit_.mutex);
+    audit_.neighbours = payload;
     return;
   }
   const std::optional<Whereabouts> said = Whereabouts::decode(payload);
@@ -109,7 +109,7 @@ void Communicator::on_question_or_answer(uint32_t source, ControlKind kind,
     return;
   }
   inquiry_.tell(static_cast<int>(source), *said);
-  suspicion_.tell(static_cast<int>(source), *said);
+  audit_.suspicion.tell(static_cast<int>(source), *said);
   engine_->notify();
 }
 
@@ -119,13 +119,13 @@ void Communicator::audit(int64_t now) {
   if (options_.size == 1 || broken() || closed_.load(std::memory_order_acquire)) return;
   std::string why;
   {
-    const std::lock_guard lock(audit_mutex_);
-    if (suspicion_.concluding()) {
-      if (!suspicion_.settled(now, options_.rank)) return;
-      why = calls_text(suspicion_);
-    } else if (const auto sequence = first_difference(recorder_, neighbours_audit_)) {
-      suspicion_.begin(*sequence);
-      suspicion_.conclude(now, Code::kMismatch, "");
+    const std::lock_guard lock(audit_.mutex);
+    if (audit_.suspicion.concluding()) {
+      if (!audit_.suspicion.settled(now, options_.rank)) return;
+      why = calls_text(audit_.suspicion);
+    } else if (const auto sequence = first_difference(recorder_, audit_.neighbours)) {
+      audit_.suspicion.begin(*sequence);
+      audit_.suspicion.conclude(now, Code::kMismatch, "");
       ask(*sequence, {});
       return;
     }
@@ -137,8 +137,8 @@ void Communicator::audit(int64_t now) {
   }
   const int64_t newest = recorder_.last();
   const auto& next = peers_[static_cast<size_t>((options_.rank + 1) % options_.size)];
-  if (newest == audited_ || next->state() != PeerState::kAlive) return;
-  audited_ = newest;
+  if (newest == audit_.told || next->state() != PeerState::kAlive) return;
+  audit_.told = newest;
   next->send_control(id_, static_cast<uint32_t>(options_.rank), ControlKind::kAudit,
                      encode_audit(recorder_), -1);
 }

@@ -108,7 +108,36 @@ void Communicator::break_down(Code code, const std::string& why, bool tell_other
       }
     }
   }
+  board_.changed();
   engine_->notify();
+}
+
+// --- What members show each other
+
+void Communicator::show(const std::vector<int>& ranks, const std::string& key,
+                        const std::string& value) {
+  const std::string payload = encode_key(key, value);
+  for (const int rank : ranks) {
+    const auto& peer = peers_[static_cast<size_t>(rank)];
+    if (!peer) {
+      board_.set(key, value);
+    } else if (peer->state() == PeerState::kAlive) {
+      peer->send_control(id_, static_cast<uint32_t>(options_.rank), ControlKind::kShow, payload,
+                         -1);
+    }
+  }
+}
+
+void Communicator::check_members(const std::vector<int>& ranks) {
+  const std::lock_guard lock(state_mutex_);
+  if (broken_code_ != Code::kOk) throw Error(broken_code_, broken_why_);
+  for (const int rank : ranks) {
+    const Loss& loss = losses_[static_cast<size_t>(rank)];
+    if (loss.state != PeerState::kDead) continue;
+    throw Error(Code::kPeerDied,
+                strf("%s died while a part of group '%s' was set up: %s", rank_name(rank).c_str(),
+                     options_.name.c_str(), loss.why.c_str()));
+  }
 }
 
 // --- Words

@@ -76,4 +76,14 @@ class Inquiry {
   std::vector<Whereabouts> told_;  // by rank; guarded by mutex_
 };
 
+// What a rank knows of whether all have called the same so far.
+struct Audit {
+  explicit Audit(int size) : suspicion(size) {}
+
+  std::mutex mutex;        // below; never with another lock held
+  int64_t told = 0;        // the newest collective that the neighbour was told of
+  std::string neighbours;  // what another rank last said of all that it called
+  Inquiry suspicion;       // about a collective that ranks called differently
+};
+
 }  // namespace distos_coll

@@ -33,6 +33,8 @@ class JobStoreServer {
   ~JobStoreServer();
 
   int64_t dropped() const;
+  // How many keys it holds.
+  int64_t keys() const;
 
  private:
   class Table;
@@ -49,6 +51,7 @@ class JobStoreClient final : public Store {
   // Values are limited to 60 KiB.
   void set(const std::string& key, const std::string& value) override;
   std::optional<std::string> get(const std::string& key, int64_t timeout_ms) override;
+  void release(const std::string& prefix, int ranks) override;
 
  private:
   class Connection;

@@ -151,4 +151,12 @@ std::optional<std::string> JobStoreClient::get(const std::string& key, int64_t t
   return std::move(answer.payload);
 }
 
+void JobStoreClient::release(const std::string& prefix, int ranks) {
+  ByteWriter out;
+  out.text(prefix.substr(0, kMaxStoreKey));
+  out.number(int64_t{ranks});
+  const std::lock_guard lock(mutex_);
+  connection_->ask(StoreKind::kRelease, out.take(), now_ns() + kAnswerNs);
+}
+
 }  // namespace distos_coll

@@ -53,6 +53,7 @@ class JobStoreServer::Table {
   }
 
   int64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
+  int64_t keys() const { return keys_.load(std::memory_order_relaxed); }
 
  private:
   struct Session {
@@ -85,9 +86,8 @@ class JobStoreServer::Table {
   std::thread thread_;
   std::map<uint64_t, std::unique_ptr<Session>> sessions_;  // by age
   uint64_t next_id_ = 1;
-  std::map<std::string, std::string> values_;
-  size_t bytes_ = 0;
-  std::atomic<int64_t> dropped_{0};
+  StoreTable table_;
+  std::atomic<int64_t> dropped_{0}, keys_{0};
 };
 
 void JobStoreServer::Table::listen(const MeetingPoint& point) {
@@ -182,17 +182,21 @@ void JobStoreServer::Table::shake_hands(Session& session, const Message& message
 void JobStoreServer::Table::request(uint64_t id, Session& session, const Message& message) {
   ByteReader in(message.payload.data(), message.payload.size());
   const std::string key = in.text(kMaxStoreKey);
-  const auto timeout_ms = in.number<int64_t>();
+  const auto number = in.number<int64_t>();
   const bool idle = session.waits_for.empty();
   if (!in.ok() || !idle) {
     session.doomed = "its request is malformed";
     return;
   }
   if (message.kind == static_cast<uint16_t>(StoreKind::kGet)) {
-    get(id, session, key, timeout_ms);
+    get(id, session, key, number);
+  } else if (message.kind == static_cast<uint16_t>(StoreKind::kRelease)) {
+    table_.release(key, number);
+    keys_.store(static_cast<int64_t>(table_.size()), std::memory_order_relaxed);
+    answer(session, StoreKind::kStored);
   } else if (message.kind == static_cast<uint16_t>(StoreKind::kSet)) {
     std::string value = message.payload.substr(message.payload.size() - in.left());
-    if (bytes_ + key.size() + value.size() > kMaxStoreBytes)
+    if (table_.bytes() + key.size() + value.size() > kMaxStoreBytes)
       return answer(session, StoreKind::kRefused, "the store of this job is full");
     set(key, std::move(value));
     answer(session, StoreKind::kStored);
@@ -202,21 +206,20 @@ void JobStoreServer::Table::request(uint64_t id, Session& session, const Message
 }
 
 void JobStoreServer::Table::set(const std::string& key, std::string value) {
-  std::string& place = values_[key];
-  bytes_ = bytes_ - place.size() + value.size() + (place.empty() ? key.size() : 0);
-  place = std::move(value);
+  table_.set(key, std::move(value));
+  keys_.store(static_cast<int64_t>(table_.size()), std::memory_order_relaxed);
   for (auto& [id, session] : sessions_) {
     if (session->waits_for != key) continue;
     session->waits_for.clear();
     reactor_.cancel(std::exchange(session->timer, 0));
-    answer(*session, StoreKind::kValue, place);
+    answer(*session, StoreKind::kValue, *table_.find(key));
   }
 }
 
 void JobStoreServer::Table::get(uint64_t id, Session& session, const std::string& key,
                                 int64_t timeout_ms) {
-  const auto found = values_.find(key);
-  if (found != values_.end()) return answer(session, StoreKind::kValue, found->second);
+  if (const std::string* value = table_.find(key))
+    return answer(session, StoreKind::kValue, *value);
   if (timeout_ms <= 0) return answer(session, StoreKind::kMissing);
   session.waits_for = key;
   const int64_t patience = std::min<int64_t>(timeout_ms, int64_t{1} << 31) * 1'000'000;
@@ -255,6 +258,7 @@ JobStoreServer::JobStoreServer(const MeetingPoint& point)
     : table_(std::make_shared<Table>(point)) {}
 JobStoreServer::~JobStoreServer() { table_->stop(); }
 int64_t JobStoreServer::dropped() const { return table_->dropped(); }
+int64_t JobStoreServer::keys() const { return table_->keys(); }
 
 std::string MeetingPoint::describe() const {
   if (!unix_name.empty()) return "unix socket " + unix_name;

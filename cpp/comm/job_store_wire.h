@@ -11,7 +11,9 @@
 
 namespace distos_coll {
 
-enum class StoreKind : uint16_t { kSet = 1, kGet, kStored, kValue, kMissing, kRefused };
+// A request is a key, a number (kGet: how long to wait in ms; kRelease: how many ranks release the
+// prefix that the key is) and, for kSet, the value.
+enum class StoreKind : uint16_t { kSet = 1, kGet, kStored, kValue, kMissing, kRefused, kRelease };
 
 inline constexpr size_t kMaxStoreKey = 1024;
 inline constexpr size_t kMaxStoreValue = 60 * 1024;

@@ -8,6 +8,7 @@ namespace distos_coll {
 namespace {
 // Messages for communicators that this process has not made yet.
 constexpr size_t kMaxEarly = 4096;
+constexpr size_t kMaxClosed = 16'384;
 }  // namespace
 
 void Mailbox::hand_over(CommEvents& events, Message message) {
@@ -64,7 +65,12 @@ void Mailbox::activate(uint64_t comm) {
 void Mailbox::deactivate(uint64_t comm) {
   const TableHolder::Use table(table_);
   // Registered anew by now: its activation is the next word.
-  if (active_.erase(comm) != 0 && table->find(comm) == nullptr) closed_.insert(comm);
+  if (active_.erase(comm) == 0 || table->find(comm) != nullptr) return;
+  closed_.insert(comm);
+  closed_order_.push_back(comm);
+  if (closed_order_.size() <= kMaxClosed) return;
+  closed_.erase(closed_order_.front());
+  closed_order_.pop_front();
 }
 
 }  // namespace distos_coll

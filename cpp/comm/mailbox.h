@@ -34,7 +34,9 @@ class Mailbox {
 
   TableHolder& table_;
   std::unordered_set<uint64_t> active_;
+  // The newest only: what still comes for older ones is among the oldest of early_ and dropped.
   std::unordered_set<uint64_t> closed_;
+  std::deque<uint64_t> closed_order_;
   std::deque<Message> early_;
   std::vector<Loss> losses_;
 };

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "comm/runtime.h"
+
 namespace distos_coll {
 
 struct CommunicatorOptions {
@@ -26,6 +28,13 @@ struct MemberInfo {
 
   // As dc_comm_topology's domain_bits.
   int32_t bits() const { return (mapped ? 1 : 0) | (single_copy ? 2 : 0) | cores << 8; }
+};
+
+// A member that ended or closed the group.
+struct Loss {
+  PeerState state = PeerState::kAlive;
+  std::string why;
+  int64_t at_ns = 0;
 };
 
 }  // namespace distos_coll

@@ -13,6 +13,22 @@ namespace {
 constexpr int64_t kFirstTag = INT64_MIN;
 using Verdict = std::array<char, 1024>;
 
+// The ranks whose message has not come by the deadline; one of them is enough, unless `all`.
+std::vector<int> absent_ranks(Communicator& group, const std::vector<Ref<Work>>& arrivals,
+                              int64_t deadline, bool all) {
+  std::vector<int> absent;
+  for (size_t rank = 0; rank < arrivals.size(); ++rank) {
+    if (!arrivals[rank]) continue;
+    const int64_t left_ms = (deadline - now_ns()) / 1'000'000;
+    const bool came = group.wait(*arrivals[rank], std::max<int64_t>(left_ms, 1)) &&
+                      arrivals[rank]->code() == Code::kOk;
+    if (came) continue;
+    absent.push_back(static_cast<int>(rank));
+    if (!all) break;
+  }
+  return absent;
+}
+
 }  // namespace
 
 Ref<Work> Communicator::start_message(Ref<PointToPoint> operation, bool sends,
@@ -111,19 +127,6 @@ Ref<Work> Communicator::receive(void* data, size_t bytes, int source, int64_t ta
   return start_message(std::move(operation), false, options, early);
 }
 
-void Communicator::collect_absent(std::vector<Ref<Work>>& arrivals, int64_t deadline, bool all,
-                                  std::vector<int>* absent) {
-  for (size_t rank = 0; rank < arrivals.size(); ++rank) {
-    if (!arrivals[rank]) continue;
-    const int64_t left_ms = (deadline - now_ns()) / 1'000'000;
-    const bool came =
-        wait(*arrivals[rank], std::max<int64_t>(left_ms, 1)) && arrivals[rank]->code() == Code::kOk;
-    if (came) continue;
-    absent->push_back(static_cast<int>(rank));
-    if (!all) return;
-  }
-}
-
 void Communicator::monitored_barrier(int64_t timeout_ms, bool wait_all_ranks) {
   check_usable();
   if (timeout_ms <= 0) timeout_ms = timeout_ms_.load(std::memory_order_relaxed);
@@ -159,8 +162,7 @@ void Communicator::monitored_barrier(int64_t timeout_ms, bool wait_all_ranks) {
     arrivals[static_cast<size_t>(other)] =
         receive(&tokens[static_cast<size_t>(other)], 1, other, arrive_tag, options);
   }
-  std::vector<int> absent;
-  collect_absent(arrivals, deadline, wait_all_ranks, &absent);
+  const std::vector<int> absent = absent_ranks(*this, arrivals, deadline, wait_all_ranks);
   std::string text;
   if (!absent.empty()) {
     for (const int other : absent) text += (text.empty() ? "" : ", ") + rank_name(other);

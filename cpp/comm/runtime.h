@@ -24,7 +24,8 @@ using PeerUid = std::array<uint8_t, 16>;
 // bytes; decode trusts nothing.
 struct PeerCard {
   PeerUid uid{};
-  // Who knows it may connect to the process. Travels through the store, never over a link.
+  // Who knows it may connect to the process. Travels through the store of a group, and over a link
+  // only between processes that know each other's already.
   std::array<uint8_t, 32> secret{};
   std::string build;  // version of the library and of what it writes on wires
   int64_t pid = 0;
@@ -46,8 +47,9 @@ struct PeerCard {
 
 enum class PeerState : int { kAlive = 0, kLeft, kDead };
 
-// kAsk, kTell and kAudit (comm/inquiry.h) and kAbort do not wait for the frames sent before them.
-enum class ControlKind : uint16_t { kWindow = 1, kClose, kAbort, kAsk, kTell, kAudit };
+// kWindow and kClose wait for the frames sent before them. comm/inquiry.h has kAsk, kTell and
+// kAudit, comm/board.h kShow.
+enum class ControlKind : uint16_t { kWindow = 1, kClose, kAbort, kAsk, kTell, kAudit, kShow };
 
 // Another process, or this one (a rank may have itself as a peer only in tests). Shared by
 // communicators.

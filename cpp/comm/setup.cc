@@ -9,9 +9,13 @@
 #include "comm/interrupt.h"
 #include "comm/memory.h"
 #include "comm/peer.h"
+#include "comm/setup_keys.h"
 #include "core/random.h"
 
 namespace distos_coll {
+
+using namespace setup_keys;
+
 namespace {
 
 // How a window reaches the process behind a member.
@@ -26,9 +30,6 @@ class PeerNeighbour final : public exec::Neighbour {
  private:
   std::shared_ptr<Peer> peer_;
 };
-
-constexpr char kGood = '+';
-constexpr char kFailed = '!';
 
 enum Reach : char { kMapped = 1, kSingleCopy = 2 };
 
@@ -65,10 +66,10 @@ class Setup {
     }
     std::string mine(reinterpret_cast<const char*>(&c_.plan_.fingerprint),
                      sizeof(c_.plan_.fingerprint));
-    publish("ready", mine);
+    publish(kReady, mine);
     std::string differing;
     for (int other = 0; other < n_; ++other) {
-      if (other == rank_ || fetch("ready", other) == mine) continue;
+      if (other == rank_ || fetch(kReady, other) == mine) continue;
       differing += (differing.empty() ? "" : ", ") + std::to_string(other);
     }
     if (!differing.empty()) {
@@ -78,21 +79,20 @@ class Setup {
                                         "make them equal on all ranks",
                                         rank_, c_.options_.name.c_str(), differing.c_str()));
     }
+    store_.release(kPrefix, n_);
     c_.ready_ = true;
     c_.engine_->enlist(c_.shared_from_this());
     c_.engine_->flight().enlist(&c_);
   }
 
  private:
-  std::string key(const char* step, int rank) const { return strf("distos/%s/%d", step, rank); }
-
   void publish(const char* step, const std::string& value) {
     store_.set(key(step, rank_), kGood + value);
   }
 
   void publish_failure(const std::string& why) {
     try {
-      for (const char* step : {"card", "reach", "ready"})
+      for (const char* step : {"card", "reach", kReady})
         store_.set(key(step, rank_), kFailed + why);
     } catch (const Error&) {
       // The store is gone; the first failure is the one to report.

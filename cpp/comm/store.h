@@ -20,28 +20,67 @@ class Store {
   virtual void set(const std::string& key, const std::string& value) = 0;
   // Waits for the key; nothing if it did not appear in time. Throws Error if the store is gone.
   virtual std::optional<std::string> get(const std::string& key, int64_t timeout_ms) = 0;
+  // Says that this rank reads no key with this prefix any more. Once all `ranks` have said so, a
+  // store that can forgets the keys, so that groups which come and go leave nothing behind.
+  virtual void release(const std::string& prefix, int ranks) = 0;
+};
+
+// The keys of a store in one process, and who still reads them. Not thread-safe.
+class StoreTable {
+ public:
+  // Null: there is no such key.
+  const std::string* find(const std::string& key) const {
+    const auto found = values_.find(key);
+    return found == values_.end() ? nullptr : &found->second;
+  }
+  void set(const std::string& key, std::string value) {
+    std::string& place = values_[key];
+    bytes_ += (place.empty() ? key.size() : 0) + value.size() - place.size();
+    place = std::move(value);
+  }
+  void release(const std::string& prefix, int64_t ranks) {
+    if (++releases_[prefix] < ranks) return;
+    releases_.erase(prefix);
+    const auto first = values_.lower_bound(prefix);
+    auto last = first;
+    for (; last != values_.end() && last->first.starts_with(prefix); ++last)
+      bytes_ -= last->first.size() + last->second.size();
+    values_.erase(first, last);
+  }
+  size_t size() const { return values_.size(); }
+  size_t bytes() const { return bytes_; }
+
+ private:
+  std::map<std::string, std::string> values_;
+  std::map<std::string, int64_t> releases_;
+  size_t bytes_ = 0;
 };
 
 class MemoryStore final : public Store {
  public:
   void set(const std::string& key, const std::string& value) override {
     const std::lock_guard lock(mutex_);
-    values_[key] = value;
+    table_.set(key, value);
     changed_.notify_all();
   }
 
   std::optional<std::string> get(const std::string& key, int64_t timeout_ms) override {
     std::unique_lock lock(mutex_);
     const bool there = changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
-                                         [&] { return values_.contains(key); });
+                                         [&] { return table_.find(key) != nullptr; });
     if (!there) return std::nullopt;
-    return values_[key];
+    return *table_.find(key);
+  }
+
+  void release(const std::string& prefix, int ranks) override {
+    const std::lock_guard lock(mutex_);
+    table_.release(prefix, ranks);
   }
 
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::map<std::string, std::string> values_;
+  StoreTable table_;
 };
 
 // Keys of a store under a name of their own.
@@ -55,6 +94,9 @@ class PrefixStore final : public Store {
   }
   std::optional<std::string> get(const std::string& key, int64_t timeout_ms) override {
     return store_->get(prefix_ + key, timeout_ms);
+  }
+  void release(const std::string& prefix, int ranks) override {
+    store_->release(prefix_ + prefix, ranks);
   }
 
  private:

@@ -60,6 +60,26 @@ TEST_P(Places, ValuesComeAcross) {
   EXPECT_EQ(server.dropped(), 0);
 }
 
+TEST_P(Places, WhatAllRanksReleasedIsForgotten) {
+  const MeetingPoint point = GetParam()();
+  const JobStoreServer server(point);
+  JobStoreClient one(point, now_ns() + 10 * kSecond), other(point, now_ns() + 10 * kSecond);
+  one.set("group/a", "1");
+  other.set("group/b", "2");
+  one.set("group2", "3");
+  one.release("group/", 2);
+  EXPECT_EQ(other.get("group/a", 0), "1");
+  other.release("group/", 2);
+  EXPECT_EQ(one.get("group/a", 0), std::nullopt);
+  EXPECT_EQ(one.get("group/b", 0), std::nullopt);
+  EXPECT_EQ(one.get("group2", 0), "3");
+  EXPECT_EQ(server.keys(), 1);
+  // A name may be used again.
+  one.set("group/a", "4");
+  one.release("group/", 2);
+  EXPECT_EQ(one.get("group/a", 0), "4");
+}
+
 TEST_P(Places, AGetWaitsForItsKey) {
   const MeetingPoint point = GetParam()();
   const JobStoreServer server(point);
