@@ -190,6 +190,8 @@ bool Communicator::run_inline(Operation& operation) {
   complete(&finished);
   if (code == Code::kAgain) wait(operation, 0);
   leave();
+  // Whoever is told of a failure finds the flight record written.
+  if (operation.code() != Code::kOk) engine_->flight().settle();
   return true;
 }
 
@@ -224,6 +226,7 @@ bool Communicator::wait(Work& work, int64_t timeout_ms) {
     }
   }
   leave();
+  if (work.done() && work.code() != Code::kOk) engine_->flight().settle();
   return in_time;
 }
 
@@ -342,30 +345,6 @@ void Communicator::finish_current(Code code, std::string why, int64_t now, Compl
   }
   queued_.fetch_sub(1, std::memory_order_acq_rel);
   finished->push_back({Ref<Work>(current_.detach()), code, std::move(why)});
-}
-
-int Communicator::progress_messages(Completions* finished) {
-  if (inbox_ == nullptr) return 0;
-  int moved = inbox_->flush_credit() ? 1 : 0;
-  if (matcher_->pending() == 0) return moved;
-  moved += matcher_->progress(finished) ? 1 : 0;
-  if (moved > 0) return moved;
-  const size_t before = finished->size();
-  if (broken()) {
-    matcher_->fail_all(broken_code_, broken_why(), finished);
-  } else {
-    const int64_t now = now_ns();
-    if (matcher_->fail_expired(now, finished)) {
-      break_down(
-          Code::kTimeout,
-          strf("a send of rank %d timed out after it was announced; its receiver may still read "
-               "the buffer, so the group '%s' cannot go on",
-               options_.rank, options_.name.c_str()),
-          true);
-    }
-    if (lost_.load(std::memory_order_acquire) > 0) fail_messages_of_lost(finished);
-  }
-  return static_cast<int>(finished->size() - before);
 }
 
 void Communicator::complete(Completions* finished) {
@@ -489,6 +468,7 @@ void Communicator::close() {
     }
   }
   runtime_.unregister_comm(id_);
+  engine_->flight().delist(this);
 }
 
 }  // namespace distos_coll

@@ -241,4 +241,19 @@ std::string Communicator::mismatch_text(const Operation& operation) const {
       rank_name(run_->failed_rank()).c_str(), run_->failed_signature().describe().c_str());
 }
 
+FlightGroup Communicator::flight() const {
+  FlightGroup out;
+  out.id = id_;
+  out.options = options_;
+  out.options.timeout_ms = timeout_ms_.load(std::memory_order_relaxed);
+  out.last_collective = recorder_.last();
+  out.collectives = recorder_.records();
+  out.last_message = matcher_->recorder().last();
+  out.messages = matcher_->recorder().records();
+  const std::lock_guard lock(state_mutex_);
+  out.code = broken_code_;
+  out.why = broken_why_;
+  return out;
+}
+
 }  // namespace distos_coll

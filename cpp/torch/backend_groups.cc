@@ -89,6 +89,9 @@ c10::intrusive_ptr<ProcessGroupDistos> ProcessGroupDistos::join(
   comm_options.size = size;
   comm_options.timeout_ms = options->timeout.count();
   comm_options.name = name.c_str();
+  const auto& globals = options->global_ranks_in_group;
+  const std::vector<int32_t> job_ranks(globals.begin(), globals.end());
+  if (job_ranks.size() == static_cast<size_t>(size)) comm_options.job_ranks = job_ranks.data();
   dc_comm* comm = nullptr;
   int code = dc_comm_connect(runtime, store, &comm_options, &comm);
   if (code != 0) throw_setup(code, name, "connect the ranks of", trouble);

@@ -75,8 +75,8 @@ typedef struct dc_store {
   int (*set)(void* ctx, const char* key, const void* data, size_t bytes);
   int (*get)(void* ctx, const char* key, int64_t timeout_ms,
              void (*emit)(void* emit_ctx, const void* data, size_t bytes), void* emit_ctx);
-  /* This rank reads no key with this prefix any more; once `ranks` ranks have said so, the store may
-   * forget them. May be null. */
+  /* This rank reads no key with this prefix any more; once `ranks` ranks have said so, the store
+   * may forget them. May be null. */
   void (*release)(void* ctx, const char* prefix, int32_t ranks);
 } dc_store;
 
@@ -84,8 +84,9 @@ typedef struct dc_comm_options {
   size_t struct_size;
   int32_t rank;
   int32_t size;
-  int64_t timeout_ms; /* default deadline of an operation; set-up uses it too */
-  const char* name;   /* for people: "default_pg", "dp" ... */
+  int64_t timeout_ms;       /* default deadline of an operation; set-up uses it too */
+  const char* name;         /* for people: "default_pg", "dp" ... */
+  const int32_t* job_ranks; /* `size` entries, the ranks' numbers in the job; null: the same */
 } dc_comm_options;
 
 /* Bits of dc_call.flags. */
