@@ -17,6 +17,7 @@ from distos_coll._version import __version__
 
 if TYPE_CHECKING:
     from distos_coll.communicator import ANY_SOURCE, Communicator
+    from distos_coll.flight import dump_flight_record
     from distos_coll.start import ThreadStore, init, run_threads
     from distos_coll.work import Work
 
@@ -26,6 +27,7 @@ __all__ = [
     "ThreadStore",
     "Work",
     "__version__",
+    "dump_flight_record",
     "init",
     "run_threads",
 ]
@@ -35,6 +37,7 @@ _HOMES = {
     "Communicator": "distos_coll.communicator",
     "Work": "distos_coll.work",
     "ThreadStore": "distos_coll.start",
+    "dump_flight_record": "distos_coll.flight",
     "init": "distos_coll.start",
     "run_threads": "distos_coll.start",
 }

@@ -56,13 +56,21 @@ class Communicator:
     Mismatch, InvalidArgument, Unsupported.
     """
 
-    def __init__(self, native: _native.Communicator, plan: "Plan", home: Home, name: str) -> None:
+    def __init__(
+        self,
+        native: _native.Communicator,
+        plan: "Plan",
+        home: Home,
+        name: str,
+        job_ranks: Sequence[int],
+    ) -> None:
         self._native = native
         self._plan = plan
         self._home = home
         self._name = name
         self._splits = 0
         self._closed = False
+        self._job_ranks = job_ranks
         self._parts: weakref.WeakSet[Communicator] = weakref.WeakSet()
         self._grouped = _Grouped()
         self._flying = Flying()
@@ -75,12 +83,14 @@ class Communicator:
 
     @classmethod
     def join(
-        cls, home: Home, store: _native.Store, rank: int, size: int, name: str
+        cls, home: Home, store: _native.Store, rank: int, job_ranks: Sequence[int], name: str
     ) -> "Communicator":
-        """Meet the other ranks of the group `name` in a store of its own, plan, and agree."""
+        """Meet the ranks of the group `name`, these of the job, in a store of its own; agree."""
         timeout_ms = milliseconds(home.timeout)
         with translated():
-            native = _native.Communicator(home.runtime, store, rank, size, timeout_ms, name)
+            native = _native.Communicator(
+                home.runtime, store, rank, len(job_ranks), timeout_ms, name, job_ranks
+            )
         try:
             plan = plan_and_log(
                 home.settings,
@@ -97,7 +107,7 @@ class Communicator:
             raise
         with translated():
             native.ready(store)
-        return cls(native, plan, home, name)
+        return cls(native, plan, home, name, job_ranks)
 
     # ---- who we are
 
@@ -297,8 +307,12 @@ class Communicator:
         members.sort(key=lambda r: (int(every[r][2]), r))
         name = f"{self._name}/{self._splits}.{chosen}"
         store = _native.BoardStore(self._native, members, f"split/{self._splits}.{chosen}")
+        return self._part(store, members, name)
+
+    def _part(self, store: _native.Store, members: Sequence[int], name: str) -> "Communicator":
+        job_ranks = [self._job_ranks[member] for member in members]
         rank = members.index(self.rank)
-        part = Communicator.join(self._home, store, rank, len(members), name)
+        part = Communicator.join(self._home, store, rank, job_ranks, name)
         self._parts.add(part)
         return part
 
@@ -319,18 +333,13 @@ class Communicator:
             shrink = _native.Shrink(self._native, list(exclude), limit)
             shrink.agree()
         while True:
-            rank, size = shrink.ranks.index(self.rank), len(shrink.ranks)
-            name = f"{self._name}/shrunk {shrink.call}"
             try:
-                part = Communicator.join(self._home, shrink, rank, size, name)
+                return self._part(shrink, shrink.ranks, f"{self._name}/shrunk {shrink.call}")
             except DistosError:
                 with translated():
                     if not shrink.overtaken():
                         raise
                     shrink.agree()
-            else:
-                self._parts.add(part)
-                return part
 
     def abort(self, reason: str = "abort() was called") -> None:
         """Fail everything in flight, on all ranks. The group cannot be used again.

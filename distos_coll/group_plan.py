@@ -29,6 +29,7 @@ def plan_for(values: Settings, domain_of: Sequence[int], domain_bits: Sequence[i
         tuple(cores.values()),
         values.slot_bytes,
         values.algo,
+        values.deterministic,
         values.plan_affecting(),
     )
 
@@ -56,10 +57,11 @@ def _plan(
     cores: tuple[int, ...],
     slot_bytes: int,
     algo: str,
+    deterministic: bool,
     context: str,
 ) -> "Plan":
     from distos_coll.planner.plan import plan
     from distos_coll.planner.view import ClusterView
 
     view = ClusterView(len(domain_of), domain_of, single_copy, cores, slot_bytes=slot_bytes)
-    return plan(view, algo, context=context)
+    return plan(view, algo, deterministic=deterministic, context=context)

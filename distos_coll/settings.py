@@ -135,6 +135,13 @@ class Settings:
         native=False,
         agreed=True,
     )
+    deterministic: bool = _flag(
+        False,
+        "Reduce in the order of ranks: the same bits whatever the algorithm, the hosts and the "
+        "number of elements in a call. Algorithms that use another order are left out.",
+        native=False,
+        agreed=True,
+    )
     shm: bool = _flag(True, "Use shared memory between ranks of a host.")
     tcp: bool = _flag(True, "Use TCP, between hosts and where shared memory cannot be used.")
     single_copy: bool = _flag(
@@ -239,6 +246,19 @@ class Settings:
         "How much is logged. INFO: settings, links, and the plan of each new group.",
         alias="NCCL_DEBUG",
     )
+    flight_file: str = _text(
+        "",
+        _parse_name,
+        "a path",
+        "When a group fails, each process writes what it called last to this path with its rank "
+        "and `.json` after it (docs/flight-recorder.md). Unset: no files.",
+    )
+    flight_signal: str = _text(
+        "",
+        _choice("", "SIGUSR1", "SIGUSR2"),
+        "SIGUSR1 or SIGUSR2",
+        "The signal on which a process writes its DISTOS_COLL_FLIGHT_FILE, also while it is stuck.",
+    )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
@@ -340,6 +360,8 @@ def _unknown(environ: Mapping[str, str]) -> Iterator[str]:
 def _contradictions(settings: Settings) -> list[str]:
     if not settings.shm and not settings.tcp:
         return ["DISTOS_COLL_SHM=0 and DISTOS_COLL_TCP=0 leave no way to reach a peer; enable one"]
+    if settings.flight_signal and not settings.flight_file:
+        return ["DISTOS_COLL_FLIGHT_SIGNAL needs DISTOS_COLL_FLIGHT_FILE, the file to write"]
     return []
 
 

@@ -124,7 +124,7 @@ def init(
         meeting, name = job.next_world(found.rank, timeout_ms)
     own = _native.PrefixStore(meeting, f"{name}/")
     home = Home(runtime, values, timeout)
-    return Communicator.join(home, own, found.rank, found.size, name)
+    return Communicator.join(home, own, found.rank, range(found.size), name)
 
 
 def run_threads(size: int, function: Callable[[Communicator], T], **options: Any) -> list[T]:

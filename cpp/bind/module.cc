@@ -106,9 +106,9 @@ class PyWork {
 class PyCommunicator {
  public:
   PyCommunicator(const PyRuntime& runtime, const std::shared_ptr<Store>& store, int rank, int size,
-                 int64_t timeout_ms, const std::string& name)
-      : communicator_(
-            Communicator::connect(runtime.engine(), *store, {rank, size, timeout_ms, name})) {}
+                 int64_t timeout_ms, const std::string& name, const std::vector<int>& job_ranks)
+      : communicator_(Communicator::connect(runtime.engine(), *store,
+                                            {rank, size, timeout_ms, name, job_ranks})) {}
 
   std::vector<int> domain_of() const {
     std::vector<int> out;
@@ -257,9 +257,9 @@ void bind_communicator(py::module_& m) {
 
   py::class_<PyCommunicator>(m, "Communicator")
       .def(py::init<const PyRuntime&, const std::shared_ptr<Store>&, int, int, int64_t,
-                    const std::string&>(),
+                    const std::string&, const std::vector<int>&>(),
            arg("runtime"), arg("store"), arg("rank"), arg("size"), arg("timeout_ms"), arg("name"),
-           NoGil())
+           arg("job_ranks") = std::vector<int>(), NoGil())
       .def("domain_of", &PyCommunicator::domain_of)
       .def("domain_bits", &PyCommunicator::domain_bits)
       .def(
@@ -378,6 +378,8 @@ PYBIND11_MODULE(_native, m) {
       },
       "Raises what a signal handler raised while this thread waited in the core.");
   m.def("shutdown", &shutdown_default_runtime, NoGil());
+  m.def("write_flight_records", &write_flight_records, arg("prefix") = py::none(), NoGil(),
+        "Writes what this process called last, one file for each rank in it; returns their paths.");
   m.def("read_job_key", &read_job_key, arg("path"));
   m.def("own_addresses", &own_addresses, arg("interfaces"),
         "Addresses of this host that others may reach, best first.");

@@ -118,6 +118,9 @@ int dc_comm_connect(dc_runtime* runtime, const dc_store* store, const dc_comm_op
     wanted.size = options->size;
     wanted.timeout_ms = options->timeout_ms;
     if (options->name != nullptr) wanted.name = options->name;
+    const bool knows_jobs = options->struct_size >= sizeof(dc_comm_options);
+    if (knows_jobs && options->job_ranks != nullptr)
+      wanted.job_ranks.assign(options->job_ranks, options->job_ranks + options->size);
     CallbackStore callbacks(store);
     auto& engine = *reinterpret_cast<std::shared_ptr<distos_coll::Engine>*>(runtime);
     // Lines of the core name the rank in the process's first group: the world, as a rule.

@@ -6,7 +6,7 @@
 
 #include "capi/handles.h"
 #include "comm/shrink.h"
-#include "distos_coll/c_api.h"
+#include "distos_coll/c_api_shrink.h"
 
 using distos_coll::Shrink;
 using distos_coll::capi::guarded;

@@ -190,6 +190,8 @@ bool Communicator::run_inline(Operation& operation) {
   complete(&finished);
   if (code == Code::kAgain) wait(operation, 0);
   leave();
+  // Whoever is told of a failure finds the flight record written.
+  if (operation.code() != Code::kOk) engine_->flight().settle();
   return true;
 }
 
@@ -224,6 +226,7 @@ bool Communicator::wait(Work& work, int64_t timeout_ms) {
     }
   }
   leave();
+  if (work.done() && work.code() != Code::kOk) engine_->flight().settle();
   return in_time;
 }
 
@@ -344,30 +347,6 @@ void Communicator::finish_current(Code code, std::string why, int64_t now, Compl
   finished->push_back({Ref<Work>(current_.detach()), code, std::move(why)});
 }
 
-int Communicator::progress_messages(Completions* finished) {
-  if (inbox_ == nullptr) return 0;
-  int moved = inbox_->flush_credit() ? 1 : 0;
-  if (matcher_->pending() == 0) return moved;
-  moved += matcher_->progress(finished) ? 1 : 0;
-  if (moved > 0) return moved;
-  const size_t before = finished->size();
-  if (broken()) {
-    matcher_->fail_all(broken_code_, broken_why(), finished);
-  } else {
-    const int64_t now = now_ns();
-    if (matcher_->fail_expired(now, finished)) {
-      break_down(
-          Code::kTimeout,
-          strf("a send of rank %d timed out after it was announced; its receiver may still read "
-               "the buffer, so the group '%s' cannot go on",
-               options_.rank, options_.name.c_str()),
-          true);
-    }
-    if (lost_.load(std::memory_order_acquire) > 0) fail_messages_of_lost(finished);
-  }
-  return static_cast<int>(finished->size() - before);
-}
-
 void Communicator::complete(Completions* finished) {
   if (finished->empty()) return;
   for (Completion& completion : *finished)
@@ -395,13 +374,8 @@ void Communicator::on_frame(const FrameHeader& header, const std::byte* payload)
       valid = matcher_->on_frame(header, payload);
       break;
   }
-  if (!valid) {
-    break_down(Code::kInternal,
-               strf("rank %u sent a frame of kind %d that breaks the protocol; do all ranks run "
-                    "the same build?",
-                    header.source, static_cast<int>(header.kind)),
-               true);
-  }
+  if (!valid)
+    broke_protocol(header.source, strf("a frame of kind %d", static_cast<int>(header.kind)));
 }
 
 void Communicator::on_control(uint32_t source, ControlKind kind, const std::string& payload,
@@ -415,12 +389,7 @@ void Communicator::on_control(uint32_t source, ControlKind kind, const std::stri
     return;
   }
   if (kind == ControlKind::kShow) {
-    if (!put_encoded(board_, payload)) {
-      break_down(Code::kInternal,
-                 strf("rank %u shows what cannot be read or kept; do all ranks run the same build?",
-                      source),
-                 true);
-    }
+    if (!put_encoded(board_, payload)) broke_protocol(source, "a key without room or meaning");
     return;
   }
   if (kind >= ControlKind::kAsk) {
@@ -462,6 +431,8 @@ void Communicator::on_peer_lost(const PeerUid& uid, PeerState state, const std::
 }
 
 void Communicator::abort(const std::string& reason) {
+  // After a close the others may still be finishing; one that waits can be cut short.
+  if (closed_.load(std::memory_order_acquire) && !busy()) return;
   break_down(Code::kAborted,
              strf("rank %d aborted the group '%s': %s", options_.rank, options_.name.c_str(),
                   reason.c_str()),
@@ -497,6 +468,7 @@ void Communicator::close() {
     }
   }
   runtime_.unregister_comm(id_);
+  engine_->flight().delist(this);
 }
 
 }  // namespace distos_coll

@@ -13,12 +13,11 @@
 
 #include "comm/board.h"
 #include "comm/engine.h"
+#include "comm/flight_text.h"
 #include "comm/inbox.h"
 #include "comm/inquiry.h"
 #include "comm/matcher.h"
-#include "comm/member.h"
 #include "comm/operation.h"
-#include "comm/recorder.h"
 #include "comm/runtime.h"
 #include "comm/store.h"
 #include "comm/waiter.h"
@@ -85,6 +84,7 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
 
   // Compares what the ranks have called, now and then, on the engine's thread.
   void audit(int64_t now);
+  FlightGroup flight() const;
 
   // What the members show each other. Throws Error(kInvalid) for what is too long to be shown.
   Board& board() { return board_; }
@@ -134,6 +134,7 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   Code loss_text(int rank, const std::string& doing, std::string* why) const;
   void complete(Completions* finished);
   void break_down(Code code, const std::string& why, bool tell_others);
+  void broke_protocol(uint32_t source, const std::string& sent);
   bool broken() const { return broken_.load(std::memory_order_acquire); }
   std::string broken_why() const;
   std::string timeout_text(const Operation& operation) const;

@@ -94,6 +94,7 @@ void Communicator::on_question_or_answer(uint32_t source, ControlKind kind,
   if (kind == ControlKind::kAudit) {
     const std::lock_guard lock(audit_.mutex);
     audit_.neighbours = payload;
+    audit_.news = true;
     return;
   }
   const std::optional<Whereabouts> said = Whereabouts::decode(payload);
@@ -117,17 +118,23 @@ void Communicator::on_question_or_answer(uint32_t source, ControlKind kind,
 // each rank tells the next one what it has called, and any difference shows between neighbours.
 void Communicator::audit(int64_t now) {
   if (options_.size == 1 || broken() || closed_.load(std::memory_order_acquire)) return;
+  // What is called from here on is looked at next time.
+  const int64_t newest = recorder_.last();
   std::string why;
   {
     const std::lock_guard lock(audit_.mutex);
     if (audit_.suspicion.concluding()) {
       if (!audit_.suspicion.settled(now, options_.rank)) return;
       why = calls_text(audit_.suspicion);
-    } else if (const auto sequence = first_difference(recorder_, audit_.neighbours)) {
-      audit_.suspicion.begin(*sequence);
-      audit_.suspicion.conclude(now, Code::kMismatch, "");
-      ask(*sequence, {});
-      return;
+    } else if (audit_.news || newest != audit_.told) {
+      audit_.news = false;
+      const auto sequence = first_difference(recorder_, audit_.neighbours);
+      if (sequence) {
+        audit_.suspicion.begin(*sequence);
+        audit_.suspicion.conclude(now, Code::kMismatch, "");
+        ask(*sequence, {});
+        return;
+      }
     }
   }
   if (!why.empty()) {
@@ -135,7 +142,6 @@ void Communicator::audit(int64_t now) {
     break_down(Code::kMismatch, why, true);
     return;
   }
-  const int64_t newest = recorder_.last();
   const auto& next = peers_[static_cast<size_t>((options_.rank + 1) % options_.size)];
   if (newest == audit_.told || next->state() != PeerState::kAlive) return;
   audit_.told = newest;
@@ -233,6 +239,21 @@ std::string Communicator::mismatch_text(const Operation& operation) const {
       "ranks must call the same collectives in the same order with the same sizes",
       options_.name.c_str(), options_.rank, operation.describe().c_str(),
       rank_name(run_->failed_rank()).c_str(), run_->failed_signature().describe().c_str());
+}
+
+FlightGroup Communicator::flight() const {
+  FlightGroup out;
+  out.id = id_;
+  out.options = options_;
+  out.options.timeout_ms = timeout_ms_.load(std::memory_order_relaxed);
+  out.last_collective = recorder_.last();
+  out.collectives = recorder_.records();
+  out.last_message = matcher_->recorder().last();
+  out.messages = matcher_->recorder().records();
+  const std::lock_guard lock(state_mutex_);
+  out.code = broken_code_;
+  out.why = broken_why_;
+  return out;
 }
 
 }  // namespace distos_coll

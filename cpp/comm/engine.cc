@@ -17,6 +17,7 @@ constexpr int64_t kAuditNs = 250'000'000;
 
 Engine::Engine(std::shared_ptr<Runtime> runtime)
     : state_(std::make_shared<State>(std::move(runtime))),
+      flight_(*state_->runtime),
       thread_([state = state_] { state->loop(); }) {}
 
 Engine::~Engine() { stop(); }
@@ -34,6 +35,7 @@ void Engine::stop() {
   }
   state_->wake.notify_all();
   runtime().ring_self();
+  flight_.stop();
   if (thread_.get_id() == std::this_thread::get_id()) {
     thread_.detach();
   } else {

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "comm/flight.h"
 #include "comm/runtime.h"
 
 namespace distos_coll {
@@ -26,6 +27,7 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
 
   Runtime& runtime() { return *state_->runtime; }
+  Flight& flight() { return flight_; }
 
   // From now on every pass steps the communicator, until a pass finds it idle.
   void activate(const std::shared_ptr<Communicator>& communicator);
@@ -67,6 +69,7 @@ class Engine {
   };
 
   const std::shared_ptr<State> state_;
+  Flight flight_;
   std::thread thread_;
 };
 

@@ -96,6 +96,7 @@ void Communicator::break_down(Code code, const std::string& why, bool tell_other
     broken_.store(true, std::memory_order_release);
     window_arrived_.notify_all();
   }
+  engine_->flight().ask(strf("%s in group '%s'", name_of(code), options_.name.c_str()));
   if (tell_others) {
     const auto number = static_cast<int32_t>(code);
     std::string payload(reinterpret_cast<const char*>(&number), sizeof(number));
@@ -109,6 +110,13 @@ void Communicator::break_down(Code code, const std::string& why, bool tell_other
   }
   board_.changed();
   engine_->notify();
+}
+
+void Communicator::broke_protocol(uint32_t source, const std::string& sent) {
+  break_down(Code::kInternal,
+             strf("rank %u sent %s, which breaks the protocol; do all ranks run the same build?",
+                  source, sent.c_str()),
+             true);
 }
 
 // --- What members show each other

@@ -82,6 +82,7 @@ struct Audit {
 
   std::mutex mutex;        // below; never with another lock held
   int64_t told = 0;        // the newest collective that the neighbour was told of
+  bool news = false;       // `neighbours` has not been compared yet
   std::string neighbours;  // what another rank last said of all that it called
   Inquiry suspicion;       // about a collective that ranks called differently
 };

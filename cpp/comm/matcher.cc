@@ -33,7 +33,13 @@ std::string Matcher::describe(const PointToPoint& operation, bool sends) {
               sends ? "to" : "from", peer.c_str(), static_cast<long long>(operation.tag));
 }
 
+void Matcher::record(PointToPoint& operation, bool sends) {
+  operation.record =
+      recorder_.queued(sends, operation.peer, operation.tag, operation.bytes, operation.queued_ns);
+}
+
 void Matcher::complete(Ref<PointToPoint> operation, Code code, std::string error) {
+  recorder_.ended(operation->record, operation->peer, code == Code::kOk);
   done_.push_back({Ref<Work>(operation.detach()), code, std::move(error)});
   work_waits_.store(true, std::memory_order_release);
 }
@@ -41,6 +47,7 @@ void Matcher::complete(Ref<PointToPoint> operation, Code code, std::string error
 void Matcher::send(Ref<PointToPoint> operation) {
   const std::lock_guard lock(mutex_);
   pending_.fetch_add(1, std::memory_order_acq_rel);
+  record(*operation, true);
   const int peer = operation->peer;
   states_[static_cast<size_t>(peer)].queue.push_back(std::move(operation));
   push_queue(peer);
@@ -50,6 +57,7 @@ void Matcher::send(Ref<PointToPoint> operation) {
 void Matcher::receive(Ref<PointToPoint> operation) {
   const std::lock_guard lock(mutex_);
   pending_.fetch_add(1, std::memory_order_acq_rel);
+  record(*operation, false);
   operation->state = PointToPoint::State::kPosted;
   if (!match_unexpected(operation)) posted_.push_back(std::move(operation));
 }
@@ -130,6 +138,7 @@ bool Matcher::on_cts(const FrameHeader& frame) {
   Ref<PointToPoint> operation = std::move(*it);
   requested_.erase(it);
   if (frame.a == kSendData) {
+    recorder_.matched(operation->record, operation->peer);
     operation->state = PointToPoint::State::kCleared;
     cleared_.push_back(std::move(operation));
     work_waits_.store(true, std::memory_order_release);
@@ -263,6 +272,7 @@ bool Matcher::match_unexpected(Ref<PointToPoint>& receive) {
 void Matcher::match(Ref<PointToPoint> receive, Unexpected& message) {
   receive->source_ = message.source;
   receive->peer = message.source;
+  recorder_.matched(receive->record, message.source);
   const bool fits = receive->bytes == message.bytes;
   if (message.eager) {
     if (fits && message.bytes > 0) std::memcpy(receive->output, message.data.data(), message.bytes);
@@ -344,6 +354,7 @@ bool Matcher::pull_matched(std::vector<Completion>* finished) {
       error = describe(*operation, false) +
               ": the kernel refused to read the sender's memory; set DISTOS_COLL_SINGLE_COPY=0";
     }
+    recorder_.ended(operation->record, operation->peer, code == Code::kOk);
     finished->push_back({Ref<Work>(operation.detach()), code, std::move(error)});
     pending_.fetch_sub(1, std::memory_order_acq_rel);
   }

@@ -16,6 +16,7 @@
 #include <mutex>
 #include <vector>
 
+#include "comm/message_recorder.h"
 #include "comm/runtime.h"
 #include "comm/work.h"
 
@@ -30,11 +31,13 @@ class PointToPoint final : public Work {
   size_t bytes = 0;
   int peer = kAnySource;
   int64_t tag = 0;
+  int64_t queued_ns = 0;
 
  private:
   friend class Matcher;
   enum class State { kQueued, kRequested, kCleared, kPosted, kPulling, kFilling };
   State state = State::kQueued;
+  int64_t record = 0;    // its number in the recorder
   uint64_t id = 0;       // of a rendezvous, unique at the sender
   uint64_t address = 0;  // of the sender's buffer, for single copy
   size_t moved = 0;
@@ -77,6 +80,8 @@ class Matcher {
   int pending() const { return pending_.load(std::memory_order_acquire); }
   // Of messages that nobody has received yet.
   size_t queued_bytes();
+  // The newest messages, finished or not. Takes no lock.
+  const MessageRecorder& recorder() const { return recorder_; }
 
  private:
   static constexpr size_t kMaxRequests = 4096;
@@ -110,6 +115,7 @@ class Matcher {
   bool match_unexpected(Ref<PointToPoint>& receive);
   bool deliver(Unexpected message);
   void return_eager(int peer, size_t bytes);
+  void record(PointToPoint& operation, bool sends);
   void complete(Ref<PointToPoint> operation, Code code, std::string error);
   bool on_cts(const FrameHeader& header);
   bool on_data(const FrameHeader& header, const std::byte* payload);
@@ -122,6 +128,8 @@ class Matcher {
   const int rank_;
   const std::vector<std::shared_ptr<Peer>> peers_;
   const Limits limits_;
+
+  MessageRecorder recorder_;  // written under mutex_
 
   std::mutex mutex_;
   std::vector<PeerState> states_;

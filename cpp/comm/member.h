@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "comm/runtime.h"
 
@@ -13,6 +14,9 @@ struct CommunicatorOptions {
   int size = 1;
   int64_t timeout_ms = 1'800'000;
   std::string name = "default";
+  std::vector<int> job_ranks = {};  // of the group's ranks, for reports; empty: the same numbers
+
+  int job_rank(int of) const { return job_ranks.empty() ? of : job_ranks[static_cast<size_t>(of)]; }
 };
 
 // What each rank is to this one.

@@ -40,7 +40,8 @@ Ref<Work> Communicator::start_message(Ref<PointToPoint> operation, bool sends,
     throw Error(Code::kInvalid, strf("%s: the buffer is missing", what));
   }
   admit(what);
-  operation->deadline_ns = deadline_from(now_ns(), options.timeout_ms);
+  operation->queued_ns = now_ns();
+  operation->deadline_ns = deadline_from(operation->queued_ns, options.timeout_ms);
   operation->set_callback(options.on_done, options.on_done_ctx);
   Ref<Work> work(operation.get());
   work->retain();
@@ -69,6 +70,33 @@ Ref<Work> Communicator::start_message(Ref<PointToPoint> operation, bool sends,
     engine_->activate(shared_from_this());
   }
   return work;
+}
+
+int Communicator::progress_messages(Completions* finished) {
+  if (inbox_ == nullptr) return 0;
+  int moved = inbox_->flush_credit() ? 1 : 0;
+  if (matcher_->pending() == 0) return moved;
+  const size_t before = finished->size();
+  moved += matcher_->progress(finished) ? 1 : 0;
+  if (moved == 0 && broken()) {
+    matcher_->fail_all(broken_code_, broken_why(), finished);
+  } else if (moved == 0) {
+    if (matcher_->fail_expired(now_ns(), finished)) {
+      break_down(
+          Code::kTimeout,
+          strf("a send of rank %d timed out after it was announced; its receiver may still read "
+               "the buffer, so the group '%s' cannot go on",
+               options_.rank, options_.name.c_str()),
+          true);
+    }
+    if (lost_.load(std::memory_order_acquire) > 0) fail_messages_of_lost(finished);
+  }
+  const bool failed =
+      std::any_of(finished->begin() + static_cast<std::ptrdiff_t>(before), finished->end(),
+                  [](const Completion& completion) { return completion.code != Code::kOk; });
+  if (failed && !broken())
+    engine_->flight().ask(strf("a message failed in group '%s'", options_.name.c_str()));
+  return moved > 0 ? moved : static_cast<int>(finished->size() - before);
 }
 
 Ref<Work> Communicator::send(const void* data, size_t bytes, int dest, int64_t tag,

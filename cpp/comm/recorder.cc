@@ -70,12 +70,14 @@ std::vector<Recorder::Checkpoint> Recorder::checkpoints() const {
 
 void Recorder::running(int64_t sequence, const char* program) {
   Slot& place = slot(sequence);
+  if (place.sequence.load(std::memory_order_relaxed) != sequence) return;
   place.program.store(program, std::memory_order_relaxed);
   place.state.store(State::kRunning, std::memory_order_release);
 }
 
 void Recorder::ended(int64_t sequence, bool well, int64_t now) {
   Slot& place = slot(sequence);
+  if (place.sequence.load(std::memory_order_relaxed) != sequence) return;
   place.ended_ns.store(now, std::memory_order_relaxed);
   place.state.store(well ? State::kFinished : State::kFailed, std::memory_order_release);
 }

@@ -28,6 +28,7 @@ class Recorder {
   };
 
   void queued(int64_t sequence, Signature signature, int64_t now);
+  // These do nothing where newer ones took the place, as when many are queued.
   void running(int64_t sequence, const char* program);
   void ended(int64_t sequence, bool well, int64_t now);
 

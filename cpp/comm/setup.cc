@@ -82,6 +82,7 @@ class Setup {
     store_.release(kPrefix, n_);
     c_.ready_ = true;
     c_.engine_->enlist(c_.shared_from_this());
+    c_.engine_->flight().enlist(&c_);
   }
 
  private:

@@ -35,6 +35,8 @@ constexpr Entry kEntries[] = {
     {"death_grace_ms", &Settings::death_grace_ms},
     {"domain_limit", &Settings::domain_limit},
     {"debug", &Settings::debug},
+    {"flight_file", &Settings::flight_file},
+    {"flight_signal", &Settings::flight_signal},
 };
 
 [[noreturn]] void refuse(std::string_view line, const char* why) {

@@ -32,6 +32,8 @@ struct Settings {
       0;  // > 0: split domains into pieces of at most this many ranks (for tests and trials)
 
   std::string debug = "WARN";  // WARN or INFO: how much is logged
+  std::string flight_file;  // what precedes the rank in the name of its flight record; empty: none
+  std::string flight_signal;  // SIGUSR1 or SIGUSR2: has it written
 
   // Throws Error(kInvalid) naming the line.
   static Settings parse(const std::string& text);

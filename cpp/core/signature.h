@@ -36,16 +36,19 @@ class Signature {
   }
   bool operator==(const Signature& other) const { return word_ == other.word_; }
 
+  Collective collective() const { return static_cast<Collective>(word_ >> 58 & 0x1f); }
+  DType dtype() const { return static_cast<DType>(word_ >> 54 & 0xf); }
+  // In units of the dtype; of the largest part where parts differ.
+  int64_t count() const { return static_cast<int64_t>(word_ & kCountMask); }
+
   std::string describe() const {
-    const auto collective = static_cast<Collective>(word_ >> 58 & 0x1f);
-    const auto dtype = static_cast<DType>(word_ >> 54 & 0xf);
-    std::string text = strf("%s of %llu %s", name_of(collective),
-                            static_cast<unsigned long long>(word_ & kCountMask),
-                            is_reducing(collective) ? dtype_text(dtype) : "bytes");
-    if (is_reducing(collective))
+    const Collective what = collective();
+    std::string text = strf("%s of %lld %s", name_of(what), static_cast<long long>(count()),
+                            is_reducing(what) ? dtype_text(dtype()) : "bytes");
+    if (is_reducing(what))
       text += strf(", op %s", name_of(static_cast<ReduceOp>(word_ >> 50 & 0xf)));
-    const bool rooted = collective == Collective::kReduce || collective == Collective::kBroadcast ||
-                        collective == Collective::kGather || collective == Collective::kScatter;
+    const bool rooted = what == Collective::kReduce || what == Collective::kBroadcast ||
+                        what == Collective::kGather || what == Collective::kScatter;
     if (rooted) text += strf(", root %llu", static_cast<unsigned long long>(word_ >> 36 & 0x3fff));
     return text;
   }

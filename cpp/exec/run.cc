@@ -9,9 +9,7 @@ using program::Instruction;
 using program::Opcode;
 
 Run::Run(Window* window, Streams* streams, const std::vector<int>& domain_ranks)
-    : window_(window), streams_(streams), domain_ranks_(domain_ranks) {
-  sources_.reserve(domain_ranks.size());
-}
+    : window_(window), streams_(streams), domain_ranks_(domain_ranks) {}
 
 Run::~Run() = default;
 
@@ -20,6 +18,8 @@ void Run::start(const Call& call) {
   for (int a = 0; a < program::kArrayCount; ++a)
     call_.environment.arrays[a] = call.environment.arrays[a];
   element_bytes_ = dtype_bytes(call.dtype);
+  sources_.reserve(
+      static_cast<size_t>(call.environment.params[static_cast<int>(program::Param::kSize)]));
   values_.start(*call.program, call_.environment);
   n_lanes_ = call.program->lanes.size();
   if (lanes_.size() < n_lanes_) lanes_.resize(n_lanes_);
@@ -99,8 +99,10 @@ Run::Step Run::step(int lane_index, Lane& lane, bool* progressed) {
       ++lane.pc;
       return Step::kNext;
     }
-    case Opcode::kFinalize: {
-      const Step result = finalize(instruction);
+    case Opcode::kFinalize:
+    case Opcode::kFold: {
+      const bool folds = instruction.op == Opcode::kFold;
+      const Step result = folds ? fold(instruction) : finalize(instruction);
       if (result == Step::kNext) ++lane.pc;
       return result;
     }
@@ -441,6 +443,27 @@ Run::Step Run::finalize(const Instruction& instruction) {
   if (data == nullptr) return fail(Code::kInternal);
   reduce::kernels().divide[static_cast<int>(call_.dtype)](data, data, static_cast<size_t>(length),
                                                           call_.divisor);
+  return Step::kNext;
+}
+
+// The same kernel over the same sources as a pull_reduce of all ranks, hence the same bits.
+Run::Step Run::fold(const Instruction& instruction) {
+  const int64_t length = value(instruction.arg[5]);
+  if (length <= 0) return Step::kNext;
+  const int64_t size = call_.environment.params[static_cast<int>(program::Param::kSize)];
+  const int64_t own_rank = call_.environment.params[static_cast<int>(program::Param::kRank)];
+  std::byte* dst = at(instruction.arg[1], value(instruction.arg[2]), length);
+  const std::byte* own = at(instruction.arg[3], value(instruction.arg[4]), length);
+  if (dst == nullptr || own == nullptr) return fail(Code::kInternal);
+  const std::byte* staged =
+      at(static_cast<int64_t>(program::Buffer::kScratch), value(instruction.arg[0]), size * length);
+  if (staged == nullptr) return fail(Code::kInternal);
+  sources_.clear();
+  for (int64_t rank = 0; rank < size; ++rank) {
+    const size_t offset = static_cast<size_t>(rank * length) * element_bytes_;
+    sources_.push_back(rank == own_rank ? own : staged + offset);
+  }
+  reduce_fn()(dst, sources_.data(), sources_.size(), static_cast<size_t>(length), call_.divisor);
   return Step::kNext;
 }
 

@@ -86,6 +86,7 @@ class Run {
   Step reduce_exposed(const program::Instruction& instruction, int64_t remote_offset,
                       int64_t length);
   Step finalize(const program::Instruction& instruction);
+  Step fold(const program::Instruction& instruction);
 
   bool fits_slot(int64_t offset, int64_t length) const;
   std::byte* at(int64_t buffer, int64_t offset, int64_t length);

@@ -34,6 +34,7 @@ constexpr OpcodeInfo kOpcodes[kOpcodeCount] = {
     {{X, B, X, B, X, X, N}, true, false},   // kRecvReduce
     {{B, X, B, X, X, N, N}, true, false},   // kCopy
     {{B, X, X, N, N, N, N}, false, false},  // kFinalize
+    {{X, B, X, B, X, X, N}, false, false},  // kFold
     {{E, N, N, N, N, N, N}, false, false},  // kSignal
     {{E, X, N, N, N, N, N}, false, false},  // kAwait
     {{N, N, N, N, N, N, N}, false, true},   // kRound

@@ -87,6 +87,8 @@ enum class Opcode : int64_t {
   kRecvReduce,  // peer, dst buf, dst off, src buf, src off, len: dst = src op incoming
   kCopy,        // dst buf, dst off, src buf, src off, len
   kFinalize,    // buf, off, len: the division of an average; nothing for other ops
+  kFold,        // scratch off, dst buf, dst off, src buf, src off, len: dst = reduction in rank
+                // order, finalized; own contribution from src, rank r's from scratch off + r * len
   kSignal,      // event(imm): adds one
   kAwait,       // event(imm), value: blocks this lane until the event reached value
   kRound,       // opens the next window round: blocks until this rank's slot of the round may be
@@ -104,7 +106,7 @@ enum class Opcode : int64_t {
                 // kPullReduce
   kAwaitAll,    // waits until every member of the domain has arrived in the current round
 };
-inline constexpr int64_t kOpcodeCount = 20;
+inline constexpr int64_t kOpcodeCount = 21;
 inline constexpr int kMaxOperands = 7;
 
 // Bounds that the decoder enforces, so that a run needs fixed memory only.
@@ -172,7 +174,7 @@ struct PlanTable {
 
 inline constexpr uint64_t kPlanMagic =
     0x314e414c50434400ULL;  // bytes 00 'D' 'C' 'P' 'L' 'A' 'N' '1'
-inline constexpr int64_t kPlanVersion = 2;
+inline constexpr int64_t kPlanVersion = 3;
 // Added to a collective's number in the choice table, for the rows of halves.
 inline constexpr int64_t kHalvesKey = 32;
 

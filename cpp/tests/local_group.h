@@ -49,9 +49,8 @@ inline void on_all_ranks(int size, const std::function<void(int)>& body) {
 // One process's worth per rank; groups are made on top.
 class LocalWorld {
  public:
-  explicit LocalWorld(int size, int domain_limit = 0, bool shm = true)
+  explicit LocalWorld(int size, int domain_limit = 0, bool shm = true, Settings settings = {})
       : size_(size), limit_(domain_limit) {
-    Settings settings;
     settings.slot_bytes = 4096;
     settings.ring_bytes = 64 << 10;
     settings.stream_credit = 4096;

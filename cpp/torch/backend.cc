@@ -1,106 +1,15 @@
 #include "torch/backend.h"
 
-#include <c10/util/Logging.h>
 #include <torch/csrc/utils/pybind.h>
-#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroup.hpp>
 
 #include <algorithm>
-#include <mutex>
 #include <optional>
 #include <utility>
 
 #include "torch/coalescing.h"
-#include "torch/store_adaptor.h"
 
 namespace distos_coll::torch_door {
-
-namespace {
-
-// Never destroyed: at exit the interpreter that a planner belongs to is gone before static
-// destructors run.
-struct PlannerSlot {
-  std::mutex mutex;
-  Planner planner;
-};
-
-PlannerSlot& planner_slot() {
-  static auto* slot = new PlannerSlot;
-  return *slot;
-}
-
-Planner current_planner() {
-  PlannerSlot& slot = planner_slot();
-  std::lock_guard<std::mutex> lock(slot.mutex);
-  return slot.planner;
-}
-
-[[noreturn]] void throw_setup(int code, const std::string& group, const char* step,
-                              const std::string& store_trouble) {
-  std::string text =
-      std::string("distos could not ") + step + " group '" + group + "': " + dc_last_error();
-  if (!store_trouble.empty()) text += " (the store said: " + store_trouble + ")";
-  code = positive(code);
-  if (code == DC_INVALID) C10_THROW_ERROR(ValueError, text);
-  if (code == DC_PEER_DIED || code == DC_PEER_LEFT) C10_THROW_ERROR(DistNetworkError, text);
-  C10_THROW_ERROR(DistBackendError, text);
-}
-
-PlanRequest topology_of(dc_comm* comm, int rank, int size, const std::string& name) {
-  PlanRequest request{name, rank, size, std::vector<int32_t>(size), std::vector<int32_t>(size)};
-  const int code = dc_comm_topology(comm, request.domain_of.data(), request.domain_bits.data());
-  if (code != 0) throw_setup(code, name, "read the topology of", "");
-  return request;
-}
-
-void install_plan(dc_comm* comm, const PlanRequest& request) {
-  const Planner planner = current_planner();
-  if (!planner) return;
-  const std::string plan = planner(request);
-  if (plan.empty()) return;
-  const int code = dc_comm_install_plan(comm, plan.data(), plan.size());
-  if (code != 0) throw_setup(code, request.name, "install the plan of", "");
-}
-
-}  // namespace
-
-void set_planner(Planner planner) {
-  PlannerSlot& slot = planner_slot();
-  std::lock_guard<std::mutex> lock(slot.mutex);
-  slot.planner = std::move(planner);
-}
-
-c10::intrusive_ptr<ProcessGroupDistos> ProcessGroupDistos::create(
-    const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
-    const c10::intrusive_ptr<Options>& options) {
-  const std::string name = options->group_name.empty() ? "unnamed" : options->group_name;
-  dc_runtime* runtime = dc_runtime_default();
-  if (runtime == nullptr) throw_setup(DC_SYSTEM, name, "start the runtime for", "");
-  StoreAdaptor adaptor(store);
-  dc_comm_options comm_options{};
-  comm_options.struct_size = sizeof(comm_options);
-  comm_options.rank = rank;
-  comm_options.size = size;
-  comm_options.timeout_ms = options->timeout.count();
-  comm_options.name = name.c_str();
-  dc_comm* comm = nullptr;
-  int code = dc_comm_connect(runtime, adaptor.get(), &comm_options, &comm);
-  if (code != 0) throw_setup(code, name, "connect the ranks of", adaptor.trouble());
-  // From here on the group closes the communicator, whatever throws.
-  auto group = Group::make(comm, name, rank, size);
-  group->set_timeout(options->timeout.count());
-  PlanRequest topology = topology_of(comm, rank, size, name);
-  try {
-    install_plan(comm, topology);
-  } catch (const std::exception& error) {
-    dc_comm_give_up(comm, adaptor.get(), error.what());
-    throw;
-  }
-  code = dc_comm_ready(comm, adaptor.get());
-  if (code != 0) throw_setup(code, name, "agree on the plan of", adaptor.trouble());
-  return c10::intrusive_ptr<ProcessGroupDistos>::unsafe_steal_from_new(
-      new ProcessGroupDistos(std::move(group), std::move(topology), options));
-}
 
 ProcessGroupDistos::ProcessGroupDistos(std::shared_ptr<Group> group, PlanRequest topology,
                                        c10::intrusive_ptr<Options> options)
@@ -136,41 +45,6 @@ void ProcessGroupDistos::registerOnCompletionHook(
   TORCH_CHECK(!onCompletionHook_, "distos: a completion hook is already registered for group '",
               group_->name(), "'");
   onCompletionHook_ = std::move(hook);
-}
-
-c10::intrusive_ptr<c10d::Backend> ProcessGroupDistos::split(
-    const c10::intrusive_ptr<c10d::Store>& store, const std::vector<int>& ranks,
-    const c10::intrusive_ptr<Backend::Options>& options) {
-  const auto place = std::find(ranks.begin(), ranks.end(), rank_);
-  // torch splits once per device type with the same store, and both device types are served by one
-  // backend.
-  if (store.get() == split_store_ && ranks == last_split_ranks_) {
-    if (auto again = last_split_.lock()) return again;
-  }
-  // The group's name, and with it the store's prefix, is the same whenever the same ranks are split
-  // off; this is not.
-  const int64_t number = splits_++;
-  if (place == ranks.end()) return nullptr;
-  auto child_options = c10::make_intrusive<Options>(options->timeout);
-  child_options->group_name = options->group_name;
-  child_options->group_desc = options->group_desc;
-  for (int rank : ranks) {
-    const auto& globals = options_->global_ranks_in_group;
-    child_options->global_ranks_in_group.push_back(
-        static_cast<size_t>(rank) < globals.size() ? globals[rank] : static_cast<uint64_t>(rank));
-  }
-  const auto* own = dynamic_cast<Options*>(options.get());
-  child_options->float32_on_wire =
-      own != nullptr ? own->float32_on_wire : options_->float32_on_wire;
-  auto child_store =
-      c10::make_intrusive<c10d::PrefixStore>("split" + std::to_string(number) + "/", store);
-  const int child_rank = static_cast<int>(place - ranks.begin());
-  c10::intrusive_ptr<Backend> child =
-      create(child_store, child_rank, static_cast<int>(ranks.size()), child_options);
-  split_store_ = store.get();
-  last_split_ranks_ = ranks;
-  last_split_ = c10::weak_intrusive_ptr<Backend>(child);
-  return child;
 }
 
 void ProcessGroupDistos::startCoalescing() {

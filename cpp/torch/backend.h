@@ -62,6 +62,7 @@ class ProcessGroupDistos final : public c10d::Backend {
   const std::string getBackendName() const override { return "distos"; }
   c10::intrusive_ptr<Backend::Options> getBackendOptions() override { return options_; }
   bool supportsSplitting() const override { return true; }
+  bool supportsShrinking() const override { return true; }
   bool supportsCoalescing() const override { return true; }
   void setTimeout(std::chrono::milliseconds timeout) override;
   void setSequenceNumberForGroup() override {}  // counted from the start on every rank
@@ -76,6 +77,9 @@ class ProcessGroupDistos final : public c10d::Backend {
   c10::intrusive_ptr<Backend> split(const c10::intrusive_ptr<c10d::Store>& store,
                                     const std::vector<int>& ranks,
                                     const c10::intrusive_ptr<Backend::Options>& options) override;
+  c10::intrusive_ptr<Backend> shrink(
+      const std::vector<int64_t>& ranks_to_exclude, int shrink_flags,
+      const c10::intrusive_ptr<Backend::Options>& opts_override) override;
   void startCoalescing() override;
   WorkPtr endCoalescing() override;
   // The algorithm that a call of this many bytes would run, for explanation.
@@ -117,6 +121,14 @@ class ProcessGroupDistos final : public c10d::Backend {
  private:
   ProcessGroupDistos(std::shared_ptr<Group> group, PlanRequest topology,
                      c10::intrusive_ptr<Options> options);
+
+  // `trouble` is what the store itself said when it failed last.
+  static c10::intrusive_ptr<ProcessGroupDistos> join(const dc_store* store,
+                                                     const std::string& trouble, int rank, int size,
+                                                     const c10::intrusive_ptr<Options>& options);
+  // Of a group of some of this one's ranks, without its name.
+  c10::intrusive_ptr<Options> options_of_part(
+      const std::vector<int>& ranks, const c10::intrusive_ptr<Backend::Options>& wanted) const;
 
   // Runs the calls as one operation, in the caller's thread if nobody needs a work.
   WorkPtr run(const Operation& operation, const dc_call* calls, size_t count, Holdings holdings);

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from distos_coll._version import __version__
-from distos_coll.cli import bench, demo, doctor, plan, plugins
+from distos_coll.cli import bench, demo, doctor, flight, plan, plugins
 from distos_coll.errors import DistosError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command(cls=bench.Command)(bench.bench)
 app.command()(demo.demo)
 app.command()(doctor.doctor)
+app.command()(flight.flight)
 app.add_typer(plan.app, name="plan")
 app.add_typer(plugins.app, name="plugins")
 

@@ -53,23 +53,23 @@ class Result:
 
 
 @dataclass(frozen=True)
-class _Digits:
+class Digits:
     images: Any
     labels: Any
     test_images: Any
     test_labels: Any
 
 
-def _load_digits() -> _Digits:
+def load_digits() -> Digits:
     import torch
-    from sklearn.datasets import load_digits
+    from sklearn import datasets
 
-    digits = load_digits()
+    digits = datasets.load_digits()
     order = torch.randperm(SAMPLES, generator=torch.Generator().manual_seed(SEED))
     images = (torch.tensor(digits.data, dtype=torch.float32) / 16)[order]
     labels = torch.tensor(digits.target, dtype=torch.int64)[order]
     cut = SAMPLES - TEST_SAMPLES
-    return _Digits(images[:cut], labels[:cut], images[cut:], labels[cut:])
+    return Digits(images[:cut], labels[:cut], images[cut:], labels[cut:])
 
 
 def _join(job: Job) -> list[Any]:
@@ -92,7 +92,7 @@ def _join(job: Job) -> list[Any]:
     return [dist.group.WORLD, *others]
 
 
-def _epochs(job: Job, group: Any, digits: _Digits, result: Result) -> Iterator[None]:
+def _epochs(job: Job, group: Any, digits: Digits, result: Result) -> Iterator[None]:
     """Train one epoch per `next`, then fill in the result."""
     import torch
     from torch import nn
@@ -136,7 +136,7 @@ def _say(**line: Any) -> None:
 
 
 def _train(job: Job, groups: list[Any]) -> list[Result]:
-    digits = _load_digits()
+    digits = load_digits()
     results = [Result(name) for name in job.backends]
     trainings = [
         _epochs(job, group, digits, result) for group, result in zip(groups, results, strict=True)

@@ -54,7 +54,8 @@ def explain(
 ) -> None:
     """Say which algorithm runs at which size, and why not the others.
 
-    DISTOS_COLL_ALGO and DISTOS_COLL_SLOT_BYTES apply as they would in a real group.
+    DISTOS_COLL_ALGO, DISTOS_COLL_DETERMINISTIC and DISTOS_COLL_SLOT_BYTES apply as they would in a
+    real group.
     """
     current = settings.load()
     try:
@@ -69,7 +70,7 @@ def explain(
         (single_copy and current.single_copy,) * (max(domain_of) + 1),
         slot_bytes=current.slot_bytes,
     )
-    table = plan(view, current.algo, collectives=[wanted])
+    table = plan(view, current.algo, deterministic=current.deterministic, collectives=[wanted])
     if count is not None:
         explanation = table.explain(wanted, count)
         print(json.dumps([explanation.as_dict()], indent=2) if as_json else explanation)

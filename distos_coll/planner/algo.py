@@ -16,6 +16,7 @@ from distos_coll._vocabulary import Collective
 from distos_coll.errors import InvalidArgument
 
 VARIABLE = "DISTOS_COLL_ALGO"
+DETERMINISTIC = "DISTOS_COLL_DETERMINISTIC"
 
 # Names of NCCL's that mean nothing here; NCCL_ALGO may hold them, and whoever reads that drops
 # them.
@@ -38,6 +39,8 @@ class NameList:
 class AlgoFilter:
     default: NameList | None = None
     by_collective: tuple[tuple[Collective, NameList], ...] = ()
+    in_rank_order: bool = False
+    """Of those that reduce, only what does it in the order of ranks (DISTOS_COLL_DETERMINISTIC)."""
 
     def of(self, collective: Collective, defined: Collection[str]) -> NameList | None:
         """What restricts this collective. A list for all says nothing about collectives that have

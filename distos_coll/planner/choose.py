@@ -8,11 +8,13 @@ from typing import Any
 
 from distos_coll._vocabulary import Collective, Need
 from distos_coll.errors import PlanError
-from distos_coll.planner.algo import VARIABLE, AlgoFilter
+from distos_coll.planner.algo import DETERMINISTIC, VARIABLE, AlgoFilter
 from distos_coll.planner.view import ClusterView
 from distos_coll.plugins.costs import CostInput
 from distos_coll.plugins.manager import Algorithm, Registry
+from distos_coll.program.contract import REDUCING
 from distos_coll.program.encode import UNLIMITED
+from distos_coll.program.ir import Program
 
 # Sizes above are chosen as this one.
 LARGEST = 1 << 40
@@ -93,6 +95,8 @@ def candidates(
     for algorithm in algorithms:
         spec = algorithm.spec
         reason = _unmet(view, registry, algorithm)
+        if reason is None and algo.in_rank_order and collective in REDUCING:
+            reason = _out_of_order(registry.program(algorithm))
         if reason is None and names is not None and not names.allows(spec.name):
             reason = f"left out by {VARIABLE}={names.text}"
         if reason is None and spec.between_domains and len(view.members) == 1:
@@ -149,6 +153,12 @@ def _unmet(view: ClusterView, registry: Registry, algorithm: Algorithm) -> str |
     if view.slot_bytes < least and registry.program(algorithm).uses_window:
         return f"needs window slots of at least {least} bytes, and they have {view.slot_bytes}"
     return None
+
+
+def _out_of_order(program: Program) -> str | None:
+    if program.reduces_at_once:
+        return None
+    return f"reduces in another order than that of ranks, and {DETERMINISTIC}=1 asks for that one"
 
 
 def _nothing_left(collective: Collective, text: str, excluded: Sequence[Excluded]) -> str:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from distos_coll._vocabulary import Collective
-from distos_coll.errors import InvalidArgument
+from distos_coll.errors import InvalidArgument, PlanError
 from distos_coll.planner import algo as algo_module
+from distos_coll.planner.algo import AlgoFilter
 from distos_coll.planner.choose import (
     Candidate,
     Excluded,
@@ -18,20 +19,13 @@ from distos_coll.planner.choose import (
 from distos_coll.planner.explain import Explanation, explain
 from distos_coll.planner.view import ClusterView
 from distos_coll.plugins.manager import Algorithm, Registry, default_registry
+from distos_coll.program.contract import REDUCING
 from distos_coll.program.encode import Choice, PlanTable, encode_plan
 from distos_coll.program.ir import Program
 from distos_coll.program.layout import arrays_of
 
 # Verification of a foreign program takes seconds above.
 VERIFY_UP_TO = 64
-_REDUCING = frozenset(
-    {
-        Collective.ALL_REDUCE,
-        Collective.REDUCE,
-        Collective.REDUCE_SCATTER,
-        Collective.REDUCE_SCATTER_V,
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -105,12 +99,14 @@ def plan(
     view: ClusterView,
     algo: str = "",
     *,
+    deterministic: bool = False,
     registry: Registry | None = None,
     collectives: Iterable[Collective] = tuple(Collective),
     context: str = "",
 ) -> Plan:
     """Pure: equal arguments give equal bytes.
 
+    `deterministic` leaves out what does not reduce in the order of ranks (docs/decisions/0003).
     `context` enters the fingerprint only: whatever else all ranks must agree on, such as
     Settings.plan_affecting().
 
@@ -119,7 +115,7 @@ def plan(
     program that is not what its spec says.
     """
     known = registry or default_registry()
-    wanted = algo_module.parse(algo, known.names)
+    wanted = replace(algo_module.parse(algo, known.names), in_rank_order=deterministic)
     rows: list[Row] = []
     half_rows: list[Row] = []
     allowed: dict[Collective, tuple[Candidate, ...]] = {}
@@ -129,7 +125,7 @@ def plan(
         allowed[collective], excluded[collective] = tuple(able), tuple(unable)
         own_rows = rows_of(collective, able)
         rows += own_rows
-        if len(view.members) == 1 and collective in _REDUCING:
+        if len(view.members) == 1 and collective in REDUCING:
             halves = rows_of(collective, for_halves(view, known, able))
             half_rows += halves if _outline(halves) != _outline(own_rows) else []
     programs: list[Program] = []
@@ -138,7 +134,7 @@ def plan(
         key = (row.collective, row.candidate.key)
         if key not in index:
             index[key] = len(programs)
-            program = _checked(row.candidate.algorithm, known, view)
+            program = _checked(row.candidate.algorithm, known, view, wanted)
             programs.append(replace(program, name=row.candidate.key))
     return Plan(
         view,
@@ -157,13 +153,19 @@ def _outline(rows: Iterable[Row]) -> list[tuple[int, str, int]]:
     return [(row.max_bytes, row.candidate.key, row.candidate.segment_bytes) for row in rows]
 
 
-def _checked(algorithm: Algorithm, registry: Registry, view: ClusterView) -> Program:
+def _checked(
+    algorithm: Algorithm, registry: Registry, view: ClusterView, algo: AlgoFilter
+) -> Program:
     """Built-in programs are verified when the package is tested; others before they run."""
     program = registry.program(algorithm)
     if not algorithm.built_in and view.size <= VERIFY_UP_TO:
         from distos_coll.program.verify import verify
 
-        verify(program, view.size, domain_of=view.domain_of)
+        try:
+            verify(program, view.size, domain_of=view.domain_of, in_rank_order=algo.in_rank_order)
+        except PlanError as error:
+            leave_out = f"{algo_module.VARIABLE}=^{algorithm.spec.name}"
+            raise PlanError(f"{error}; {leave_out} does without this plugin's program") from error
     return program
 
 

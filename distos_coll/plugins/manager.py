@@ -27,7 +27,7 @@ BUILT_IN = tuple(
         "binomial",
         "direct1",
         "direct2",
-        "direct2_messages",
+        "direct_messages",
         "hier",
         "pairwise",
         "rhd",

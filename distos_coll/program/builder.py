@@ -155,6 +155,19 @@ class ProgramBuilder(Pool):
         """The reduction of this chunk is complete."""
         self._emit(Opcode.FINALIZE, buf, off, length)
 
+    def fold(
+        self,
+        scratch_off: IntLike,
+        dst: tuple[Buffer, IntLike],
+        src: tuple[Buffer, IntLike],
+        length: IntLike,
+    ) -> None:
+        """Leaves in dst the reduction of all ranks' contributions, in the order of ranks, complete.
+
+        This rank's own is src; that of rank r lies in scratch at scratch_off + r * length.
+        """
+        self._emit(Opcode.FOLD, scratch_off, *dst, *src, length)
+
     def signal(self, event: int) -> None:
         self._emit(Opcode.SIGNAL, event)
 

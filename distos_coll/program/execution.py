@@ -129,6 +129,8 @@ class Lane:
             elif op in _CONTROL:
                 _CONTROL[op](self, args)
                 continue
+            elif op in _AT_ONCE:
+                _AT_ONCE[op](self, args)
             elif op in _MESSAGES:
                 waits = _MESSAGES[op](self, args)
                 while not waits():
@@ -173,7 +175,7 @@ class Lane:
             op = self._code[self._at].op
             args = self._operands = self._values.operands(self.number, self._at)
             if op is Opcode.COPY:
-                self._copy_now(args)
+                self._copy(args)
             else:
                 waits.append(_MESSAGES[op](self, args))
         while not all(finished() for finished in waits):
@@ -250,7 +252,7 @@ class Lane:
 
     # --- local work
 
-    def _copy_now(self, args: list[int]) -> None:
+    def _copy(self, args: list[int]) -> None:
         dst, dst_off, src, src_off, n = args
         if n > 0:
             check_overlap(self._view(dst), dst_off, self._view(src), src_off, n)
@@ -259,20 +261,27 @@ class Lane:
             elements = load(self.world.algebra, self._view(src), src_off, n)
             store(self._view(dst), dst_off, elements, self._me)
 
-    def _copy(self, args: list[int]) -> Iterator[None]:
-        self._copy_now(args)
-        yield from ()
-
-    def _finalize(self, args: list[int]) -> Iterator[None]:
+    def _finalize(self, args: list[int]) -> None:
         buffer, off, n = args
         if n > 0:
             elements = load(self.world.algebra, self._view(buffer), off, n)
             store(self._view(buffer), off, self.world.algebra.finalize(elements), self._me)
-        yield from ()
 
-    def _signal(self, args: list[int]) -> Iterator[None]:
+    def _fold(self, args: list[int]) -> None:
+        first, n, rank, size = args[0], args[5], self.operation.rank, self.world.size
+        scratch = self._view(Buffer.SCRATCH)
+        if n > 0:
+            scratch.span(first, size * n)
+            places = [(scratch, first + r * n) for r in range(size)]
+            places[rank] = (self._view(args[3]), args[4])
+            for place in places:
+                check_overlap(self._view(args[1]), args[2], *place, n)
+            inputs = [load(self.world.algebra, *place, n) for place in places]
+            result = self.world.algebra.finalize(self.world.algebra.reduce(inputs))
+            store(self._view(args[1]), args[2], result, self._me)
+
+    def _signal(self, args: list[int]) -> None:
         self.operation.events[args[0]] += 1
-        yield from ()
 
     def _await(self, args: list[int]) -> Iterator[None]:
         event, value = args
@@ -286,20 +295,17 @@ class Lane:
             yield
         self._window.open(self._me, self.operation.call.params[Param.SLOT])
 
-    def _put(self, args: list[int]) -> Iterator[None]:
+    def _put(self, args: list[int]) -> None:
         slot_off, buffer, off, n = args
         if n > 0:
             elements = load(self.world.algebra, self._view(buffer), off, n)
             self._window.put(self._me, slot_off, elements)
-        yield from ()
 
-    def _expose(self, args: list[int]) -> Iterator[None]:
+    def _expose(self, args: list[int]) -> None:
         self._window.expose(self._me, self._view(args[0]))
-        yield from ()
 
-    def _commit(self, _args: list[int]) -> Iterator[None]:
+    def _commit(self, _args: list[int]) -> None:
         self._window.commit(self._me, self.operation.knowledge)
-        yield from ()
 
     def _wait_for(self, member: Member) -> Iterator[None]:
         self._window.require_round(self._me)
@@ -373,15 +379,18 @@ _MESSAGES: dict[Opcode, Callable[[Lane, list[int]], Callable[[], bool]]] = {
     Opcode.RECV: Lane._recv,  # noqa: SLF001
     Opcode.RECV_REDUCE: Lane._recv_reduce,  # noqa: SLF001
 }
-_STEPS: dict[Opcode, Callable[[Lane, list[int]], Iterator[None]]] = {
+_AT_ONCE: dict[Opcode, Callable[[Lane, list[int]], None]] = {
     Opcode.COPY: Lane._copy,  # noqa: SLF001
     Opcode.FINALIZE: Lane._finalize,  # noqa: SLF001
+    Opcode.FOLD: Lane._fold,  # noqa: SLF001
     Opcode.SIGNAL: Lane._signal,  # noqa: SLF001
-    Opcode.AWAIT: Lane._await,  # noqa: SLF001
-    Opcode.ROUND: Lane._round,  # noqa: SLF001
     Opcode.PUT: Lane._put,  # noqa: SLF001
     Opcode.EXPOSE: Lane._expose,  # noqa: SLF001
     Opcode.COMMIT: Lane._commit,  # noqa: SLF001
+}
+_STEPS: dict[Opcode, Callable[[Lane, list[int]], Iterator[None]]] = {
+    Opcode.AWAIT: Lane._await,  # noqa: SLF001
+    Opcode.ROUND: Lane._round,  # noqa: SLF001
     Opcode.PULL: Lane._pull,  # noqa: SLF001
     Opcode.PULL_REDUCE: Lane._pull_reduce,  # noqa: SLF001
     Opcode.READ: Lane._read,  # noqa: SLF001

@@ -53,6 +53,14 @@ OPERANDS: dict[Opcode, tuple[tuple[str, Kind], ...]] = {
     ),
     Opcode.COPY: (("dst", _B), ("dst_off", _X), ("src", _B), ("src_off", _X), ("len", _X)),
     Opcode.FINALIZE: (("buf", _B), ("off", _X), ("len", _X)),
+    Opcode.FOLD: (
+        ("scratch_off", _X),
+        ("dst", _B),
+        ("dst_off", _X),
+        ("src", _B),
+        ("src_off", _X),
+        ("len", _X),
+    ),
     Opcode.SIGNAL: (("event", Kind.EVENT),),
     Opcode.AWAIT: (("event", Kind.EVENT), ("value", _X)),
     Opcode.ROUND: (),
@@ -167,6 +175,19 @@ class Program:
     def reduces_per_hop(self) -> bool:
         """Whether partial sums travel; then halves run on a float32 copy inside a domain."""
         return any(i.op is Opcode.RECV_REDUCE for lane in self.lanes for i in lane)
+
+    @property
+    def reduces_at_once(self) -> bool:
+        """Whether every reduction takes the contributions of all ranks and finalizes the result, as
+        it must to keep their order and to round once. `verify` checks the order itself.
+        """
+        return not any(self._is_partial(i) for lane in self.lanes for i in lane)
+
+    def _is_partial(self, instruction: Instruction) -> bool:
+        if instruction.op in (Opcode.PULL_REDUCE, Opcode.READ_REDUCE):
+            finalizes = bool(instruction.args[-1])
+            return Need.ONE_DOMAIN not in self.needs or not finalizes
+        return instruction.op is Opcode.RECV_REDUCE
 
     @property
     def uses_messages(self) -> bool:

@@ -30,8 +30,9 @@ SCHEDULES = (Schedule(0, "ascending"), Schedule(1 << 30, "descending"))
 class Symbols:
     """The algebra of contributions."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, in_rank_order: bool) -> None:
         self._all = (1 << size) - 1
+        self._in_rank_order = in_rank_order
 
     def unwritten(self, n: int) -> Memory:
         return [None] * n
@@ -46,6 +47,8 @@ class Symbols:
         return taken
 
     def reduce(self, inputs: Sequence[Sequence[Symbol]]) -> list[Symbol]:
+        if self._in_rank_order:
+            _require_rank_order(inputs, self._all)
         result = list(inputs[0])
         for other in inputs[1:]:
             result = [_add(a, b) for a, b in zip(result, other, strict=True)]
@@ -72,6 +75,16 @@ def _add(a: Symbol, b: Symbol) -> Symbol:
     return a[0], a[1] | b[1], False
 
 
+def _require_rank_order(inputs: Sequence[Sequence[Symbol]], every: int) -> None:
+    for elements in zip(*inputs, strict=True):
+        if [mask for _, mask, _ in elements] != [1 << rank for rank in range(every.bit_length())]:
+            parts = ", ".join(str(_ranks(mask)) for _, mask, _ in elements)
+            raise PlanError(
+                f"reduces element {elements[0][0]} of ranks {parts}, which is not one contribution "
+                "of each rank in the order of ranks"
+            )
+
+
 def _ranks(mask: int) -> list[int]:
     return [rank for rank in range(mask.bit_length()) if mask >> rank & 1]
 
@@ -82,15 +95,21 @@ def verify(
     *,
     domain_of: Sequence[int] | None = None,
     calls: Iterable[Call] | None = None,
+    in_rank_order: bool = False,
 ) -> None:
     """PlanError, naming rank, lane, instruction and operand values, if the program is wrong for
     this group.
 
     Without `calls` it is tried with no, few and several segments' elements, from the first and the
     last root, and in place where the collective allows that. A program whose needs the group does
-    not meet is refused.
+    not meet is refused. `in_rank_order` asks for what DISTOS_COLL_DETERMINISTIC promises: every
+    reduction takes one contribution of each rank, in the order of ranks, and finalizes.
     """
     check(program)
+    if in_rank_order and not program.reduces_at_once:
+        raise PlanError(
+            f"program {program.name!r} reduces in parts, which is not the order of ranks"
+        )
     domains = renumbered(domain_of if domain_of is not None else (0,) * size)
     if len(domains) != size:
         raise PlanError(f"domain_of has {len(domains)} entries for {size} ranks")
@@ -99,7 +118,7 @@ def verify(
     for call in calls if calls is not None else typical_calls(program.collective, size):
         for schedule in SCHEDULES:
             try:
-                _run(program, call, domains, schedule)
+                _run(program, call, domains, schedule, Symbols(size, in_rank_order))
             except PlanError as error:
                 raise PlanError(f"{error} [{_describe(call)}, {schedule}]") from error
 
@@ -139,8 +158,10 @@ def _describe(call: Call) -> str:
     )
 
 
-def _run(program: Program, call: Call, domains: Sequence[int], schedule: Schedule) -> None:
-    machine = Machine(domains, Symbols(call.size), schedule)
+def _run(
+    program: Program, call: Call, domains: Sequence[int], schedule: Schedule, algebra: Symbols
+) -> None:
+    machine = Machine(domains, algebra, schedule)
     bound = [_bind(call, rank) for rank in range(call.size)]
     machine.run([(program, bound)])
     full = (1 << call.size) - 1

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 
 from distos_coll.api import (
     AlgorithmSpec,
-    Buffer,
     Build,
     Collective,
     Cost,
@@ -14,8 +13,10 @@ from distos_coll.api import (
     Program,
     ProgramBuilder,
     Value,
+    ceil_div,
     hookimpl,
-    select,
+    minimum,
+    pieces,
 )
 from distos_coll.schedules.parts import Span
 
@@ -70,21 +71,31 @@ def all_gather_v() -> Program:
     )
 
 
-def collect(p: ProgramBuilder, into: Buffer, span: Callable[[Value], Span]) -> None:
-    """Each rank accumulates its own share at the start of `into`, one contribution a step."""
-    own, n = span(p.rank)
-    p.copy((into, 0), (p.input, own), select(p.size.eq(1), n, 0))
-    for s, to, source in partners(p):
-        first = s.eq(1)
+def collect(p: ProgramBuilder, span: Callable[[Value], Span]) -> None:
+    """Each rank receives the others' contributions to its own span into scratch, ready for fold().
+
+    All are there before they are reduced, because that is what the order of ranks takes.
+    """
+    n = span(p.rank)[1]
+    for _, to, source in partners(p):
         with p.group():
             p.send(to, p.input, *span(to))
-            p.recv_reduce(select(first, source, -1), (into, 0), (p.input, own), n)
-            p.recv_reduce(select(first, -1, source), (into, 0), (into, 0), n)
-    p.finalize(into, 0, n)
+            p.recv(source, p.scratch, source * n, n)
 
 
 def _reduce_scatter(p: ProgramBuilder, span: Callable[[Value], Span]) -> Program:
-    collect(p, p.output, span)
+    segment = minimum(p.segment, p.count)
+    p.use_scratch(p.size * segment)
+    for k in p.loop(0, ceil_div(p.count, p.segment)):
+        base = k * p.segment
+
+        def part(rank: Value) -> Span:
+            off, total = span(rank)
+            return off + base, minimum(total - base, segment)  # noqa: B023 - used at once
+
+        own, n = part(p.rank)
+        collect(p, part)
+        p.fold(0, (p.output, base), (p.input, own), n)
     return p.build()
 
 
@@ -98,29 +109,43 @@ def reduce_scatter_v() -> Program:
     return _reduce_scatter(p, lambda rank: (p.send_offsets[rank], p.send_counts[rank]))
 
 
-def exchange_us(c: CostInput) -> float:
+def exchange_us(c: CostInput, n_pieces: int = 1) -> float:
     """What leaves a domain shares its border with what its other ranks send."""
     remote = c.size - c.local
     block = c.bytes / c.size
-    exchanged = remote * c.remote_hop_us(block * c.local) + (c.local - 1) * c.local_hop_us(block)
-    return exchanged + c.copy_us(block)
+    sent = block / n_pieces
+    exchanged = remote * c.remote_hop_us(sent * c.local) + (c.local - 1) * c.local_hop_us(sent)
+    return n_pieces * exchanged + c.copy_us(block)
 
 
-def _reduce_scatter_us(c: CostInput) -> float:
-    return exchange_us(c) + c.reduce_us(2 * c.bytes)
+def collected_pieces(c: CostInput) -> int:
+    return pieces(c.bytes, c.size * c.segment)
+
+
+def fold_us(c: CostInput, contributions: float) -> float:
+    """Receives into scratch and reads from there, by when much else may have been received."""
+    return c.reduce_us(2 * contributions) * c.spill(min(contributions, c.size * c.segment))
+
+
+def collect_us(c: CostInput) -> float:
+    """With the reduction."""
+    return exchange_us(c, collected_pieces(c)) + fold_us(c, c.bytes)
 
 
 @hookimpl
 def distos_coll_algorithms() -> list[AlgorithmSpec]:
-    table: list[tuple[Collective, Build, Cost]] = [
-        (_C.ALL_TO_ALL, all_to_all, exchange_us),
-        (_C.ALL_TO_ALL_V, all_to_all_v, exchange_us),
-        (_C.ALL_GATHER, all_gather, exchange_us),
-        (_C.ALL_GATHER_V, all_gather_v, exchange_us),
-        (_C.REDUCE_SCATTER, reduce_scatter, _reduce_scatter_us),
-        (_C.REDUCE_SCATTER_V, reduce_scatter_v, _reduce_scatter_us),
+    whole: tuple[int, ...] = (1 << 18,)
+    in_pieces = (1 << 16, 1 << 18, 1 << 20)
+    table: list[tuple[Collective, Build, Cost, tuple[int, ...]]] = [
+        (_C.ALL_TO_ALL, all_to_all, exchange_us, whole),
+        (_C.ALL_TO_ALL_V, all_to_all_v, exchange_us, whole),
+        (_C.ALL_GATHER, all_gather, exchange_us, whole),
+        (_C.ALL_GATHER_V, all_gather_v, exchange_us, whole),
+        (_C.REDUCE_SCATTER, reduce_scatter, collect_us, in_pieces),
+        (_C.REDUCE_SCATTER_V, reduce_scatter_v, collect_us, in_pieces),
     ]
+    doc = "with every other rank in turn"
     return [
-        AlgorithmSpec("pairwise", collective, build, cost, doc="with every other rank in turn")
-        for collective, build, cost in table
+        AlgorithmSpec("pairwise", collective, build, cost, doc=doc, segments=segments)
+        for collective, build, cost, segments in table
     ]

@@ -490,7 +490,7 @@ def test_an_exception_in_one_thread_ends_the_others(error: BaseException) -> Non
 
     def fail(c: Communicator) -> None:
         try:
-            part = c.split(0)  # rank 1 may be through before the others are
+            part = c.split(0)
             assert part is not None
             if c.rank == 1:
                 raise error

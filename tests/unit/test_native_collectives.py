@@ -22,18 +22,18 @@ from distos_coll.testing.ranks import Array, check
 
 ALGORITHMS = {
     Collective.ALL_REDUCE: ["ring", "tree", "rhd", "direct1", "direct2", "hier"],
-    Collective.REDUCE: ["binomial", "direct1", "hier"],
+    Collective.REDUCE: ["binomial", "direct1", "direct2", "hier"],
     Collective.BROADCAST: ["binomial", "direct1", "hier"],
     Collective.ALL_GATHER: ["ring", "direct1"],
-    Collective.REDUCE_SCATTER: ["ring", "direct1"],
+    Collective.REDUCE_SCATTER: ["ring", "direct1", "pairwise"],
     Collective.ALL_TO_ALL: ["pairwise", "direct1"],
     Collective.GATHER: ["binomial", "direct1"],
     Collective.SCATTER: ["binomial", "direct1"],
     Collective.ALL_GATHER_V: ["ring", "direct1"],
-    Collective.REDUCE_SCATTER_V: ["ring", "direct1"],
+    Collective.REDUCE_SCATTER_V: ["ring", "direct1", "pairwise"],
     Collective.ALL_TO_ALL_V: ["pairwise"],
 }
-ONE_DOMAIN_ONLY = {"direct1", "direct2"}
+ONE_DOMAIN_ONLY = {"direct1"}
 NUMPY_OPS: dict[ReduceOp, Any] = {
     ReduceOp.SUM: np.add.reduce,
     ReduceOp.PRODUCT: np.multiply.reduce,

@@ -90,6 +90,35 @@ def test_foreign_programs_are_verified_before_use() -> None:
         plan(ClusterView.one_domain(3), registry=with_star(lambda: star(finalize=False)))
 
 
+def folding(offset: int) -> Program:
+    """Everybody sends everything to everybody; contributions lie `offset` places off."""
+    p = ProgramBuilder("star", C.ALL_REDUCE)
+    p.use_scratch(p.size * p.count)
+    for s in p.loop(1, p.size):
+        source = (p.rank - s) % p.size
+        with p.group():
+            p.send((p.rank + s) % p.size, p.input, 0, p.count)
+            p.recv(source, p.scratch, (source + offset) % p.size * p.count, p.count)
+    taken = (p.rank + offset) % p.size
+    p.copy((p.scratch, taken * p.count), (p.input, 0), p.count)
+    # What lies where this rank's own would be is somebody else's, unless offset is 0.
+    p.fold(0, (p.output, 0), (p.scratch, p.rank * p.count), p.count)
+    return p.build()
+
+
+def test_deterministic_plans_take_plugins_that_keep_the_order_of_ranks() -> None:
+    view = ClusterView(3, (0, 1, 1))
+    table = plan(view, registry=with_star(), deterministic=True)
+    (reason,) = (v.reason for v in table.explain("all_reduce", 9).verdicts if v.algorithm == "star")
+    assert "another order than that of ranks" in reason
+    good = plan(view, registry=with_star(lambda: folding(0)), deterministic=True)
+    assert good.choice("all_reduce", 9).candidate.key == "star"
+    # It looks as good, so only running it tells.
+    plan(view, registry=with_star(lambda: folding(1)))
+    with pytest.raises(PlanError, match=r"of ranks \[2\], \[0\], \[1\].*DISTOS_COLL_ALGO=\^star"):
+        plan(view, registry=with_star(lambda: folding(1)), deterministic=True)
+
+
 def test_a_spec_that_lies() -> None:
     with raises("plugin-spec"):
         plan(ClusterView.one_domain(3), registry=with_star(lambda: star("sun")))

@@ -169,6 +169,44 @@ def window(collective: Collective = AR) -> ProgramBuilder:
     return ProgramBuilder("window", collective, Need.ONE_DOMAIN)
 
 
+def test_order_of_ranks() -> None:
+    def one_shot(finalize: bool) -> Program:
+        p = window()
+        with p.round():
+            p.put(0, p.input, 0, p.count)
+        p.pull_reduce(0, (p.output, 0), (p.input, 0), p.count, finalize=finalize)
+        p.finalize(p.output, 0, p.count * (not finalize))
+        return p.build()
+
+    def in_order(finalize: bool) -> None:
+        calls = [Call(AR, 3, count=2, slot=2)]
+        verify(one_shot(finalize), 3, calls=calls, in_rank_order=True)
+
+    in_order(True)
+    # Halves would be rounded before they are divided, and once more after it.
+    with pytest.raises(PlanError, match="reduces in parts"):
+        in_order(False)
+
+
+def test_fold_keeps_to_its_scratch() -> None:
+    def folded(dst: int = 0, missing: int = 0) -> Program:
+        p = ProgramBuilder("bad", AR)
+        other = 1 - p.rank
+        # Nobody sends what a rank's own place would take.
+        p.use_scratch(4 - missing * p.rank)
+        with p.group():
+            p.send(other, p.input, 0, 2)
+            p.recv(other, p.scratch, other * 2, 2)
+        p.fold(0, (p.scratch, dst), (p.input, 0), 2)
+        p.copy((p.output, 0), (p.scratch, dst), 2)
+        return p.build()
+
+    calls = [Call(AR, 2, count=2)]
+    verify(folded(), 2, calls=calls, in_rank_order=True)
+    refused(folded(dst=1), "fold.*overlap partially", 2, calls=calls)
+    refused(folded(missing=1), "fold.*outside the buffer, which has 3", 2, calls=calls)
+
+
 def test_uneven_rounds() -> None:
     p = window(Collective.BARRIER)
     for _ in p.loop(0, 1 + p.rank.eq(0)):

@@ -5,7 +5,9 @@ import random
 import pytest
 
 from distos_coll._vocabulary import Collective, Need
+from distos_coll.errors import PlanError
 from distos_coll.plugins.manager import Algorithm, built_in_registry
+from distos_coll.program.contract import REDUCING
 from distos_coll.program.verify import verify
 
 REGISTRY = built_in_registry()
@@ -42,6 +44,27 @@ def test_larger_groups(algorithm: Algorithm) -> None:
         options = partitions(size, one_domain)
         domain_of = options[size % len(options)]
         verify(REGISTRY.program(algorithm), size, domain_of=domain_of)
+
+
+REDUCING_ALGORITHMS = [a for a in REGISTRY.algorithms if a.spec.collective in REDUCING]
+
+
+@pytest.mark.parametrize("algorithm", REDUCING_ALGORITHMS, ids=name_of)
+def test_what_reduces_at_once_does_so_in_the_order_of_ranks(algorithm: Algorithm) -> None:
+    program = REGISTRY.program(algorithm)
+    for size in (*SMALL, 17):
+        for domain_of in partitions(size, Need.ONE_DOMAIN in algorithm.spec.needs):
+            if program.reduces_at_once:
+                verify(program, size, domain_of=domain_of, in_rank_order=True)
+            else:
+                with pytest.raises(PlanError, match="reduces in parts"):
+                    verify(program, size, domain_of=domain_of, in_rank_order=True)
+
+
+@pytest.mark.parametrize("collective", sorted(REDUCING))
+def test_every_reduction_has_a_program_in_the_order_of_ranks(collective: Collective) -> None:
+    programs = [REGISTRY.program(a) for a in REGISTRY.of(collective)]
+    assert any(p.reduces_at_once and p.needs == Need(0) for p in programs)
 
 
 @pytest.mark.parametrize("collective", list(Collective))

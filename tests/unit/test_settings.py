@@ -92,6 +92,13 @@ def test_no_transport_at_all_is_refused() -> None:
         Settings.from_env({"DISTOS_COLL_SHM": "0", "DISTOS_COLL_TCP": "0"})
 
 
+def test_a_signal_without_a_file_is_refused() -> None:
+    with pytest.raises(SettingsError, match="needs DISTOS_COLL_FLIGHT_FILE"):
+        Settings.from_env({"DISTOS_COLL_FLIGHT_SIGNAL": "sigusr1"})
+    both = {"DISTOS_COLL_FLIGHT_SIGNAL": "sigusr1", "DISTOS_COLL_FLIGHT_FILE": "/x/r"}
+    assert Settings.from_env(both).flight_signal == "SIGUSR1"
+
+
 def test_nccl_variables_are_aliases_and_ours_win() -> None:
     nccl = {"NCCL_SOCKET_IFNAME": "ib", "NCCL_ALGO": "Ring", "NCCL_DEBUG": "TRACE"}
     read = Settings.from_env(nccl)

@@ -17,7 +17,6 @@ extern "C" {
 typedef struct dc_runtime dc_runtime; /* the process: links, progress engine, liveness */
 typedef struct dc_comm dc_comm;       /* one group */
 typedef struct dc_work dc_work;       /* one operation in flight or finished */
-typedef struct dc_shrink dc_shrink;   /* one rank's part in making a smaller group */
 
 /* The values of distos_coll::Code, negated when returned. */
 enum dc_code {
@@ -76,8 +75,8 @@ typedef struct dc_store {
   int (*set)(void* ctx, const char* key, const void* data, size_t bytes);
   int (*get)(void* ctx, const char* key, int64_t timeout_ms,
              void (*emit)(void* emit_ctx, const void* data, size_t bytes), void* emit_ctx);
-  /* This rank reads no key with this prefix any more; once `ranks` ranks have said so, the store may
-   * forget them. May be null. */
+  /* This rank reads no key with this prefix any more; once `ranks` ranks have said so, the store
+   * may forget them. May be null. */
   void (*release)(void* ctx, const char* prefix, int32_t ranks);
 } dc_store;
 
@@ -85,8 +84,9 @@ typedef struct dc_comm_options {
   size_t struct_size;
   int32_t rank;
   int32_t size;
-  int64_t timeout_ms; /* default deadline of an operation; set-up uses it too */
-  const char* name;   /* for people: "default_pg", "dp" ... */
+  int64_t timeout_ms;       /* default deadline of an operation; set-up uses it too */
+  const char* name;         /* for people: "default_pg", "dp" ... */
+  const int32_t* job_ranks; /* `size` entries, the ranks' numbers in the job; null: the same */
 } dc_comm_options;
 
 /* Bits of dc_call.flags. */
@@ -186,19 +186,6 @@ DC_API const char* dc_runtime_describe(void);
 /* Instead of dc_comm_ready: tells the others that this rank cannot go on, and why, so that they
  * stop at once. */
 DC_API int dc_comm_give_up(dc_comm*, const dc_store*, const char* why);
-
-/* After the end of ranks: makes a group of those that are left. All of them call it, except the
- * n_excluded ranks `excluded`, which must not. Waits until they agree who they are.
- * dc_shrink_ranks stores the ranks (of the old group, in order; up to its size) and returns how many.
- * The new group is set up with the store of dc_shrink_store, valid until dc_shrink_end. If that
- * fails, dc_shrink_retry says whether a rank has ended meanwhile: 1: yes, the ranks have agreed
- * anew, try again; 0: no, the failure stands; negative: no agreement. */
-DC_API int dc_shrink_begin(dc_comm*, const int32_t* excluded, size_t n_excluded, int64_t timeout_ms,
-                           dc_shrink** out);
-DC_API int32_t dc_shrink_ranks(const dc_shrink*, int32_t* ranks);
-DC_API void dc_shrink_store(dc_shrink*, dc_store* out);
-DC_API int dc_shrink_retry(dc_shrink*);
-DC_API void dc_shrink_end(dc_shrink*);
 
 /* For doors of languages that handle signals themselves: called about ten times a second by a
  * thread that waits in a blocking call, after it has waited for a while. Nonzero ends the wait: the
