@@ -63,7 +63,6 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
 
   // Progresses until the work is done or timeout_ms (<= 0: until it is done). False: not done yet.
   bool wait(Work& work, int64_t timeout_ms);
-
   void set_timeout(int64_t timeout_ms) { timeout_ms_.store(timeout_ms, std::memory_order_relaxed); }
   MemoryUse memory_use();
   int64_t sequence() const { return sequence_.load(std::memory_order_relaxed); }

@@ -53,6 +53,7 @@ INTERNAL = {
     "the store holds an empty": "the library writes no empty value",
     "the card of rank": "the library writes whole cards",
     "do not fit into a message of the group": "the library's own values are shorter",
+    "cannot write ": "what the operating system said of a file",
     "is not one of the group": "the doors take ranks from the group itself",
     ": got an undefined tensor": "Python has no such tensor",
     ": PREMUL_SUM has no factor": "torch checks it",

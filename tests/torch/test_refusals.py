@@ -3,6 +3,8 @@
 # torch types only part of torch.distributed, and parts of that wrongly.
 # mypy: disable-error-code="arg-type,attr-defined,no-any-return,no-untyped-call,union-attr,misc"
 
+import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -206,12 +208,25 @@ def unplanned(rank: int, size: int) -> None:
         dist.init_process_group("distos", store=dist.HashStore(), rank=0, world_size=1)
 
 
+def shrunk(rank: int, size: int) -> None:
+    """Two ranks have died, and torch is told to exclude one."""
+    dist.barrier()
+    if rank >= 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    with raises("torch-shrink", torch=True):
+        dist.shrink_group([2])
+
+
 def test_refusals() -> None:
     run_ranks(refused, 2)
 
 
 def test_misuse() -> None:
     run_ranks(misused, 2)
+
+
+def test_a_shrink_that_excludes_too_few() -> None:
+    run_ranks(shrunk, 4, may_die=frozenset({2, 3}))
 
 
 @pytest.mark.parametrize(

@@ -347,6 +347,7 @@ if os.fork() == 0:
         _native.Runtime,
         group.barrier,
         lambda: _native.Communicator(runtime, _native.MemoryStore(), 0, 1, 1000, "group"),
+        distos_coll.dump_flight_record,
     ):
         try:
             call()
@@ -360,9 +361,14 @@ os.wait()
 def test_children_of_fork_are_told_what_to_do() -> None:
     script = IN_A_CHILD.replace("group =", "runtime = _native.Runtime()\ngroup =")
     lines = python(script).splitlines()
-    rows = ("forked-default", "forked-process", "forked-group", "forked-new-group")
+    rows = ["forked-default", "forked-process", "forked-group", "forked-new-group", "flight-forked"]
     for row, line in zip(rows, lines, strict=True):
         assert says(row, line)
+
+
+def test_a_flight_record_without_a_file() -> None:
+    with distos_coll.init(), raises("flight-no-file"):
+        distos_coll.dump_flight_record()
 
 
 def test_a_group_that_is_made_when_all_is_over() -> None:

@@ -3,11 +3,13 @@
 import copy
 import json
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.testing
+from error_page import raises, says
 from flight_dumps import ALL_REDUCE, BROADCAST, GROUP, history, message, parsed, raw
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,9 +86,19 @@ def test_garbage_is_refused(text: str) -> None:
     ],
 )
 def test_refusals_say_why(change: dict[str, Any], why: str) -> None:
-    with pytest.raises(InvalidArgument) as caught:
+    with raises("flight-not-a-record", re.escape(why)):
         dump.parse(json.dumps({**WHOLE, **change}), "a.json")
-    assert why in str(caught.value)
+
+
+def test_files_that_are_no_records(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text("{")
+    with raises("flight-not-json"):
+        dump.read(file)
+    with file.open("w") as opened:
+        opened.truncate(dump.LARGEST_FILE + 1)
+    with raises("flight-large"):
+        dump.read(file)
 
 
 # ---- the command
@@ -107,7 +119,9 @@ def test_the_command_ends_with_0_1_or_2(tmp_path: Path) -> None:
 
 def test_no_file_and_no_such_file_are_usage_errors(tmp_path: Path) -> None:
     assert run().exit_code == 2
-    assert run(tmp_path).exit_code == 2
+    result = run(tmp_path)
+    assert result.exit_code == 2
+    assert says("flight-none", result.output)
     result = run(tmp_path / "absent.json")
     assert result.exit_code == 2
     assert "No such file" in result.output
@@ -147,4 +161,4 @@ def test_records_for_torch_start_where_all_ranks_remember(tmp_path: Path) -> Non
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     write(tmp_path, WHOLE)
     result = run(tmp_path, "--to-torch", tmp_path / "rank_0.json" / "x")
-    assert "cannot write for torchfrtrace" in str(result.exception)
+    assert says("flight-for-torch", str(result.exception))

@@ -86,7 +86,7 @@ def test_a_plugin_takes_part() -> None:
 
 
 def test_foreign_programs_are_verified_before_use() -> None:
-    with pytest.raises(PlanError, match="star"):
+    with raises("plugin-verify", "star"):
         plan(ClusterView.one_domain(3), registry=with_star(lambda: star(finalize=False)))
 
 
