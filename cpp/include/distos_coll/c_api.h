@@ -75,8 +75,7 @@ typedef struct dc_store {
   int (*set)(void* ctx, const char* key, const void* data, size_t bytes);
   int (*get)(void* ctx, const char* key, int64_t timeout_ms,
              void (*emit)(void* emit_ctx, const void* data, size_t bytes), void* emit_ctx);
-  /* This rank reads no key with this prefix any more; once `ranks` ranks have said so, the store
-   * may forget them. May be null. */
+  /* This rank reads no key with this prefix any more; may be null. comm/store.h. */
   void (*release)(void* ctx, const char* prefix, int32_t ranks);
 } dc_store;
 
