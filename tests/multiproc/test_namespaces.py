@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,15 @@ def delete_namespaces() -> None:
         subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True, timeout=20)
 
 
+def wait_for_carrier(name: str) -> None:
+    """The kernel says that a link is up a moment after it is."""
+    deadline = time.monotonic() + 20
+    while "LOWER_UP" not in subprocess.check_output(
+        ["ip", "-n", name, "link", "show", "veth0"], text=True, timeout=20
+    ):
+        assert time.monotonic() < deadline, f"veth0 of {name} has no carrier"
+
+
 @pytest.fixture(params=[4, 6], ids=["ipv4", "ipv6"])
 def hosts(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
     """Two namespaces joined by a veth pair; yields their addresses."""
@@ -49,6 +59,8 @@ def hosts(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
         for name, address in zip(NAMES, (first, second), strict=True):
             ip(f"-n {name} addr add {address}/{bits} dev veth0 {at_once}")
             ip(f"-n {name} link set veth0 up")
+        for name in NAMES:
+            wait_for_carrier(name)
         yield first, second
     finally:
         delete_namespaces()

@@ -61,7 +61,9 @@ def joined_again(rank: int, size: int) -> None:
         tensor = torch.ones(3)
         dist.all_reduce(tensor)
         assert tensor.tolist() == [float(size)] * 3
+        meeting.set(f"through/{number}/{rank}", "")
         if number == 1 and rank == 0:
+            meeting.wait([f"through/{number}/1"], timedelta(seconds=30))
             dist.group.WORLD._get_backend(CPU).abort()
     dist.destroy_process_group()
     with raises("member-absent", torch=True):
