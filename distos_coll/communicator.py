@@ -1,7 +1,6 @@
 """The array door: collectives on numpy arrays, torch tensors and arrays with DLPack."""
 
 import math
-import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from distos_coll.errors import DistosError, InvalidArgument
 from distos_coll.group_plan import plan_and_log
 from distos_coll.memory import Memory
 from distos_coll.settings import Settings
-from distos_coll.work import Flying, Work, milliseconds, translated, wait_for_all
+from distos_coll.work import Flying, Grouped, Work, milliseconds, translated, wait_for_all
 
 if TYPE_CHECKING:
     from distos_coll.planner.explain import Explanation
@@ -36,12 +35,6 @@ class Home:
     runtime: _native.Runtime
     settings: Settings
     timeout: float
-
-
-class _Grouped(threading.local):
-    """What the open group() of this thread has started."""
-
-    works: list[Work] | None = None
 
 
 @final
@@ -72,7 +65,7 @@ class Communicator:
         self._closed = False
         self._job_ranks = job_ranks
         self._parts: weakref.WeakSet[Communicator] = weakref.WeakSet()
-        self._grouped = _Grouped()
+        self._grouped = Grouped()
         self._flying = Flying()
         open_groups.add(self)
 

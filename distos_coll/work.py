@@ -105,6 +105,12 @@ class Work:
         return self._result
 
 
+class Grouped(threading.local):
+    """What the open group() of this thread has started."""
+
+    works: list[Work] | None = None
+
+
 def wait_for_all(works: Sequence[Work]) -> None:
     """Wait until every one has ended; then raise the first failure."""
     failures: list[Exception] = []
