@@ -3,19 +3,17 @@
 # torch types only part of torch.distributed, and parts of that wrongly.
 # mypy: disable-error-code="arg-type,attr-defined,no-any-return,no-untyped-call,union-attr,misc"
 
-import contextlib
 import os
 import re
 import select
-import socket
-import struct
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from distos_coll.testing.strangers import Strangers
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "torch"))
 torch = pytest.importorskip("torch")
@@ -24,18 +22,6 @@ from world import run_ranks  # noqa: E402  after the path is known
 STEPS = 150
 PER_SECOND = 1000
 SECONDS = 6 if os.environ.get("DISTOS_TEST_ALL") else 3
-
-# Of a hello as it was before connections proved themselves: a message of type 1 whose handshake
-# says version 1.
-OLD_HELLO = struct.pack("<IHHIIQQ", 0x4D434344, 1, 0, 0, 120, 0, 0) + struct.pack("<HH", 1, 2)
-KINDS = (
-    b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-    os.urandom(64),
-    bytes(4096),
-    OLD_HELLO + bytes(116),
-    OLD_HELLO[:20],
-    b"",  # says nothing, and stays
-)
 
 
 def training(rank: int, size: int, folder: str, disturbed: bool) -> tuple[list[float], int]:
@@ -86,7 +72,7 @@ def training(rank: int, size: int, folder: str, disturbed: bool) -> tuple[list[f
 
 
 class Flood(threading.Thread):
-    """Connects to all ports of all ranks in turn, about PER_SECOND times a second."""
+    """Strangers at all ports of all ranks, once these have said which they are."""
 
     def __init__(self, folder: Path, ranks: int) -> None:
         super().__init__()
@@ -95,46 +81,24 @@ class Flood(threading.Thread):
         self.trouble: list[OSError] = []
 
     def run(self) -> None:
-        places = []
+        owners, places = [], []
         for rank in range(self._ranks):
             file = self._folder / f"ports{rank}"
             while not file.exists():
                 select.select([], [], [], 0.01)
-            lines = file.read_text().splitlines()
-            places += [(rank, ip, int(port)) for ip, port in map(str.split, lines)]
+            for ip, port in map(str.split, file.read_text().splitlines()):
+                owners.append(rank)
+                places.append((ip, int(port)))
         (self._folder / "flood").touch()
-        start = time.monotonic()
-        silent: list[socket.socket] = []
-        number = 0
-        while time.monotonic() < start + SECONDS:
-            ahead = number / PER_SECOND - (time.monotonic() - start)
-            if ahead > 0:
-                select.select([], [], [], ahead)
-            rank, ip, port = places[number % len(places)]
-            # Not in step with the places, so that each of them sees each kind.
-            self._visit(rank, (ip, port), KINDS[number // len(places) % len(KINDS)], silent)
-            number += 1
-        for each in silent:
-            each.close()
+        strangers = Strangers(places, PER_SECOND)
+        end = time.monotonic() + SECONDS
+        strangers.knock_until(lambda: time.monotonic() >= end)
+        for rank, sent in zip(owners, strangers.sent, strict=True):
+            self.sent[rank] += sent
+        self.trouble = strangers.trouble
         temporary = self._folder / "done.tmp"
         temporary.write_text(" ".join(map(str, self.sent)))
         temporary.rename(self._folder / "done")
-
-    def _visit(self, rank: int, place: Any, says: bytes, silent: list[socket.socket]) -> None:
-        try:
-            caller = socket.create_connection(place, timeout=10)
-        except OSError as error:
-            self.trouble.append(error)
-            return
-        self.sent[rank] += 1
-        if not says:
-            silent.append(caller)
-            if len(silent) > 200:
-                silent.pop(0).close()
-            return
-        with contextlib.suppress(OSError):  # dropped before it had said all
-            caller.sendall(says)
-        caller.close()
 
 
 def test_training_does_not_notice_strangers(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from distos_coll.bench.worker import Task
 from distos_coll.errors import DistosError
 
 COMMAND = [sys.executable, "-c", "from distos_coll.cli.app import main; main()", "bench"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 FEW = ["-b", "8", "-e", "64K", "-f", "64", "-n", "2"]
 TYPES = 12  # at least, of nccl-tests
 
@@ -62,10 +63,22 @@ def check_lines(text: str, ranks: int, *, checks: int = 1) -> None:
     assert "FAILED" not in text
 
 
+@pytest.fixture(params=["own", "torchrun", "open_mpi", "mpich"])
+def four_ranks(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """What starts four ranks of a command; nothing for the command itself."""
+    if request.param == "own":
+        return ()
+    if request.param == "torchrun":
+        pytest.importorskip("torch", reason="torchrun is torch's")
+        return (*TORCHRUN, "--nproc-per-node", "4", "--no-python")
+    return (*request.getfixturevalue(request.param), "-n", "4")
+
+
 @pytest.mark.slow
-def test_everything_is_exact() -> None:
-    line = "all --ranks 3 -b 8 -e 64K -f 8 -d all -o all -c 1 -n 1 -w 0 --json"
-    found = json.loads(run(*line.split()))
+def test_everything_is_exact(four_ranks: tuple[str, ...]) -> None:
+    line = "all -b 8 -e 64K -f 8 -d all -o all -c 1 -n 1 -w 0 --json"
+    own = () if four_ranks else ("--ranks", "4")
+    found = json.loads(run(*line.split(), *own, launcher=four_ranks))
     assert found["out_of_bounds"] == {"count": 0, "okay": "true"}
     results = found["results"]
     assert {result["experiment_name"] for result in results} == set(COLLECTIVES)
@@ -109,7 +122,7 @@ def test_through_torch(backend: str) -> None:
 @needs_torch
 @pytest.mark.parametrize("backend", [(), ("--backend", "gloo")], ids=["own", "gloo"])
 def test_under_torchrun(backend: tuple[str, ...]) -> None:
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "3", "--no-python"]
+    launch = [*TORCHRUN, "--nproc-per-node", "3", "--no-python"]
     text = run("all_reduce", "all_to_all_v", *FEW, *backend, launcher=tuple(launch))
     check_lines(text, 3, checks=3)
 

@@ -13,8 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from distos_coll.bench.collectives import COLLECTIVES
+
 NAMES = ("distos_test_a", "distos_test_b")
 ADDRESSES = {4: ("10.217.13.1", "10.217.13.2", 24), 6: ("fd7a:217:13::1", "fd7a:217:13::2", 64)}
+BENCH = "all -b 8 -e 32K -f 64 -d all -o all -c 1 -n 1 -w 0 --json"
 WORKER = Path(__file__).with_name("host_worker.py")
 
 pytestmark = [
@@ -66,6 +69,33 @@ def hosts(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
         delete_namespaces()
 
 
+def started(namespace: str, command: list[str]) -> subprocess.Popen[str]:
+    ours = ("DISTOS_COLL_", "NCCL_")
+    return subprocess.Popen(
+        ["ip", "netns", "exec", namespace, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={k: v for k, v in os.environ.items() if not k.startswith(ours)},
+    )
+
+
+def outputs(processes: list[subprocess.Popen[str]]) -> list[str]:
+    """What they wrote; all must end well."""
+    texts = []
+    try:
+        for process in processes:
+            out, err = process.communicate(timeout=250)
+            assert process.returncode == 0, f"{out}\n{err}"
+            texts.append(out)
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+    return texts
+
+
 ARRAY_RANK = """
 import json, sys
 import numpy, distos_coll
@@ -77,60 +107,45 @@ with distos_coll.init(rank=rank, size=2, rendezvous=place, timeout=60) as group:
 
 
 def test_the_array_door_between_two_hosts(hosts: tuple[str, str]) -> None:
-    first = f"[{hosts[0]}]" if ":" in hosts[0] else hosts[0]
+    place = f"[{hosts[0]}]:29612" if ":" in hosts[0] else f"{hosts[0]}:29612"
     python = [sys.executable, "-c", ARRAY_RANK]
-    ranks = [
-        subprocess.Popen(
-            ["ip", "netns", "exec", name, *python, str(rank), f"{first}:29612"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
-        for rank, name in enumerate(NAMES)
-    ]
-    try:
-        for rank, process in enumerate(ranks):
-            out, err = process.communicate(timeout=100)
-            assert process.returncode == 0, err
-            domains, total, links = json.loads(out)
-            assert domains == [0, 1]
-            assert total == 2 * sum(range(100_000))
-            assert hosts[1 - rank] in links
-    finally:
-        for process in ranks:
-            if process.poll() is None:
-                process.kill()
-                process.communicate()
+    ranks = [started(name, [*python, str(rank), place]) for rank, name in enumerate(NAMES)]
+    for rank, out in enumerate(outputs(ranks)):
+        domains, total, links = json.loads(out)
+        assert domains == [0, 1]
+        assert total == 2 * sum(range(100_000))
+        assert hosts[1 - rank] in links
+
+
+def test_the_bench_is_exact_under_torchrun_on_two_hosts(hosts: tuple[str, str]) -> None:
+    pytest.importorskip("torch", reason="torchrun comes with it")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2"]
+    torchrun += ["--nproc-per-node", "2", "--master-addr", hosts[0], "--master-port", "29617"]
+    script = ["--no-python", sys.executable, "-c", "from distos_coll.cli.app import main; main()"]
+    texts = outputs(
+        [
+            started(
+                namespace, [*torchrun, "--node-rank", str(node), *script, "bench", *BENCH.split()]
+            )
+            for node, namespace in enumerate(NAMES)
+        ]
+    )
+    found = json.loads(texts[0])
+    assert found["out_of_bounds"] == {"count": 0, "okay": "true"}
+    assert {each["experiment_name"] for each in found["results"]} == set(COLLECTIVES)
 
 
 def test_every_algorithm_between_two_hosts(hosts: tuple[str, str]) -> None:
     pytest.importorskip("torch", reason="the ranks use the torch backend")
     placement = [NAMES[0], NAMES[0], NAMES[1]]
-    ours = ("DISTOS_COLL_", "NCCL_")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     worker = [sys.executable, str(WORKER)]
-    processes = [
-        subprocess.Popen(
-            ["ip", "netns", "exec", namespace, *worker, str(rank), "3", hosts[0], "29611"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
+    ranks = [
+        started(namespace, [*worker, str(rank), "3", hosts[0], "29611"])
         for rank, namespace in enumerate(placement)
     ]
-    try:
-        for process in processes:
-            out, err = process.communicate(timeout=200)
-            assert process.returncode == 0, err
-            report = json.loads(out.strip().splitlines()[-1])
-            assert report["domains"] == [0, 0, 1]
-            for name in ("ring", "tree", "rhd", "hier", "direct2"):
-                assert report["found"][name].partition("/")[0] == name, report
-            assert not report["found"][""].startswith("wrong"), report
-    finally:
-        for process in processes:
-            if process.poll() is None:
-                process.kill()
-                process.communicate()
+    for out in outputs(ranks):
+        report = json.loads(out.strip().splitlines()[-1])
+        assert report["domains"] == [0, 0, 1]
+        for name in ("ring", "tree", "rhd", "hier", "direct2"):
+            assert report["found"][name].partition("/")[0] == name, report
+        assert not report["found"][""].startswith("wrong"), report
