@@ -315,19 +315,20 @@ void bind_communicator(py::module_& m) {
       .def_property_readonly("size", [](const PyCommunicator& self) { return (*self).size(); });
 }
 
+// They hold their parent; that its Python object lives as long keeps its end out of the GIL.
 void bind_parts(py::module_& m) {
   py::class_<BoardStore, Store, std::shared_ptr<BoardStore>>(m, "BoardStore")
       .def(py::init(
                [](const PyCommunicator& parent, std::vector<int> members, const std::string& name) {
                  return std::make_shared<BoardStore>(parent.get(), std::move(members), name);
                }),
-           arg("parent"), arg("members"), arg("name"));
+           arg("parent"), arg("members"), arg("name"), py::keep_alive<1, 2>());
   py::class_<Shrink, Store, std::shared_ptr<Shrink>>(m, "Shrink")
       .def(py::init([](const PyCommunicator& parent, const std::vector<int>& excluded,
                        int64_t timeout_ms) {
              return std::make_shared<Shrink>(parent.get(), excluded, timeout_ms);
            }),
-           arg("parent"), arg("excluded"), arg("timeout_ms"))
+           arg("parent"), arg("excluded"), arg("timeout_ms"), py::keep_alive<1, 2>())
       .def("agree", &Shrink::agree, NoGil())
       .def("overtaken", &Shrink::overtaken, NoGil())
       .def_property_readonly("ranks", &Shrink::ranks)

@@ -37,6 +37,10 @@ std::optional<std::string> CallbackStore::get(const std::string& key, int64_t ti
       code, "the store could not be asked for '" + key + "': is the process that hosts it alive?");
 }
 
+bool CallbackStore::notices_ends() const {
+  return store_->struct_size >= sizeof(dc_store) && store_->notices_ends != 0;
+}
+
 void CallbackStore::release(const std::string& prefix, int ranks) {
   const bool has_it = store_->struct_size >= sizeof(dc_store) && store_->release != nullptr;
   if (has_it) store_->release(store_->ctx, prefix.c_str(), ranks);

@@ -16,6 +16,7 @@ class CallbackStore final : public Store {
   void set(const std::string& key, const std::string& value) override;
   std::optional<std::string> get(const std::string& key, int64_t timeout_ms) override;
   void release(const std::string& prefix, int ranks) override;
+  bool notices_ends() const override;
 
  private:
   const dc_store* store_;

@@ -58,7 +58,7 @@ int32_t dc_shrink_ranks(const dc_shrink* shrink, int32_t* ranks) {
 }
 
 void dc_shrink_store(dc_shrink* shrink, dc_store* out) {
-  *out = {sizeof(dc_store), shrink, &set, &get, &release};
+  *out = {sizeof(dc_store), shrink, &set, &get, &release, 1};
 }
 
 int dc_shrink_retry(dc_shrink* shrink) {

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "comm/setup_keys.h"
+
 namespace distos_coll {
 
 BoardStore::BoardStore(std::shared_ptr<Communicator> parent, std::vector<int> members,
@@ -20,9 +22,12 @@ void BoardStore::set(const std::string& key, const std::string& value) {
 
 std::optional<std::string> BoardStore::get(const std::string& key, int64_t timeout_ms) {
   std::optional<std::string> value;
+  const auto whose = static_cast<size_t>(setup_keys::rank_of(key));
+  const int waited_for = whose < members_.size() ? members_[whose] : -1;
   parent_->board().wait(deadline_after(timeout_ms), [&] {
     value = parent_->board().find(prefix_ + key);
-    if (!value) parent_->check_members(members_);
+    // One that left may have finished; not so if its own key is missing.
+    if (!value) parent_->check_members(members_, waited_for);
     return value.has_value();
   });
   return value;

@@ -17,9 +17,11 @@ class BoardStore final : public Store {
              const std::string& name);
 
   void set(const std::string& key, const std::string& value) override;
-  // Throws Error(kPeerDied) if a member has died, and as the parent did if that is broken.
+  // Throws if a member has died, if the one that the key belongs to has left, and as the parent did
+  // if that is broken.
   std::optional<std::string> get(const std::string& key, int64_t timeout_ms) override;
   void release(const std::string& prefix, int ranks) override;
+  bool notices_ends() const override { return true; }
 
  private:
   const std::shared_ptr<Communicator> parent_;

@@ -32,6 +32,8 @@ Communicator::Communicator(std::shared_ptr<Engine> engine, const CommunicatorOpt
 Communicator::~Communicator() {
   if (in_forked_child()) return;
   close();
+  // Once more, for a close that came while ready() was under way.
+  engine_->flight().delist(this);
 }
 
 // --- Plans
@@ -407,6 +409,7 @@ void Communicator::on_control(uint32_t source, ControlKind kind, const std::stri
     if (loss.state != PeerState::kAlive) return;
     loss = {PeerState::kLeft, "it closed the group", now_ns()};
     lost_.fetch_add(1, std::memory_order_acq_rel);
+    window_arrived_.notify_all();
   }
   board_.changed();
   engine_->notify();
@@ -444,6 +447,7 @@ void Communicator::abort(const std::string& reason) {
 void Communicator::close() {
   if (in_forked_child()) return;
   if (closed_.exchange(true) || !registered_) return;
+  board_.changed();
   const int64_t deadline = deadline_from(now_ns(), 0);
   Waiter waiter(runtime_);
   InterruptWatch signals;

@@ -88,8 +88,8 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   // What the members show each other. Throws Error(kInvalid) for what is too long to be shown.
   Board& board() { return board_; }
   void show(const std::vector<int>& ranks, const std::string& key, const std::string& value);
-  // Throws if one of these ranks has died, or the group is broken.
-  void check_members(const std::vector<int>& ranks);
+  // Throws if one of these ranks has died, `needed` has left, or the group is broken.
+  void check_members(const std::vector<int>& ranks, int needed);
 
   // CommEvents
   void on_frame(const FrameHeader& header, const std::byte* payload) override;

@@ -135,15 +135,16 @@ void Communicator::show(const std::vector<int>& ranks, const std::string& key,
   }
 }
 
-void Communicator::check_members(const std::vector<int>& ranks) {
+void Communicator::check_members(const std::vector<int>& ranks, int needed) {
   const std::lock_guard lock(state_mutex_);
   if (broken_code_ != Code::kOk) throw Error(broken_code_, broken_why_);
   for (const int rank : ranks) {
     const Loss& loss = losses_[static_cast<size_t>(rank)];
-    if (loss.state != PeerState::kDead) continue;
-    throw Error(Code::kPeerDied,
-                strf("%s died while a part of group '%s' was set up: %s", rank_name(rank).c_str(),
-                     options_.name.c_str(), loss.why.c_str()));
+    const bool dead = loss.state == PeerState::kDead;
+    if (!dead && (rank != needed || loss.state == PeerState::kAlive)) continue;
+    throw Error(dead ? Code::kPeerDied : Code::kPeerLeft,
+                strf("%s %s while a part of group '%s' was set up: %s", rank_name(rank).c_str(),
+                     dead ? "died" : "left", options_.name.c_str(), loss.why.c_str()));
   }
 }
 

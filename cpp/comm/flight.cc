@@ -114,6 +114,7 @@ struct Flight::State {
   std::condition_variable changed;
   std::string reason;
   uint64_t asked = 0, written = 0;
+  bool writing = false;
   bool slow = false;  // somebody has waited in vain; no more do, until a file is written
   uint64_t signals_seen = g_signals.load();
   bool stopping = false;
@@ -180,9 +181,11 @@ void Flight::State::loop() {
     if (goal != written || signals != signals_seen) {
       const std::string why = goal != written ? reason : signal;
       signals_seen = signals;
+      writing = true;
       lock.unlock();
       write_and_log(why);
       lock.lock();
+      writing = false;
       written = goal;
       slow = false;
       changed.notify_all();
@@ -272,7 +275,7 @@ void Flight::stop() {
   {
     const std::lock_guard lock(state_->mutex);
     state_->stopping = true;
-    idle = state_->asked == state_->written;
+    idle = state_->asked == state_->written && !state_->writing;
   }
   state_->changed.notify_all();
   // A process must be able to end though a disk hangs.

@@ -45,12 +45,15 @@ class JobStoreClient::Connection {
   }
 
   Message ask(StoreKind kind, std::string payload, int64_t deadline_ns) {
-    channel_.queue(store_message(kind, std::move(payload)));
-    std::string why;
-    std::optional<Message> answer = receive(deadline_ns, &why);
+    std::optional<Message> answer;
+    // After a failure a late answer would be taken for that of the next question.
+    if (trouble_.empty()) {
+      channel_.queue(store_message(kind, std::move(payload)));
+      answer = receive(deadline_ns, &trouble_);
+    }
     if (!answer) {
       throw Error(Code::kPeerDied,
-                  "the job's store, in the process of rank 0, does not answer: " + why);
+                  "the job's store, in the process of rank 0, does not answer: " + trouble_);
     }
     return std::move(*answer);
   }
@@ -78,6 +81,7 @@ class JobStoreClient::Connection {
 
   ControlChannel channel_;
   Seal seal_;
+  std::string trouble_;
 };
 
 JobStoreClient::JobStoreClient(const MeetingPoint& point, int64_t deadline_ns) {

@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 
 #include "comm/communicator.h"
@@ -30,6 +31,8 @@ class PeerNeighbour final : public exec::Neighbour {
  private:
   std::shared_ptr<Peer> peer_;
 };
+
+constexpr std::chrono::milliseconds kSlice(100);
 
 enum Reach : char { kMapped = 1, kSingleCopy = 2 };
 
@@ -103,10 +106,10 @@ class Setup {
     std::optional<std::string> value;
     // In slices, because a rank that died meanwhile will never write.
     while (!value && now_ns() < deadline_) {
-      if (signals_.interrupted(now_ns())) throw Error(Code::kAborted, "a signal interrupted it");
+      check_signals();
       const int64_t left_ms = (deadline_ - now_ns()) / 1'000'000;
       value = store_.get(key(step, rank), std::clamp<int64_t>(left_ms, 1, 1000));
-      if (!value) check_alive(rank);
+      if (!value && !store_.notices_ends()) check_alive(rank);
     }
     if (!value) {
       throw Error(Code::kTimeout,
@@ -125,6 +128,10 @@ class Setup {
   [[noreturn]] void throw_failed(int rank, const std::string& said) {
     throw Error(Code::kAborted, strf("rank %d could not set up group '%s': %s", rank,
                                      c_.options_.name.c_str(), said.substr(1).c_str()));
+  }
+
+  void check_signals() {
+    if (signals_.interrupted(now_ns())) throw Error(Code::kAborted, "a signal interrupted it");
   }
 
   void check_alive(int rank) {
@@ -168,6 +175,7 @@ class Setup {
     // A rank that could not reach another says so in the store, and that other must not wait for it
     // until the deadline.
     const auto peers = c_.runtime_.connect(others, deadline_, [&](const auto& missing) {
+      check_signals();
       for (int other = 0; other < n_; ++other) {
         const bool waited_for = std::find(missing.begin(), missing.end(),
                                           cards_[static_cast<size_t>(other)].uid) != missing.end();
@@ -314,12 +322,16 @@ class Setup {
   Fd await_window(int rank) {
     std::unique_lock lock(c_.state_mutex_);
     auto& window = c_.early_windows_[static_cast<size_t>(rank)];
-    const auto until = std::chrono::steady_clock::now() +
-                       std::chrono::nanoseconds(std::max<int64_t>(deadline_ - now_ns(), 0));
-    c_.window_arrived_.wait_until(lock, until, [&] {
+    const auto over = [&] {
       return window.valid() || c_.broken_code_ != Code::kOk ||
              c_.losses_[static_cast<size_t>(rank)].state != PeerState::kAlive;
-    });
+    };
+    // In slices, because of signals.
+    while (!c_.window_arrived_.wait_for(lock, kSlice, over) && now_ns() < deadline_) {
+      lock.unlock();
+      check_signals();
+      lock.lock();
+    }
     if (window.valid()) return std::move(window);
     const auto& loss = c_.losses_[static_cast<size_t>(rank)];
     if (c_.broken_code_ != Code::kOk) throw Error(c_.broken_code_, c_.broken_why_);

@@ -5,6 +5,7 @@
 
 #include "comm/bytes.h"
 #include "comm/setup_keys.h"
+#include "core/log.h"
 #include "core/sha256.h"
 
 namespace distos_coll {
@@ -13,7 +14,6 @@ namespace {
 // What fails a set-up may be heard of before the end of the rank that caused it.
 constexpr int64_t kReasonMs = 5000;
 constexpr const char* kWord = "shrink/word/";
-constexpr const char* kDone = "done";
 
 // Alike on all ranks, and never used for another set of ranks.
 std::string attempt_name(int64_t call, const std::string& gone) {
@@ -22,12 +22,17 @@ std::string attempt_name(int64_t call, const std::string& gone) {
   return strf("shrink/%lld/%s/", static_cast<long long>(call), text.c_str());
 }
 
+std::string done_key(const std::string& prefix, int rank) {
+  return prefix + "done/" + std::to_string(rank);
+}
+
 }  // namespace
 
 Shrink::Shrink(std::shared_ptr<Communicator> parent, const std::vector<int>& excluded,
                int64_t timeout_ms)
     : parent_(std::move(parent)), excluded_(excluded), timeout_ms_(timeout_ms) {
   parent_->check_usable();
+  check_parent();
   for (const int rank : excluded_) {
     if (rank < 0 || rank >= parent_->size() || rank == parent_->rank()) {
       throw Error(Code::kInvalid,
@@ -47,14 +52,24 @@ void Shrink::start_over(int64_t call) {
   for (const int rank : excluded_) word_.gone[static_cast<size_t>(rank)] = '1';
 }
 
-void Shrink::mark_losses() {
-  const std::lock_guard lock(parent_->state_mutex_);
-  for (size_t rank = 0; rank < word_.gone.size(); ++rank) {
-    if (parent_->losses_[rank].state != PeerState::kAlive) word_.gone[rank] = '1';
+Shrink::~Shrink() {
+  if (finished_ || said_.gone.empty()) return;
+  try {
+    parent_->show(everybody_, kWord + std::to_string(parent_->rank()), "");
+  } catch (const std::exception& error) {
+    log(LogLevel::kError, "shrink: %s", error.what());
   }
 }
 
-std::optional<Shrink::Word> Shrink::said_by(int rank) {
+void Shrink::check_parent() const {
+  if (!parent_->closed_.load()) return;
+  throw Error(Code::kInvalid,
+              strf("shrink: the group '%s' was closed; shrink it before you close it, and before "
+                   "you leave its with block",
+                   parent_->name().c_str()));
+}
+
+std::optional<Shrink::Word> Shrink::said_by(int rank) const {
   const auto value = board().find(kWord + std::to_string(rank));
   if (!value) return std::nullopt;
   ByteReader in(value->data(), value->size());
@@ -65,7 +80,22 @@ std::optional<Shrink::Word> Shrink::said_by(int rank) {
   return out;
 }
 
-void Shrink::listen() {
+bool Shrink::keeps(const Word& word, int rank) const {
+  return rank != parent_->rank() && word.gone[static_cast<size_t>(rank)] == '0';
+}
+
+// One that has left after it finished is no loss: it will be found that it finished.
+void Shrink::mark_losses() {
+  const std::lock_guard lock(parent_->state_mutex_);
+  for (const int rank : everybody_) {
+    const PeerState state = parent_->losses_[static_cast<size_t>(rank)].state;
+    const bool lost = state == PeerState::kDead ||
+                      (state == PeerState::kLeft && !board().find(done_key(prefix_, rank)));
+    if (lost) word_.gone[static_cast<size_t>(rank)] = '1';
+  }
+}
+
+void Shrink::hear() {
   for (bool complete = false; !complete;) {
     complete = true;
     mark_losses();
@@ -83,8 +113,11 @@ void Shrink::listen() {
       }
     }
   }
-  if (word_ == published_) return;
-  published_ = word_;
+}
+
+void Shrink::say() {
+  if (word_ == said_) return;
+  said_ = word_;
   ByteWriter out;
   out.number(word_.call);
   out.raw(word_.gone.data(), word_.gone.size());
@@ -92,33 +125,40 @@ void Shrink::listen() {
   parent_->show(everybody_, kWord + std::to_string(parent_->rank()), out.take());
 }
 
-bool Shrink::all_say(const Word& word) {
-  return std::all_of(everybody_.begin(), everybody_.end(), [&](int rank) {
-    const bool counts = rank != parent_->rank() && word.gone[static_cast<size_t>(rank)] == '0';
-    return !counts || said_by(rank) == word;
-  });
-}
-
-bool Shrink::nobody_says(const Word& word) {
-  return std::none_of(everybody_.begin(), everybody_.end(), [&](int rank) {
-    const bool counts = rank != parent_->rank() && word_.gone[static_cast<size_t>(rank)] == '0';
-    return counts && said_by(rank) == word;
-  });
+std::vector<int> Shrink::others_who_differ() const {
+  std::vector<int> out;
+  for (const int rank : everybody_) {
+    if (keeps(word_, rank) && said_by(rank) != word_) out.push_back(rank);
+  }
+  return out;
 }
 
 void Shrink::agree() {
   const auto own = static_cast<size_t>(parent_->rank());
+  if (!prefix_.empty()) board().forget(prefix_);
+  prefix_.clear();
+  std::vector<int> differ;
   const bool agreed = board().wait(deadline_after(timeout_ms_), [&] {
-    listen();
+    check_parent();
+    hear();
     if (word_.gone[own] == '1') {
       throw Error(Code::kAborted,
                   strf("rank %d was left out by the other ranks of group '%s': they excluded it in "
                        "their call of shrink(), or lost the connection to it",
                        parent_->rank(), parent_->name().c_str()));
     }
-    return all_say(word_);
+    say();
+    differ = others_who_differ();
+    return differ.empty();
   });
-  if (!agreed) throw_absent();
+  if (!agreed) {
+    std::string absent;
+    for (const int rank : differ) absent += (absent.empty() ? "" : ", ") + parent_->rank_name(rank);
+    throw Error(Code::kTimeout,
+                strf("shrink of group '%s': %s neither ended nor called shrink() within %lld ms; "
+                     "all ranks that are left must call it, except those that all others exclude",
+                     parent_->name().c_str(), absent.c_str(), static_cast<long long>(timeout_ms_)));
+  }
   agreed_ = word_;
   prefix_ = attempt_name(agreed_.call, agreed_.gone);
   ranks_.clear();
@@ -126,25 +166,12 @@ void Shrink::agree() {
     if (agreed_.gone[static_cast<size_t>(rank)] == '0') ranks_.push_back(rank);
   }
   ready_.reset();
-  abandoned_ = false;
-}
-
-void Shrink::throw_absent() {
-  std::string absent;
-  for (const int rank : everybody_) {
-    const bool waited_for = rank != parent_->rank() && word_.gone[static_cast<size_t>(rank)] == '0';
-    if (waited_for && said_by(rank) != word_)
-      absent += (absent.empty() ? "" : ", ") + parent_->rank_name(rank);
-  }
-  throw Error(Code::kTimeout,
-              strf("shrink of group '%s': %s neither ended nor called shrink() within %lld ms; all "
-                   "ranks that are left must call it, except those that all others exclude",
-                   parent_->name().c_str(), absent.c_str(), static_cast<long long>(timeout_ms_)));
 }
 
 bool Shrink::overtaken() {
   return board().wait(deadline_after(kReasonMs), [&] {
-    listen();
+    hear();
+    say();
     return !(word_ == agreed_);
   });
 }
@@ -155,19 +182,40 @@ void Shrink::set(const std::string& key, const std::string& value) {
   parent_->show(ranks_, prefix_ + key, value);
 }
 
+// What one that found all ranks ready showed; it finished the attempt for all. One that this rank's
+// word does not keep may have told some of the others only.
+std::optional<std::string> Shrink::done() const {
+  for (const int rank : ranks_) {
+    if (!keeps(word_, rank)) continue;
+    if (auto value = board().find(done_key(prefix_, rank))) return value;
+  }
+  return std::nullopt;
+}
+
+// All said the word when it was agreed.
+void Shrink::check_members() const {
+  for (const int rank : ranks_) {
+    if (!keeps(word_, rank) || said_by(rank)) continue;
+    throw Error(Code::kAborted, strf("%s gave up its call of shrink() of group '%s'",
+                                     parent_->rank_name(rank).c_str(), parent_->name().c_str()));
+  }
+}
+
 std::optional<std::string> Shrink::get(const std::string& key, int64_t timeout_ms) {
   std::optional<std::string> value;
   bool over = false;
   board().wait(deadline_after(timeout_ms), [&] {
+    check_parent();
     // Who has said another word must not finish this attempt by what it reads itself.
-    if (!abandoned_) value = board().find(prefix_ + key);
-    // One who found all ranks ready finishes it for all.
-    if (!value) value = board().find(prefix_ + kDone);
+    if (said_ == agreed_) value = board().find(prefix_ + key);
     if (value) return true;
-    listen();
-    abandoned_ |= !(word_ == agreed_);
-    // Once this rank was ready, another may have finished the attempt, until it says otherwise.
-    over = abandoned_ && (!ready_ || nobody_says(agreed_));
+    hear();
+    value = done();
+    if (value) return true;
+    say();
+    check_members();
+    // Once this rank was ready another may have finished the attempt, until it says otherwise.
+    over = !(said_ == agreed_) && (!ready_ || others_who_differ().empty());
     return over;
   });
   if (!value && over) {
@@ -179,7 +227,8 @@ std::optional<std::string> Shrink::get(const std::string& key, int64_t timeout_m
 }
 
 void Shrink::release(const std::string& /*prefix*/, int /*ranks*/) {
-  parent_->show(ranks_, prefix_ + kDone, *ready_);
+  finished_ = true;
+  parent_->show(ranks_, done_key(prefix_, parent_->rank()), *ready_);
   board().forget(prefix_);
 }
 

@@ -20,6 +20,10 @@ class Shrink final : public Store {
   // Throws Error(kInvalid) for ranks that do not exist.
   Shrink(std::shared_ptr<Communicator> parent, const std::vector<int>& excluded,
          int64_t timeout_ms);
+  // Unless the new group is there, takes back what it said, so that others do not count on it.
+  ~Shrink() override;
+  Shrink(const Shrink&) = delete;
+  Shrink& operator=(const Shrink&) = delete;
 
   // Waits until all ranks that are left say the same. Throws Error(kTimeout) naming those that say
   // nothing, Error(kAborted) if the others gave this rank up.
@@ -36,6 +40,7 @@ class Shrink final : public Store {
   void set(const std::string& key, const std::string& value) override;
   std::optional<std::string> get(const std::string& key, int64_t timeout_ms) override;
   void release(const std::string& prefix, int ranks) override;
+  bool notices_ends() const override { return true; }
 
  private:
   // What a rank says: in which call it is, and '1' for each rank that is gone.
@@ -45,28 +50,33 @@ class Shrink final : public Store {
     bool operator==(const Word&) const = default;
   };
 
-  Board& board() { return parent_->board(); }
-  std::optional<Word> said_by(int rank);
-  // Takes in what has happened and what the others say, and says so in turn.
-  void listen();
-  bool all_say(const Word& word);
-  bool nobody_says(const Word& word);
+  Board& board() const { return parent_->board(); }
+  std::optional<Word> said_by(int rank) const;
+  // Whether `word` leaves this other rank over.
+  bool keeps(const Word& word, int rank) const;
+  // Takes in what has happened and what the others say; then says so in turn.
+  void hear();
+  void say();
+  // Those that are waited for because they do not say the same.
+  std::vector<int> others_who_differ() const;
+  std::optional<std::string> done() const;
+  void check_parent() const;
+  void check_members() const;
   void start_over(int64_t call);
   void mark_losses();
-  [[noreturn]] void throw_absent();
 
   const std::shared_ptr<Communicator> parent_;
   const std::vector<int> excluded_;
   const int64_t timeout_ms_;
   std::vector<int> everybody_;
-  Word word_, published_;
+  Word word_, said_;
+  bool finished_ = false;
 
   // The attempt at a group of agreed_
   Word agreed_;
   std::vector<int> ranks_;
   std::string prefix_;
   std::optional<std::string> ready_;  // this rank has shown that it is
-  bool abandoned_ = false;            // it has said another word since
 };
 
 }  // namespace distos_coll

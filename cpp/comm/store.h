@@ -23,6 +23,8 @@ class Store {
   // Says that this rank reads no key with this prefix any more. Once all `ranks` have said so, a
   // store that can forgets the keys, so that groups which come and go leave nothing behind.
   virtual void release(const std::string& prefix, int ranks) = 0;
+  // get() throws when a rank that it waits for has ended; else that is for the caller to find out.
+  virtual bool notices_ends() const { return false; }
 };
 
 // The keys of a store in one process, and who still reads them. Not thread-safe.
@@ -34,9 +36,9 @@ class StoreTable {
     return found == values_.end() ? nullptr : &found->second;
   }
   void set(const std::string& key, std::string value) {
-    std::string& place = values_[key];
-    bytes_ += (place.empty() ? key.size() : 0) + value.size() - place.size();
-    place = std::move(value);
+    const auto [place, inserted] = values_.try_emplace(key);
+    bytes_ += (inserted ? key.size() : 0) + value.size() - place->second.size();
+    place->second = std::move(value);
   }
   void release(const std::string& prefix, int64_t ranks) {
     if (++releases_[prefix] < ranks) return;
@@ -98,6 +100,7 @@ class PrefixStore final : public Store {
   void release(const std::string& prefix, int ranks) override {
     store_->release(prefix_ + prefix, ranks);
   }
+  bool notices_ends() const override { return store_->notices_ends(); }
 
  private:
   const std::shared_ptr<Store> store_;

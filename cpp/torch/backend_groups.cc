@@ -41,6 +41,7 @@ Planner current_planner() {
       std::string("distos could not ") + step + " group '" + group + "': " + dc_last_error();
   if (!store_trouble.empty()) text += " (the store said: " + store_trouble + ")";
   code = positive(code);
+  if (code == DC_ABORTED) Group::throw_interrupt();
   if (code == DC_INVALID) C10_THROW_ERROR(ValueError, text);
   if (code == DC_PEER_DIED || code == DC_PEER_LEFT) C10_THROW_ERROR(DistNetworkError, text);
   C10_THROW_ERROR(DistBackendError, text);
@@ -178,11 +179,12 @@ void check_excluded(const std::vector<int>& left, const std::vector<int32_t>& ex
     if (std::find(excluded.begin(), excluded.end(), rank) == excluded.end()) others.push_back(rank);
   }
   if (others.empty()) return;
-  C10_THROW_ERROR(DistBackendError,
-                  "distos could not shrink group '" + name + "': ranks " + list_of(others) +
-                      " have ended, too. Call shrink_group() again on all ranks that are left, "
-                      "with ranks_to_exclude=[" +
-                      list_of(gone) + "]");
+  C10_THROW_ERROR(
+      DistBackendError,
+      "distos could not shrink group '" + name + "': ranks " + list_of(others) +
+          " have ended or were excluded by others, too. Call shrink_group() again on all "
+          "ranks that are left, with ranks_to_exclude=[" +
+          list_of(gone) + "]");
 }
 
 }  // namespace
@@ -212,6 +214,8 @@ c10::intrusive_ptr<c10d::Backend> ProcessGroupDistos::shrink(
     const auto rank = static_cast<int>(std::find(left.begin(), left.end(), rank_) - left.begin());
     try {
       return join(&store, "", rank, static_cast<int>(left.size()), options);
+    } catch (const pybind11::error_already_set&) {
+      throw;  // Ctrl-C
     } catch (const std::exception&) {
       code = dc_shrink_retry(begun);
       if (code == 0) throw;

@@ -11,7 +11,7 @@ namespace distos_coll::torch_door {
 
 StoreAdaptor::StoreAdaptor(c10::intrusive_ptr<c10d::Store> store)
     : store_(std::move(store)),
-      table_{sizeof(dc_store), this, &StoreAdaptor::set, &StoreAdaptor::get, nullptr} {}
+      table_{sizeof(dc_store), this, &StoreAdaptor::set, &StoreAdaptor::get, nullptr, 0} {}
 
 int StoreAdaptor::failed(const char* what) {
   trouble_ = what;

@@ -62,7 +62,7 @@ INTERNAL = {
     ": takes COO tensors on the CPU": "torch sends no others there",
     # No test could bring these about without waiting for long or filling the machine.
     "did not share its memory with rank": "a rank stopped between two steps of set-up",
-    "died while a part of group": "a rank that dies between two steps of set-up",
+    " while a part of group": "a rank that ends between two steps of set-up",
     "that are left made a new one": "likewise; shrink() starts over",
     "is too large; this process has more than": "a million open files",
     "ended well without a result": "a rank that ends well has one",

@@ -55,7 +55,7 @@ def not_all_said(rank: int, size: int) -> tuple[str, float]:
 def test_ranks_that_ended_and_were_not_said_are_named() -> None:
     found = run_ranks(not_all_said, 4, may_die=frozenset({1, 2}))
     for each in (found[0], found[3]):
-        assert "ranks 2 have ended, too" in each[0]
+        assert "ranks 2 have ended or were excluded by others, too" in each[0]
         assert "ranks_to_exclude=[1, 2]" in each[0]
         assert each[1] == 2.0
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from error_page import raises
 
-from distos_coll import Communicator, run_threads
+from distos_coll import Communicator, _native, run_threads
 from distos_coll.errors import Aborted, GroupBroken, InvalidArgument, PeerLeft, TimeoutExpired
 
 
@@ -105,3 +106,27 @@ def test_an_exception_ends_the_shrunk_group_too() -> None:
 
     with pytest.raises(ValueError, match="mine"):
         on_ranks(2, body)
+
+
+def test_a_closed_group_cannot_be_shrunk() -> None:
+    def body(c: Communicator) -> None:
+        c.close()
+        with raises("shrink-closed"):
+            c.shrink()
+
+    on_ranks(2, body)
+
+
+def test_one_that_gives_up_its_call_is_named() -> None:
+    def body(c: Communicator) -> None:
+        if c.rank == 1:
+            part = _native.Shrink(c._native, [], 20_000)
+            part.agree()
+            assert part.get("distos/card/0", 20_000) is not None  # rank 0 has agreed, too
+            del part
+        else:
+            with raises("shrink-given-up"):
+                c.shrink()
+        c.barrier()
+
+    on_ranks(2, body)

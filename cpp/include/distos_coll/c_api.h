@@ -66,17 +66,18 @@ enum dc_collective {
   DC_ALL_TO_ALL_V,
 };
 
-/* Where ranks meet before they have links. Callbacks may block up to timeout_ms and may be called
- * from the thread that calls dc_comm_connect / dc_comm_ready only. They return 0, or a dc_code.
- * `get` waits for the key, then hands its value to `emit` once. */
+/* Where ranks meet before they have links. Callbacks may block up to timeout_ms and are called from
+ * the thread that sets up the group. They return 0, or a dc_code. `get` waits for the key, then
+ * hands its value to `emit` once. */
 typedef struct dc_store {
   size_t struct_size;
   void* ctx;
   int (*set)(void* ctx, const char* key, const void* data, size_t bytes);
   int (*get)(void* ctx, const char* key, int64_t timeout_ms,
              void (*emit)(void* emit_ctx, const void* data, size_t bytes), void* emit_ctx);
-  /* This rank reads no key with this prefix any more; may be null. comm/store.h. */
+  /* May be null: this rank reads no key with this prefix any more (comm/store.h). */
   void (*release)(void* ctx, const char* prefix, int32_t ranks);
+  int notices_ends; /* get fails when a rank that it waits for has ended */
 } dc_store;
 
 typedef struct dc_comm_options {
@@ -178,8 +179,8 @@ DC_API void dc_comm_close(dc_comm*);
 
 /* Stops the default runtime: says goodbye to all peers. Called at exit by the doors; idempotent. */
 DC_API void dc_runtime_shutdown(void);
-/* Links, addresses tried and why some were rejected, one per line; valid until the next call in
- * this thread. */
+/* Links, and addresses rejected with the reasons, a line each; valid until the thread's next call.
+ */
 DC_API const char* dc_runtime_describe(void);
 
 /* Instead of dc_comm_ready: tells the others that this rank cannot go on, and why, so that they
