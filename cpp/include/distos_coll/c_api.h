@@ -179,8 +179,7 @@ DC_API void dc_comm_close(dc_comm*);
 
 /* Stops the default runtime: says goodbye to all peers. Called at exit by the doors; idempotent. */
 DC_API void dc_runtime_shutdown(void);
-/* Links, and addresses rejected with the reasons, a line each; valid until the thread's next call.
- */
+/* Links, and rejected addresses with reasons; valid until the thread's next call. */
 DC_API const char* dc_runtime_describe(void);
 
 /* Instead of dc_comm_ready: tells the others that this rank cannot go on, and why, so that they
