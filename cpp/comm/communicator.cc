@@ -254,6 +254,7 @@ Code Communicator::begin(Operation& operation, std::string* why) try {
   exec::Call call;
   operation.bind(chosen, environment_, segment_bytes, window_->slot_bytes(), widen, scratch_,
                  &call);
+  scratch_bytes_.store(scratch_.capacity(), std::memory_order_relaxed);
   recorder_.running(operation.sequence, operation.algorithm());
   inquiry_.begin(operation.sequence);
   run_->start(call);

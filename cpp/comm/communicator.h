@@ -171,6 +171,7 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   std::mutex run_mutex_;  // current_, run_, scratch_
   Ref<Operation> current_;
   std::vector<std::byte> scratch_;
+  std::atomic<size_t> scratch_bytes_{0};  // for those who ask while an operation runs
 
   Board board_;
   std::atomic<int64_t> shrinks_{0};  // the newest call of shrink() that is known of
@@ -181,9 +182,8 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
 
   std::mutex queue_mutex_;
   std::deque<Ref<Operation>> queue_;
-  std::atomic<int> queued_{0};  // on their way into queue_, in it, or current
-  std::atomic<int64_t> sequence_{0};
-  std::atomic<int64_t> barriers_{0};  // monitored ones so far
+  std::atomic<int> queued_{0};                      // on their way into queue_, in it, or current
+  std::atomic<int64_t> sequence_{0}, barriers_{0};  // collectives, monitored barriers so far
   std::atomic<int> attendants_{0};
   std::atomic<bool> closed_{false};
 

@@ -39,11 +39,10 @@ Code read_peer_memory(const Peer& peer, uint64_t address, void* dst, size_t byte
 }
 
 MemoryUse Communicator::memory_use() {
-  const std::lock_guard lock(run_mutex_);
   MemoryUse use;
   use.window = window_->own_bytes();
   use.window_touched = window_->own_bytes_touched();
-  use.scratch = scratch_.capacity();
+  use.scratch = scratch_bytes_.load(std::memory_order_relaxed);
   use.queued = inbox_->queued_bytes() + matcher_->queued_bytes();
   return use;
 }

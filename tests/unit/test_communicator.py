@@ -572,3 +572,22 @@ def test_equal_keys_keep_the_order_of_ranks_and_splits_nest() -> None:
 
 def test_split_into_no_group() -> None:
     assert run_threads(3, lambda c: c.split(None), timeout=20) == [None] * 3
+
+
+def test_memory_is_told_while_a_call_waits() -> None:
+    asked = threading.Event()
+
+    def ask(c: Communicator) -> None:
+        if c.rank == 1:
+            assert asked.wait(20)
+            c.barrier()
+            return
+        waits = threading.Thread(target=c.barrier)
+        waits.start()
+        # Some of these come while the barrier holds what a running operation holds.
+        for _ in range(200):
+            assert "memory" in c.describe()
+        asked.set()
+        waits.join()
+
+    run_threads(2, ask, timeout=30)
