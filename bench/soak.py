@@ -35,7 +35,7 @@ from distos_coll.bench.elements import ELEMENTS, Element
 GROUPS = 6
 CALLS_PER_ROUND = 200
 LARGEST_BYTES = 4 << 20
-ALLOWED_MIB = 8
+ALLOWED_MIB = 4
 NO_OP = data.NO_OP
 
 
