@@ -12,7 +12,7 @@ constexpr int64_t kMs = 1'000'000;
 // Long for an operation among ranks that are all there, short for a person.
 constexpr int64_t kFirstQuestionNs = 250 * kMs;
 constexpr int64_t kLongestGapNs = 10'000 * kMs;
-// As a rule all answer within a millisecond; on busy cores a thread may have to wait for its turn.
+// Control threads answer whatever their program does; on busy cores they wait for their turn.
 constexpr int64_t kAnswerNs = 700 * kMs;
 
 const char* progress_of(Recorder::State state) {

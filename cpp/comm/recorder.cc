@@ -21,7 +21,8 @@ void Recorder::queued(int64_t sequence, Signature signature, int64_t now) {
   std::atomic_thread_fence(std::memory_order_release);
   place.signature.store(signature.word(), std::memory_order_relaxed);
   const uint64_t own = mixed(sequence, signature.word());
-  const uint64_t history = history_.fetch_add(own, std::memory_order_relaxed) + own;
+  history_ += own;
+  const uint64_t history = history_;
   place.history.store(history, std::memory_order_relaxed);
   if ((sequence & ((1 << kStrides[0]) - 1)) == 0) mark(sequence, history);
   place.state.store(State::kQueued, std::memory_order_relaxed);
@@ -29,10 +30,7 @@ void Recorder::queued(int64_t sequence, Signature signature, int64_t now) {
   place.ended_ns.store(0, std::memory_order_relaxed);
   place.program.store("", std::memory_order_relaxed);
   place.sequence.store(sequence, std::memory_order_release);
-  // Several threads may call at once, and the newest counts.
-  int64_t last = last_.load(std::memory_order_relaxed);
-  while (last < sequence && !last_.compare_exchange_weak(last, sequence)) {
-  }
+  last_.store(sequence, std::memory_order_release);
 }
 
 void Recorder::mark(int64_t sequence, uint64_t history) {

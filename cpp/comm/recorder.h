@@ -27,6 +27,7 @@ class Recorder {
     const char* program = "";  // lives as long as the group
   };
 
+  // One thread at a time, in the order of the numbers.
   void queued(int64_t sequence, Signature signature, int64_t now);
   // These do nothing where newer ones took the place, as when many are queued.
   void running(int64_t sequence, const char* program);
@@ -70,7 +71,7 @@ class Recorder {
   std::array<Slot, kRecords> slots_;
   std::array<std::array<Mark, kKept>, kStrides.size()> marks_;
   std::atomic<int64_t> last_{0};
-  std::atomic<uint64_t> history_{0};
+  uint64_t history_ = 0;
 };
 
 }  // namespace distos_coll

@@ -151,6 +151,7 @@ TEST_P(Places, AServerThatEndsIsSaid) {
     EXPECT_EQ(error.code(), Code::kPeerDied);
     EXPECT_NE(std::string(error.what()).find("rank 0"), std::string::npos) << error.what();
   }
+  EXPECT_NO_THROW(client.release("prefix/", 2));
 }
 
 TEST(Strangers, AreDroppedAndCounted) {
