@@ -65,11 +65,12 @@ def test_a_group_is_shrunk_more_than_once() -> None:
 def test_a_rank_that_lives_and_does_not_call_is_named_and_may_come_later() -> None:
     def body(c: Communicator) -> Any:
         if c.rank < 2:
+            # On a busy machine rank 1 may be late, too, and is then named beside rank 2.
             absent = (
-                r"shrink of group 'world': rank 2 \(process \d+ on .*\) neither ended nor called"
+                r"shrink of group 'world': .*rank 2 \(process \d+ on .*\) neither ended nor called"
             )
             with pytest.raises(TimeoutExpired, match=absent):
-                c.shrink(timeout=0.2)
+                c.shrink(timeout=0.5)
         c.barrier()
         with c.shrink() as small:
             small.barrier()
