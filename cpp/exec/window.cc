@@ -78,20 +78,20 @@ std::byte* Window::slot(int member) const {
 void Window::open(Signature signature) {
   ++round_;
   Arrival& own = line(local_rank_);
-  own.signature[round_ & 1] = signature.word();
-  own.exposed[round_ & 1] = 0;
+  own.signature = signature.word();
+  own.exposed = 0;
 }
 
 void Window::put(size_t offset, const void* data, size_t bytes) {
   std::memcpy(slot(local_rank_) + offset, data, bytes);
   if (offset < kInlineBytes) {
-    std::memcpy(line(local_rank_).inline_data[round_ & 1] + offset, data,
+    std::memcpy(line(local_rank_).inline_data + offset, data,
                 std::min(bytes, kInlineBytes - offset));
   }
 }
 
 void Window::expose(const void* buffer) {
-  line(local_rank_).exposed[round_ & 1] = reinterpret_cast<uint64_t>(buffer);
+  line(local_rank_).exposed = reinterpret_cast<uint64_t>(buffer);
 }
 
 void Window::commit() {
@@ -114,17 +114,15 @@ bool Window::all_arrived() {
   return true;
 }
 
-Signature Window::signature_of(int member) const {
-  return Signature(line(member).signature[round_ & 1]);
-}
+Signature Window::signature_of(int member) const { return Signature(line(member).signature); }
 
 const std::byte* Window::data(int member, size_t offset, size_t bytes) const {
-  if (offset + bytes <= kInlineBytes) return line(member).inline_data[round_ & 1] + offset;
+  if (offset + bytes <= kInlineBytes) return line(member).inline_data + offset;
   return slot(member) + offset;
 }
 
 Code Window::read(int member, size_t offset, void* dst, size_t bytes) const {
-  const auto address = line(member).exposed[round_ & 1] + offset;
+  const auto address = line(member).exposed + offset;
   if (member == local_rank_) {
     std::memmove(dst, reinterpret_cast<const void*>(address), bytes);
     return Code::kOk;

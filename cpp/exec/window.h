@@ -1,10 +1,10 @@
 // The memory that the ranks of a domain map of each other, and the rounds in which they use it
 // (docs/decisions/0001).
 //
-// One rank's window: a header whose line carries its arrival, then two slots used in turn. Round k
-// writes slot k % 2; a rank opens round k + 1 only after everyone has arrived in round k, hence
-// finished reading round k - 1, which used the same slot. The first bytes of a slot are mirrored in
-// the arrival line, so that a small payload costs no second cache miss.
+// One rank's window: two lines that carry its arrivals, then two slots, each used in turn. Round k
+// writes line and slot k % 2; a rank opens round k + 1 only after everyone has arrived in round k,
+// hence finished reading round k - 1, which used the same ones. The first bytes of a slot are
+// mirrored in the line, so that a small payload costs no second cache miss.
 #pragma once
 
 #include <atomic>
@@ -29,14 +29,14 @@ class Neighbour {
 
 inline constexpr size_t kInlineBytes = 40;
 
-// One writer (the owner), any number of readers. Fills one line pair exactly.
-struct alignas(kLineBytes) Arrival {
+// One writer (the owner), any number of readers. Exactly what one cache miss brings.
+struct alignas(64) Arrival {
   std::atomic<uint64_t> round;
-  uint64_t signature[2];
-  uint64_t exposed[2];  // address of the exposed buffer in the owner's memory, 0: none
-  std::byte inline_data[2][kInlineBytes];
+  uint64_t signature;
+  uint64_t exposed;  // address of the exposed buffer in the owner's memory, 0: none
+  std::byte inline_data[kInlineBytes];
 };
-static_assert(sizeof(Arrival) == kLineBytes);
+static_assert(sizeof(Arrival) == 64);
 
 class Window {
  public:
@@ -83,8 +83,9 @@ class Window {
     std::shared_ptr<Neighbour> neighbour;
   };
   bool load_arrival(int member);
+  // A member's arrival line of the current round.
   Arrival& line(int member) const {
-    return *reinterpret_cast<Arrival*>(members_[static_cast<size_t>(member)].base);
+    return reinterpret_cast<Arrival*>(members_[static_cast<size_t>(member)].base)[round_ & 1];
   }
   std::byte* slot(int member) const;
   size_t map_bytes() const;
