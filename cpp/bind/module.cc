@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "bind/quick.h"
 #include "capi/default_runtime.h"
 #include "comm/board_store.h"
 #include "comm/communicator.h"
@@ -246,7 +247,7 @@ void bind_stores(py::module_& m) {
       .def_property_readonly("dropped", &PyJobStore::dropped);
 }
 
-void bind_communicator(py::module_& m) {
+void bind_work(py::module_& m) {
   py::class_<PyWork>(m, "Work")
       .def("wait", &PyWork::wait, arg("timeout_ms") = 0, NoGil())
       .def("test", &PyWork::test, NoGil())
@@ -254,7 +255,9 @@ void bind_communicator(py::module_& m) {
       .def_property_readonly("error", &PyWork::error)
       .def_property_readonly("source", &PyWork::source)
       .def_property_readonly("algorithm", &PyWork::algorithm);
+}
 
+void bind_communicator(py::module_& m) {
   py::class_<PyCommunicator>(m, "Communicator")
       .def(py::init<const PyRuntime&, const std::shared_ptr<Store>&, int, int, int64_t,
                     const std::string&, const std::vector<int>&>(),
@@ -309,6 +312,12 @@ void bind_communicator(py::module_& m) {
           [](PyCommunicator& self, int64_t timeout_ms) { (*self).set_timeout(timeout_ms); },
           arg("timeout_ms"))
       .def("memory_use", &PyCommunicator::memory_use, NoGil())
+      .def(
+          "quick_calls",
+          [](const py::object& self, const py::object& fail, bool wide) {
+            return std::make_unique<QuickCalls>(self, *self.cast<PyCommunicator&>(), fail, wide);
+          },
+          arg("fail"), arg("wide"))
       .def(
           "close", [](PyCommunicator& self) { (*self).close(); }, NoGil())
       .def_property_readonly("rank", [](const PyCommunicator& self) { return (*self).rank(); })
@@ -369,6 +378,8 @@ PYBIND11_MODULE(_native, m) {
           arg("settings_text") = "", NoGil())
       .def("describe", &PyRuntime::describe, NoGil())
       .def("shutdown", &PyRuntime::shutdown, NoGil());
+  bind_quick(m);
+  bind_work(m);
   bind_communicator(m);
   bind_parts(m);
 
