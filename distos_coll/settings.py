@@ -181,8 +181,8 @@ class Settings:
         1 << 20,
         256,
         1 << 30,
-        "One slot of a rank's shared-memory window; each rank has two per group. Also the largest "
-        "pipeline segment.",
+        "One slot of a rank's shared-memory window; a rank reserves three per group. Also the "
+        "largest pipeline segment.",
         agreed=True,
     )
     ring_bytes: int = _bytes(1 << 20, 128 << 10, 1 << 30, "One direction of a shared-memory link.")
