@@ -39,8 +39,9 @@ def train(door: str, how: str, victim: int) -> Any:
     pipes = [spawner.Pipe(duplex=False) for _ in range(SIZE)]
     ranks = [spawner.Process(target=run, args=(job, rank, pipes[rank][1])) for rank in range(SIZE)]
     try:
-        for rank in ranks:
+        for rank, (_, writer) in zip(ranks, pipes, strict=True):
             rank.start()
+            writer.close()  # so that the end of a rank that fails is seen
         left = [reader.recv() for i, (reader, _) in enumerate(pipes) if i != victim]
         for rank in ranks:
             rank.join(20)
@@ -85,7 +86,8 @@ def test_those_that_are_left_find_each_other_whenever_ranks_die(seed: int) -> No
             ranks[victim].kill()
             # Some of them die while the others shrink because of the one before.
             time.sleep(draw.choice([0.0, 0.001, 0.003, 0.01, 0.03, 0.3]))
-        time.sleep(0.5)
+        for victim in victims:
+            ranks[victim].wait(20)
         left = [rank for i, rank in enumerate(ranks) if i not in victims]
         for rank in left:
             rank.send_signal(signal.SIGUSR1)
