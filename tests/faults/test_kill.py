@@ -4,7 +4,6 @@ nothing is left.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import socket
@@ -13,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fork_server import spawner
 from ranks import COLLECTIVES, run
 
 torch = pytest.importorskip("torch", reason="the torch backend is what is killed")
@@ -31,14 +31,6 @@ def workers() -> Iterator[list[int]]:
     yield pids
     # They look for their parent every five seconds, so all cases wait for them together.
     assert wait_until(lambda: not any(map(alive, pids)), 30), "DataLoader workers are left"
-
-
-@pytest.fixture(scope="module")
-def spawner() -> multiprocessing.context.ForkServerContext:
-    """Rank processes come from a fork server that has imported torch, which saves seconds each."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "torch.distributed", "torch.utils.data"])
-    return context
 
 
 def free_port() -> int:
@@ -70,18 +62,13 @@ def wait_until(condition: object, seconds: float) -> bool:
 
 
 @pytest.mark.parametrize(("name", "victim"), CASES)
-def test_survivors_raise_and_name_the_dead(
-    spawner: multiprocessing.context.ForkServerContext,
-    workers: list[int],
-    name: str,
-    victim: int,
-) -> None:
-    pipes = [spawner.Pipe(duplex=False) for _ in range(SIZE)]
+def test_survivors_raise_and_name_the_dead(workers: list[int], name: str, victim: int) -> None:
+    pipes = [spawner().Pipe(duplex=False) for _ in range(SIZE)]
     address = ("127.0.0.1", free_port())
     # Large enough that a kill lands inside an operation, small enough to be quick.
     count = 1 << 18
     processes = [
-        spawner.Process(target=run, args=(rank, SIZE, address, name, count, pipes[rank][1]))
+        spawner().Process(target=run, args=(rank, SIZE, address, name, count, pipes[rank][1]))
         for rank in range(SIZE)
     ]
     sockets: set[str] = set()

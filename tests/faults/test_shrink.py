@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import functools
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fork_server import spawner
 
 torch = pytest.importorskip("torch", reason="the model that is trained is torch's")
 
@@ -29,15 +29,14 @@ HERE = Path(__file__).parent
 @functools.lru_cache
 def train(door: str, how: str, victim: int) -> Any:
     """What all ranks that are left came to."""
-    # Ranks come from a fork server that has imported what takes longer than the training.
-    spawner = multiprocessing.get_context("forkserver")
-    spawner.set_forkserver_preload(["torch.distributed", "torch._dynamo", "sklearn.datasets"])
     # Not in rank 0, which may be the one that dies.
     store = torch.distributed.TCPStore("127.0.0.1", 0, SIZE, is_master=True, wait_for_workers=False)
     meet = str(store.port) if door == "torch" else f"unix:shrink{uuid.uuid4().hex}"
     job = Job(door, how, victim, meet)
-    pipes = [spawner.Pipe(duplex=False) for _ in range(SIZE)]
-    ranks = [spawner.Process(target=run, args=(job, rank, pipes[rank][1])) for rank in range(SIZE)]
+    pipes = [spawner().Pipe(duplex=False) for _ in range(SIZE)]
+    ranks = [
+        spawner().Process(target=run, args=(job, rank, pipes[rank][1])) for rank in range(SIZE)
+    ]
     try:
         for rank, (_, writer) in zip(ranks, pipes, strict=True):
             rank.start()

@@ -410,7 +410,7 @@ def test_the_monitored_barrier_names_who_is_missing() -> None:
             if rank.rank in (1, 3):
                 return ""
             # Rank 0's limit is the one that expires; it tells those that have come.
-            with pytest.raises(Exception, match="failed to pass|did not answer") as caught:
+            with pytest.raises(Exception, match=r"failed to pass|did not answer") as caught:
                 rank.native.monitored_barrier(300 if rank.rank == 0 else 10_000, True)
             return str(caught.value)
 
