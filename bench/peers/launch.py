@@ -87,7 +87,7 @@ def _noop(job: Job) -> Launch:
     if not built:
         raise Unavailable(
             f"there is no noop_backend in {job.places.build}; `make peers` builds it, or cmake "
-            "--build of that folder with --target noop_backend"
+            "--build of that folder with --target peers"
         )
     return _torch(job, "noop", "--noop", str(built[0].resolve()))
 
@@ -136,10 +136,13 @@ def _limit(job: Job) -> Launch:
     if not program.exists():
         raise Unavailable(
             f"there is no {program}; `make peers` builds it, or cmake --build of that folder with "
-            "--target limits"
+            "--target peers"
         )
     return Launch([[str(program), str(job.ranks), job.socket]], 1)
 
+
+# Open MPI takes UCX by itself only where there is a fast network.
+_UCX = ("--mca", "pml", "ucx", "--mca", "pml_ucx_tls", "any", "--mca", "pml_ucx_devices", "any")
 
 PEERS: dict[str, Callable[[Job], Launch]] = {
     "distos": lambda job: _numpy(job, "private"),
@@ -148,7 +151,7 @@ PEERS: dict[str, Callable[[Job], Launch]] = {
     "gloo": lambda job: _torch(job, "gloo"),
     "noop": _noop,
     "openmpi": _open_mpi,
-    "openmpi-ucx": lambda job: _open_mpi(job, "--mca", "pml", "ucx"),
+    "openmpi-ucx": lambda job: _open_mpi(job, *_UCX),
     "mpich": lambda job: _mpi(job, job.places.mpich, "--mpich"),
     "ucc": _ucc,
     "commux": _commux,
