@@ -1,6 +1,7 @@
 # What bench/peers runs beside the libraries; built on request: cmake --build build/dev --target peers.
-add_executable(limits EXCLUDE_FROM_ALL bench/limits.cc)
-target_link_libraries(limits PRIVATE distos_coll distos_coll_warnings)
+add_executable(limits EXCLUDE_FROM_ALL bench/limits.cc $<TARGET_OBJECTS:core>)
+target_include_directories(limits PRIVATE cpp)
+target_link_libraries(limits PRIVATE Threads::Threads distos_coll_warnings)
 add_custom_target(peers DEPENDS limits)
 
 if(TARGET _c10d)
