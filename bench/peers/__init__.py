@@ -1,1 +1,1 @@
-"""distos beside its peers and beside the machine's limits, interleaved in one run: docs/bench.md."""
+"""distos beside its peers and the machine's limits, interleaved in one run: docs/bench.md."""

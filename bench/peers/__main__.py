@@ -17,10 +17,11 @@ from pathlib import Path
 if not __package__:  # python bench/peers
     sys.path[:1] = [str(Path(__file__).resolve().parents[2])]
 
-from bench.peers import machine
+from bench.peers import machine, plots
 from bench.peers.conductor import Conductor, Options, say
 from bench.peers.grid import COLLECTIVES, DTYPES, parse_size, sizes_between
 from bench.peers.launch import PEERS, ROOT, default_places
+from bench.peers.report import markdown
 from bench.peers.results import Results, load
 
 
@@ -88,11 +89,28 @@ def measure(given: argparse.Namespace) -> Results:
     return results
 
 
+def report(results: Results, folder: Path) -> None:
+    """Print the tables, write them and the pictures."""
+    text = markdown(results)
+    print(text)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tables.md").write_text(text)
+    try:
+        pictures = plots.draw(results, folder)
+    except ImportError as error:
+        say(f"no pictures: {error}; pip install matplotlib, then --report")
+        return
+    say(f"in {folder}: results.json, tables.md, {', '.join(file.name for file in pictures)}")
+
+
 def main() -> int:
     given = parser().parse_args()
-    results = load(given.report) if given.report else measure(given)
-    _ = results
-    return 0
+    if given.report:
+        report(load(given.report), given.report.parent)
+        return 0
+    results = measure(given)
+    report(results, given.out)
+    return 0 if results.cells else 1
 
 
 if __name__ == "__main__":

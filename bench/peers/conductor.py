@@ -1,11 +1,10 @@
-"""Tells the peers in turn what to do, so that each repeat of a cell sees all of them back to back."""
+"""Tells the peers in turn what to do: each repeat of a cell sees all of them back to back."""
 
 from __future__ import annotations
 
 import math
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ ABSENT_S = (0.02, 0.2)
 FLAG_CALLS = 20_000
 FULL = 0.9  # of a window: another batch of calls is not worth its start
 TRUSTED_S = 0.25  # how far ahead a rate is believed, which was measured for a moment
+
 
 @dataclass(frozen=True)
 class Options:
@@ -95,7 +95,8 @@ class Conductor:
                 self._results.skipped[f"{peer}, {ranks} ranks"] = str(error)
                 say(f"without {peer}: {error}")
                 continue
-            groups[peer] = stack.enter_context(group)
+            stack.callback(group.close)
+            groups[peer] = group
             self._results.peers[f"{peer}, {ranks} ranks"] = f"{group.title}: {group.command}"
             say(f"{peer}: {group.title}")
         return groups
@@ -170,7 +171,7 @@ class Conductor:
         return max(1e-9, *(float(answer["seconds"]) for answer in answers))
 
     def _ask(self, peer: str, line: str) -> list[dict[str, Any]] | str:
-        """Return the ranks' answers, or why there are none; a peer that is lost is not asked again."""
+        """Return the ranks' answers, or why there are none; who is lost is not asked again."""
         group = self._groups.get(peer)
         if group is None:
             return "is not there"

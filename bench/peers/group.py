@@ -31,7 +31,7 @@ def _end_with_parent(number: int) -> None:
 
 
 class Group:
-    """All ranks of one peer. A context manager that leaves no process behind."""
+    """All ranks of one peer. `close()` leaves no process behind."""
 
     def __init__(self, job: Job) -> None:
         self.name = job.peer
@@ -157,9 +157,3 @@ class Group:
         for connection in self._connections:
             connection.close()
         self._pids = []
-
-    def __enter__(self) -> Group:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
