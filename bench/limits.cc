@@ -333,8 +333,7 @@ int run(int ranks, const char* path) {
   const int descriptor = connected(path);
   if (descriptor < 0) return 1;
   FILE* lines = fdopen(descriptor, "r");
-  dprintf(descriptor, "{\"rank\": 0, \"pid\": %d, \"title\": \"%d threads, %s kernels\"}\n",
-          getpid(), ranks, reduce::kernels().isa);
+  dprintf(descriptor, "{\"title\": \"%d threads, %s kernels\"}\n", ranks, reduce::kernels().isa);
   char line[256];
   while (std::fgets(line, sizeof line, lines) != nullptr && std::strcmp(line, "end\n") != 0) {
     try {

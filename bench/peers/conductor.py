@@ -192,9 +192,7 @@ class Conductor:
                 for peer, wait in waits.items():
                     answers = self._ask(peer, f"wait {absent_s}")
                     if isinstance(answers, list):
-                        # Rank 0 was the absent one.
-                        shares = [each["cpu"] / each["seconds"] for each in answers[1:]]
-                        wait.shares.append(max(shares, default=0.0))
+                        wait.shares.append(max(each.get("share", 0.0) for each in answers))
             self._results.waits += [wait for wait in waits.values() if wait.shares]
 
 

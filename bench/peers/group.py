@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import time
 from typing import IO, Any
@@ -28,6 +29,12 @@ class PeerRefused(Exception):
 
 def _end_with_parent(number: int) -> None:
     ctypes.CDLL(None).prctl(1, number)  # PR_SET_PDEATHSIG
+
+
+def _process_at(connection: socket.socket) -> int:
+    """Return who is at the other end, as the kernel knows it."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    return int(struct.unpack("3i", credentials)[0])
 
 
 class Group:
@@ -73,7 +80,6 @@ class Group:
             while len(self._connections) < connections:
                 self._accept(listener, deadline)
         greetings = self._hear(START_S)
-        self._pids = [int(greeting["pid"]) for greeting in greetings]
         self.title = str(greetings[0]["title"])
 
     def _accept(self, listener: socket.socket, deadline: float) -> None:
@@ -86,6 +92,7 @@ class Group:
                 raise Unavailable(self._with_words(how)) from None
             return
         self._connections.append(connection)
+        self._pids.append(_process_at(connection))
         self._readers.append(connection.makefile("r"))
 
     def _with_words(self, how: str) -> str:
@@ -140,7 +147,7 @@ class Group:
 
     def kill(self) -> None:
         if any(process.poll() is None for process in self._processes):
-            # Ranks first, by the numbers that they gave: a launcher may have put them elsewhere.
+            # Ranks first, by their own numbers: a launcher may have put them elsewhere.
             for pid in self._pids:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)

@@ -61,7 +61,6 @@ PYBIND11_MODULE(noop_backend, module) {
   py::module::import("torch._C._distributed_c10d");
   module.def("create", [](const c10::intrusive_ptr<c10d::Store>& /*store*/, int rank, int size,
                           std::chrono::milliseconds /*timeout*/) {
-    return c10::static_intrusive_pointer_cast<c10d::Backend>(
-        c10::make_intrusive<Noop>(rank, size));
+    return c10::static_intrusive_pointer_cast<c10d::Backend>(c10::make_intrusive<Noop>(rank, size));
   });
 }
