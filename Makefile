@@ -44,7 +44,7 @@ build: $(BUILD)/build.ninja ## compile into the source tree, for the editable in
 	@$(call NINJA,$(BUILD))
 
 cpp-test: build ## the core's own tests
-	@$(call NINJA,$(BUILD)) --target cpp_tests
+	@$(call NINJA,$(BUILD)) --target cpp_tests limits
 	$(SAY) "C++ tests"
 	@$(BIN)/ctest --test-dir $(BUILD) --output-on-failure --no-tests=ignore -j 1
 

@@ -231,7 +231,7 @@ class Team {
   }
 
   void check(size_t rank) {
-    const auto sum = static_cast<float>(ranks_ * (ranks_ + 1) / 2);
+    const auto sum = static_cast<float>(ranks_ * (ranks_ + 1)) / 2;
     if (is("all_reduce") || (is("reduce") && rank == 0)) expect(in_[rank].get(), whole(), sum);
     if (is("reduce_scatter")) expect(out_[rank].get(), part_, sum);
     if (is("broadcast")) expect(in_[rank].get(), whole(), 1);

@@ -51,7 +51,10 @@ def say(text: str) -> None:
 def busy_loops(count: int) -> Iterator[None]:
     """Keep so many cores busy, as long as there is anybody who wants to know."""
     loops = [
-        subprocess.Popen([sys.executable, "-c", _BUSY], stdin=subprocess.PIPE) for _ in range(count)
+        subprocess.Popen(
+            [sys.executable, "-c", _BUSY], stdin=subprocess.PIPE, start_new_session=True
+        )
+        for _ in range(count)
     ]
     try:
         yield
@@ -62,7 +65,7 @@ def busy_loops(count: int) -> Iterator[None]:
 
 
 _BUSY = """
-import os, select
+import select
 while not select.select([0], [], [], 0)[0]:
     for _ in range(100000):
         pass
@@ -104,6 +107,9 @@ class Conductor:
     def _measure_all(self, ranks: int, load: int) -> None:
         self._measure_flag(ranks, load)
         for cell in cells(self._options.collectives, self._options.sizes, ranks):
+            if not self._groups:
+                say("nobody is left to measure")
+                return
             measured = self._measure(cell, ranks, load)
             self._results.cells.append(measured)
             say(progress(measured))
@@ -119,21 +125,18 @@ class Conductor:
                 self._results.flag_s.setdefault(key, []).append(one_way)
 
     def _measure(self, cell: Cell, ranks: int, load: int) -> Measured:
-        measured = Measured(cell.collective, cell.elements, ranks, load)
-        calls: dict[tuple[str, str], float] = {}
         seconds = self._options.seconds(load)
+        turns = []
         for peer in list(self._groups):
             for dtype in dtypes_of(cell.collective, self._options.dtypes):
                 entry = Entry(peer, dtype)
-                measured.entries.append(entry)
-                rate = self._rate(entry, cell, min(seconds, 0.02))
-                calls[peer, dtype] = seconds * rate
+                turns.append((entry, self._rate(entry, cell, min(seconds, 0.02))))
         for repeat in range(self._options.repeats):
-            order = measured.entries[repeat % len(measured.entries) :]
-            order += measured.entries[: repeat % len(measured.entries)]
-            for entry in order:
-                self._fill_window(entry, cell, calls[entry.peer, entry.dtype], seconds)
-        return measured
+            first = repeat % len(turns)
+            for entry, rate in turns[first:] + turns[:first]:
+                self._fill_window(entry, cell, rate, seconds)
+        entries = [entry for entry, _ in turns]
+        return Measured(cell.collective, cell.elements, ranks, load, entries)
 
     def _rate(self, entry: Entry, cell: Cell, seconds: float) -> float:
         """Warm up; return calls a second, roughly."""
@@ -145,10 +148,10 @@ class Conductor:
             calls = math.ceil(min(MOST_CALLS, calls * min(100.0, seconds / max(took, 1e-7))))
         return calls / max(took, 1e-7)
 
-    def _fill_window(self, entry: Entry, cell: Cell, calls: float, seconds: float) -> None:
+    def _fill_window(self, entry: Entry, cell: Cell, rate: float, seconds: float) -> None:
         """Let the peer call until the seconds are full; all its calls together are a repeat."""
         done, passed = 0, 0.0
-        batch = max(1, round(calls * min(1.0, TRUSTED_S / seconds)))
+        batch = max(1, round(rate * min(seconds, TRUSTED_S)))
         while passed < seconds * FULL:
             took = self._time(entry, cell, min(batch, MOST_CALLS))
             if entry.refused:

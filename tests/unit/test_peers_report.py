@@ -319,6 +319,14 @@ def test_a_type_that_a_peer_lacks_is_asked_for_once() -> None:
     assert lacks.median() is None
 
 
+def test_a_run_whose_last_peer_is_lost_ends() -> None:
+    conductor, asked, results = conductor_of(("gloo", 500))
+    conductor._groups["gloo"].dies_after = 4  # type: ignore[attr-defined]
+    conductor._measure_all(2, 0)
+    assert len(results.cells) == 1
+    assert len(asked) == 5
+
+
 def test_the_run_goes_on_without_a_peer_that_is_lost() -> None:
     conductor, _, results = conductor_of(("gloo", 500), ("distos", 5))
     conductor._groups["gloo"].dies_after = 4  # type: ignore[attr-defined]
