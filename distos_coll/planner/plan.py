@@ -1,6 +1,6 @@
 """plan(): from a view of the cluster to the table that the native core runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -17,10 +17,11 @@ from distos_coll.planner.choose import (
     rows_of,
 )
 from distos_coll.planner.explain import Explanation, explain
+from distos_coll.planner.profile import BUILT_IN
 from distos_coll.planner.view import ClusterView
 from distos_coll.plugins.manager import Algorithm, Registry, default_registry
 from distos_coll.program.contract import REDUCING
-from distos_coll.program.encode import Choice, PlanTable, encode_plan
+from distos_coll.program.encode import UNLIMITED, Choice, PlanTable, encode_plan
 from distos_coll.program.ir import Program
 from distos_coll.program.layout import arrays_of
 
@@ -69,6 +70,15 @@ class Plan:
     def fingerprint(self) -> int:
         return int.from_bytes(self._encoded[16:24], "little")
 
+    @property
+    def basis(self) -> str:
+        """What the predictions rest on."""
+        if self.view.profile == BUILT_IN:
+            return "built-in figures"
+        if self.view.measured.kinds:
+            return "a profile, measured in groups like this one"
+        return "a profile's figures; groups like this one were not measured"
+
     def choice(self, collective: Collective | str, size: int) -> Row:
         """The row that the core takes for `size` bytes (0001 says what counts)."""
         wanted = _collective(collective)
@@ -89,10 +99,20 @@ class Plan:
 
         return replace(self, rows=changed(self.rows), half_rows=changed(self.half_rows))
 
+    def forcing(self, chosen: Mapping[Collective, Candidate], registry: Registry) -> "Plan":
+        """Return a plan that runs these candidates, at every size; for measurements."""
+        rows = tuple(Row(c, UNLIMITED, candidate) for c, candidate in sorted(chosen.items()))
+        programs = tuple(
+            replace(registry.program(row.candidate.algorithm), name=row.candidate.key)
+            for row in rows
+        )
+        index = {(row.collective, row.candidate.key): i for i, row in enumerate(rows)}
+        return replace(self, rows=rows, half_rows=(), programs=programs, _index=index)
+
     def explain(self, collective: Collective | str, size: int) -> Explanation:
         wanted = _collective(collective)
         row = self.choice(wanted, size)
-        return explain(row, size, self.allowed[wanted], self.excluded[wanted])
+        return explain(row, size, self.allowed[wanted], self.excluded[wanted], self.basis)
 
 
 def plan(
