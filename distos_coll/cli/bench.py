@@ -6,6 +6,7 @@ commands need neither.
 
 import importlib.util
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ from distos_coll.launch import Launch
 if TYPE_CHECKING:
     from distos_coll.bench.options import Options
 
+_SAID = "COMMANDLINE"
 RANKS = 2
 """Without a launcher, -t and --ranks."""
 
@@ -86,10 +88,17 @@ Stamps = Annotated[
 Timeout = Annotated[
     float, typer.Option("-T", "--timeout", min=0, help="Seconds to join and for a call; 0: 1800.")
 ]
+Calibrate = Annotated[
+    bool, typer.Option("--calibrate", help="Measure links, kernels and all candidates instead.")
+]
+CheckPlan = Annotated[
+    bool, typer.Option("--check-plan", help="Measure all candidates: was the fastest chosen?")
+]
 File = Annotated[str, typer.Option("-J", "--output_file", help="Write JSON to this file.")]
 
 
 def bench(
+    ctx: typer.Context,
     collectives: Names = None,
     ranks: Ranks = 0,
     nthreads: Threads = 1,
@@ -112,6 +121,8 @@ def bench(
     report_timestamps: Stamps = 0,
     timeout: Timeout = 0,
     backend: Backend = "",
+    calibrate: Calibrate = False,
+    check_plan: CheckPlan = False,
     output_file: File = "",
     as_json: Json = False,
 ) -> None:
@@ -153,8 +164,46 @@ def bench(
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    if not _run(options, launch.detect(os.environ), ranks):
+    run = _run
+    if calibrate or check_plan:
+        sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+        given = {name for name, source in sources.items() if source and source.name == _SAID}
+        options, run = _without_asking(options, given, check=check_plan), _run_purpose
+    if not run(options, launch.detect(os.environ), ranks):
         raise typer.Exit(1)
+
+
+def _without_asking(options: "Options", given: set[str], *, check: bool) -> "Options":
+    """Return what --calibrate and --check-plan measure, but for what was asked for."""
+    from distos_coll import profiles, settings
+    from distos_coll.bench import findings
+    from distos_coll.bench import options as read
+
+    if given & {"nthreads", "backend"}:
+        raise typer.BadParameter("--calibrate and --check-plan start processes of distos_coll only")
+    if not given & {"minbytes", "maxbytes", "stepfactor", "stepbytes"}:
+        low, high = 4, 64 << 20
+        options = replace(options, sizes=read.sizes(low, high, factor=4, step=0), span=(low, high))
+    if "iters" not in given:
+        options = replace(options, iterations=findings.REPEATS)
+    if "collectives" not in given:
+        options = replace(options, collectives=read.parse_collectives([read.ALL]))
+    return replace(
+        options,
+        purpose=findings.CHECK if check else findings.CALIBRATE,
+        profile_file=str(profiles.path_of(settings.load())),
+    )
+
+
+def _run_purpose(options: "Options", found: Launch, ranks: int) -> bool:
+    from distos_coll.bench.calibrate import run_here
+    from distos_coll.bench.worker import run_launched
+
+    if found != launch.explicit(0, 1):
+        return run_launched(options)
+    if ranks == 1:
+        raise typer.BadParameter("--ranks 1: there is nothing to choose; give 2 or more")
+    return run_here(options, ranks, print)
 
 
 def _run(options: "Options", found: Launch, ranks: int) -> bool:

@@ -79,12 +79,15 @@ class Plan:
             return "a profile, measured in groups like this one"
         return "a profile's figures; groups like this one were not measured"
 
-    def choice(self, collective: Collective | str, size: int) -> Row:
-        """The row that the core takes for `size` bytes (0001 says what counts)."""
+    def choice(self, collective: Collective | str, size: int, *, halves: bool = False) -> Row:
+        """The row that the core takes for `size` bytes (0001 says what counts), of float16 and
+        bfloat16 if `halves`.
+        """
         wanted = _collective(collective)
         if size < 0:
             raise InvalidArgument(f"a size of {size} bytes is negative")
-        return next(r for r in self.rows if r.collective is wanted and size <= r.max_bytes)
+        rows = (*self.half_rows, *self.rows) if halves else self.rows
+        return next(r for r in rows if r.collective is wanted and size <= r.max_bytes)
 
     def with_segment_bytes(self, segment_bytes: int) -> "Plan":
         """The same choices with another segment, so that tests cross many with little data."""

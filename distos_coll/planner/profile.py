@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from distos_coll._vocabulary import Collective
 from distos_coll.plugins.costs import Figures
+from distos_coll.program.contract import REDUCING
 
 Predict = Callable[[int], float]
 
@@ -57,6 +58,7 @@ class Curve:
 
 # Of nothing a model may say that it takes no time.
 _TINY_US = 1e-3
+_HALVES = " of halves"
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,19 @@ class Kind:
     collective: Collective
     halves: bool = False
     """float16 and bfloat16, of collectives that reduce."""
+
+    @property
+    def text(self) -> str:
+        return self.collective.name.lower() + (_HALVES if self.halves else "")
+
+    @staticmethod
+    def of_text(text: str) -> "Kind":
+        """Read what `text` gave; ValueError for anything else."""
+        collective = Collective.__members__.get(text.removesuffix(_HALVES).upper())
+        kind = None if collective is None else Kind(collective, text.endswith(_HALVES))
+        if kind is None or kind.text != text or (kind.halves and kind.collective not in REDUCING):
+            raise ValueError(f"{text!r} is no collective")
+        return kind
 
 
 @dataclass(frozen=True)

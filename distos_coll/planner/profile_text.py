@@ -5,13 +5,10 @@ from dataclasses import fields
 from math import isfinite
 from typing import Any, TypeVar
 
-from distos_coll._vocabulary import Collective
 from distos_coll.planner.profile import Curve, Kind, Profile, Shape, Table
 from distos_coll.plugins.costs import Figures, LinkCost
-from distos_coll.program.contract import REDUCING
 
 T = TypeVar("T")
-_HALVES = " of halves"
 
 
 def as_dict(profile: Profile) -> dict[str, Any]:
@@ -32,7 +29,7 @@ def _rounded(value: float) -> float:
 
 def _table_dict(table: Table) -> dict[str, Any]:
     times = {
-        kind.collective.name.lower() + (_HALVES if kind.halves else ""): {
+        kind.text: {
             name: {"bytes": list(curve.sizes), "us": [_rounded(us) for us in curve.us]}
             for name, curve in curves.items()
         }
@@ -75,15 +72,7 @@ def _table(value: object, where: str) -> Table:
         _count(given["slot_bytes"], "slot_bytes"),
     )
     times = _object(parts["times"], "times").items()
-    return Table(shape, {_kind(name): _curves(curves, name) for name, curves in times})
-
-
-def _kind(name: str) -> Kind:
-    collective = Collective.__members__.get(name.removesuffix(_HALVES).upper())
-    halves = name.endswith(_HALVES)
-    if collective is None or (halves and collective not in REDUCING):
-        raise ValueError(f"{name!r} is no collective")
-    return Kind(collective, halves)
+    return Table(shape, {Kind.of_text(name): _curves(curves, name) for name, curves in times})
 
 
 def _curves(value: object, where: str) -> dict[str, Curve]:
