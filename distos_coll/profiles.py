@@ -8,8 +8,10 @@ import json
 import logging
 import os
 import platform
+import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,6 @@ from distos_coll.planner.profile_text import as_dict, from_dict
 from distos_coll.settings import NO_PROFILE, Settings
 
 SCHEMA_VERSION = 1
-MEND = "run distos-coll bench --calibrate to measure again, or unset DISTOS_COLL_PROFILE"
 LARGEST_SHARED = 48 << 10
 """Bytes; the stores in which ranks meet take 60 KiB."""
 _LARGEST_TEXT = 4 << 20
@@ -131,25 +132,36 @@ def as_text(stored: Stored) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False) + "\n"
 
 
+def prepare(path: Path) -> None:
+    """Raise DistosError if save() would, before anything is measured."""
+    with _saving():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+
+
 def save(stored: Stored, path: Path) -> None:
     """Write the file as a whole, or leave what is there."""
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
+    with _saving():
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(as_text(stored), encoding="utf-8")
         part.replace(path)
+
+
+@contextmanager
+def _saving() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise DistosError(
             f"the profile cannot be written: {error}; name another file in DISTOS_COLL_PROFILE"
         ) from None
 
 
-def in_use(values: Settings) -> Stored | None:
-    """Return this process's profile, or None where there is none to use.
-
-    InvalidArgument says why the one that DISTOS_COLL_PROFILE names cannot be used. Of one that was
-    found without being named that is logged, once.
+def find(values: Settings) -> Stored | None:
+    """Return this process's profile, or None where there is none; InvalidArgument says why the one
+    that is there, or that should be, cannot be used.
     """
     if values.profile == NO_PROFILE:
         return None
@@ -160,11 +172,24 @@ def in_use(values: Settings) -> Stored | None:
         return load(path)
     except (OSError, ValueError, RuntimeError) as error:
         # A home that is not known and text nested too deeply are RuntimeErrors.
-        message = f"the profile {where} cannot be used: {error}; {MEND}"
+        if isinstance(error, FileNotFoundError) and not values.profile:
+            return None
+        raise InvalidArgument(
+            f"the profile {where} cannot be used: {error}; run distos-coll bench --calibrate to "
+            "measure again, or unset DISTOS_COLL_PROFILE"
+        ) from None
+
+
+def in_use(values: Settings) -> Stored | None:
+    """Return this process's profile, or None. One that cannot be used is an error only if
+    DISTOS_COLL_PROFILE names it; else that is logged, once.
+    """
+    try:
+        return find(values)
+    except InvalidArgument as error:
         if values.profile:
-            raise InvalidArgument(message) from None
-        if not isinstance(error, FileNotFoundError):
-            _warn_once(message)
+            raise
+        _warn_once(str(error))
         return None
 
 
@@ -198,7 +223,7 @@ def shared(values: Settings, size: int) -> bytes:
 def _packed(profile: Profile) -> bytes:
     text = json.dumps(as_dict(profile), separators=(",", ":"))
     packed = GOOD + zlib.compress(text.encode())
-    if len(packed) <= LARGEST_SHARED:
+    if len(packed) <= LARGEST_SHARED or not profile.tables:
         return packed
     _warn_once("the profile is too large to share: its links are used, its tables are not")
     return _packed(replace(profile, tables=()))

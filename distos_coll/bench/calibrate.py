@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from distos_coll import profiles
 from distos_coll.bench.findings import CHECK, PROBE, SWEEP, Found, conclude
 from distos_coll.bench.local import run_local
 from distos_coll.bench.options import Options
@@ -22,6 +23,11 @@ def run_here(options: Options, ranks: int, say: Callable[[str], None]) -> bool:
 
     Return whether all is well.
     """
+    if options.purpose != CHECK:
+        profiles.prepare(Path(options.profile_file))
+    busy, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if busy > cores / 2 and not options.json_only:
+        say(f"# this machine is busy (load {busy:.1f} on {cores} cores); measure when it is idle")
     started = time.monotonic()
     found = []
     for purpose, size, changed in _jobs(options, ranks):

@@ -171,7 +171,8 @@ def figure_lines(figures: Figures) -> Iterator[str]:
 def _judge(found: Sequence[Found], options: Options, say: Say) -> bool:
     cells = [cell for each in found for cell in each.cells]
     if not cells:
-        raise InvalidArgument("nothing was measured: no candidate at any of these sizes")
+        why = "the sizes leave ranks nothing"
+        raise InvalidArgument(f"nothing was measured: {why}")
     bad = [cell for cell in cells if not cell.good]
     share = 1 - len(bad) / len(cells)
     if options.json_only:

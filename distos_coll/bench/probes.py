@@ -71,7 +71,7 @@ def _barrier_us(group: Communicator) -> float:
 
 def _messages(group: Communicator, a: int, b: int, name: str) -> Measured:
     small, large = (_half_trip_us(group, a, b, nbytes) for nbytes in (SMALL, STREAM))
-    return {name: LinkCost(small, _gbps(STREAM, large - small))}
+    return {name: LinkCost(small, _gbps(STREAM, large, small))}
 
 
 def _half_trip_us(group: Communicator, a: int, b: int, nbytes: int) -> float:
@@ -99,8 +99,9 @@ def _said_by(group: Communicator, rank: int, times: list[float]) -> float:
     return float(median[0])
 
 
-def _gbps(nbytes: float, us: float) -> float:
-    return nbytes / max(us, 1e-3) / 1000
+def _gbps(nbytes: float, us: float, alpha_us: float = 0.0) -> float:
+    """Return the bandwidth, where latency is at most half of the time."""
+    return nbytes / max(us - alpha_us, us / 2, 1e-3) / 1000
 
 
 # ---- memory
@@ -145,7 +146,7 @@ class _Copies:
             self._private[:size] += 1
 
         small, near, far = (self._us(size, write, read) for size in (SMALL, NEAR, FAR))
-        return {"single_copy": LinkCost(small, _gbps(NEAR, near - small), _gbps(FAR, far))}
+        return {"single_copy": LinkCost(small, _gbps(NEAR, near, small), _gbps(FAR, far, small))}
 
     def _map(self) -> Array:
         """Map the memory on both; others get some of their own."""

@@ -207,16 +207,20 @@ def rows_of(collective: Collective, allowed: Sequence[Candidate]) -> list[Row]:
         return [Row(collective, UNLIMITED, allowed[0])]
     rows: list[Row] = []
     low, current = 0, best(allowed, 0)
-    high = 1
-    while high <= LARGEST:
-        if best(allowed, high) is current:
-            low, high = high, high * 2
-            continue
-        last, low = _cut(current, allowed, low, high)
-        rows.append(Row(collective, last, current))
-        current = best(allowed, low)
+    for high in _looked_at(allowed):
+        while best(allowed, high) is not current:
+            last, low = _cut(current, allowed, low, high)
+            rows.append(Row(collective, last, current))
+            current = best(allowed, low)
+        low = high
     rows.append(Row(collective, UNLIMITED, current))
     return _merge(rows)
+
+
+def _looked_at(allowed: Sequence[Candidate]) -> list[int]:
+    """Powers of two, and where something was measured: there the choice is exact."""
+    sizes = {1 << power for power in range(LARGEST.bit_length())}
+    return sorted(sizes.union(*(each.measured.sizes for each in allowed if each.measured)) - {0})
 
 
 def _cut(current: Candidate, allowed: Sequence[Candidate], low: int, high: int) -> tuple[int, int]:

@@ -37,7 +37,7 @@ class Figures:
     """A window round of all members, and copies through memory that ranks share."""
     single_copy: LinkCost = LinkCost(alpha_us=3.0, gbps=3.5)
     """A read of another rank's private memory."""
-    message: LinkCost = LinkCost(alpha_us=9.0, gbps=25.0 / 1.3)
+    message: LinkCost = LinkCost(alpha_us=9.0, gbps=19.2)
     """A frame on a shared-memory ring: copied in and out, with headers, credits, and a peer that
     polls.
     """
