@@ -59,7 +59,7 @@ void share_profile(const dc_store* store, int rank, int size) {
   store->set(store->ctx, kProfileKey, profile.data(), profile.size());
 }
 
-std::string shared_profile(const dc_store* store, int64_t timeout_ms) {
+std::string told_profile(const dc_store* store, int64_t timeout_ms) {
   std::string profile;
   const auto keep = [](void* out, const void* data, size_t bytes) {
     static_cast<std::string*>(out)->assign(static_cast<const char*>(data), bytes);
@@ -75,9 +75,10 @@ PlanRequest topology_of(dc_comm* comm, int rank, int size, const std::string& na
   return request;
 }
 
-void install_plan(dc_comm* comm, const PlanRequest& request) {
+void install_plan(dc_comm* comm, const dc_store* store, int64_t timeout_ms, PlanRequest& request) {
   const Planner planner = current_planner();
   if (!planner.plan) return;
+  request.profile = told_profile(store, timeout_ms);
   const std::string plan = planner.plan(request);
   if (plan.empty()) return;
   const int code = dc_comm_install_plan(comm, plan.data(), plan.size());
@@ -122,9 +123,8 @@ c10::intrusive_ptr<ProcessGroupDistos> ProcessGroupDistos::join(
   auto group = Group::make(comm, name, rank, size);
   group->set_timeout(options->timeout.count());
   PlanRequest topology = topology_of(comm, rank, size, name);
-  topology.profile = shared_profile(store, options->timeout.count());
   try {
-    install_plan(comm, topology);
+    install_plan(comm, store, options->timeout.count(), topology);
   } catch (const std::exception& error) {
     dc_comm_give_up(comm, store, error.what());
     throw;

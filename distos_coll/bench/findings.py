@@ -150,11 +150,13 @@ def _known(path: Path) -> Profile:
 def together(known: Profile, found: Sequence[Found]) -> Stored:
     """Return the profile with what was found in place of what was known."""
     figures: Measured = {}
-    tables: dict[Any, Table] = {table.shape: table for table in known.tables}
+    kinds = {table.shape: table.kinds for table in known.tables}
     for each in found:
         figures |= each.figures
-        tables |= {table.shape: table for table in each.tables}
-    profile = Profile(replace(known.figures, **figures), tuple(tables.values()))
+        for table in each.tables:
+            kinds[table.shape] = {**kinds.get(table.shape, {}), **table.kinds}
+    tables = tuple(Table(shape, each) for shape, each in kinds.items())
+    profile = Profile(replace(known.figures, **figures), tables)
     return Stored(profiles.own_key(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), profile)
 
 

@@ -19,7 +19,6 @@ from distos_coll.launch import Launch
 if TYPE_CHECKING:
     from distos_coll.bench.options import Options
 
-_SAID = "COMMANDLINE"
 RANKS = 2
 """Without a launcher, -t and --ranks."""
 
@@ -164,55 +163,50 @@ def bench(
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    run = _run
-    if calibrate or check_plan:
-        sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
-        given = {name for name, source in sources.items() if source and source.name == _SAID}
-        options, run = _without_asking(options, given, check=check_plan), _run_purpose
-    if not run(options, launch.detect(os.environ), ranks):
+    options = _with_purpose(options, ctx, calibrate=calibrate, check_plan=check_plan)
+    if not _run(options, launch.detect(os.environ), ranks):
         raise typer.Exit(1)
 
 
-def _without_asking(options: "Options", given: set[str], *, check: bool) -> "Options":
-    """Return what --calibrate and --check-plan measure, but for what was asked for."""
+def _with_purpose(
+    options: "Options", ctx: typer.Context, *, calibrate: bool, check_plan: bool
+) -> "Options":
+    """Say what --calibrate and --check-plan measure, where nobody else did."""
+    if not calibrate and not check_plan:
+        return options
     from distos_coll import profiles, settings
     from distos_coll.bench import findings
     from distos_coll.bench import options as read
 
+    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+    given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
     if given & {"nthreads", "backend"}:
         raise typer.BadParameter("--calibrate and --check-plan start processes of distos_coll only")
     if not given & {"minbytes", "maxbytes", "stepfactor", "stepbytes"}:
-        low, high = 4, 64 << 20
-        options = replace(options, sizes=read.sizes(low, high, factor=4, step=0), span=(low, high))
+        options = replace(options, sizes=read.sizes(4, 64 << 20, factor=4, step=0))
     if "iters" not in given:
         options = replace(options, iterations=findings.REPEATS)
     if "collectives" not in given:
         options = replace(options, collectives=read.parse_collectives([read.ALL]))
     return replace(
         options,
-        purpose=findings.CHECK if check else findings.CALIBRATE,
+        purpose=findings.CHECK if check_plan else findings.CALIBRATE,
         profile_file=str(profiles.path_of(settings.load())),
     )
 
 
-def _run_purpose(options: "Options", found: Launch, ranks: int) -> bool:
-    from distos_coll.bench.calibrate import run_here
-    from distos_coll.bench.worker import run_launched
-
-    if found != launch.explicit(0, 1):
-        return run_launched(options)
-    if ranks == 1:
-        raise typer.BadParameter("--ranks 1: there is nothing to choose; give 2 or more")
-    return run_here(options, ranks, print)
-
-
 def _run(options: "Options", found: Launch, ranks: int) -> bool:
     """Run where the ranks are: in a launcher's job, in threads, or in processes of our own."""
+    from distos_coll.bench.calibrate import run_here
     from distos_coll.bench.local import run_local
     from distos_coll.bench.report import free_name
     from distos_coll.bench.worker import run_launched, run_threaded
 
     launched = found != launch.explicit(0, 1)
+    if options.purpose and not launched:
+        if ranks == 1:
+            raise typer.BadParameter("--ranks 1: there is nothing to choose; give 2 or more")
+        return run_here(options, ranks, print)
     if options.threads > 1:
         if launched or ranks:
             raise typer.BadParameter("-t: threads are ranks of one process without a launcher")

@@ -136,13 +136,16 @@ def test_ranks_that_share_cores_show_what_that_costs(monkeypatch: pytest.MonkeyP
 
 def test_what_is_new_replaces_what_was_known() -> None:
     three = ClusterView.one_domain(3)
-    known = profile_of(TWO, {ALL_REDUCE: favouring("ring")}, switch_us=7.0, tcp=LinkCost(9, 9))
+    broadcast = Kind(Collective.BROADCAST)
+    before = {ALL_REDUCE: favouring("ring"), broadcast: favouring("ring")}
+    known = profile_of(TWO, before, switch_us=7.0, tcp=LinkCost(9, 9))
     new = table_of(TWO, {ALL_REDUCE: favouring("tree")})
     other = table_of(three, {ALL_REDUCE: favouring("tree")})
     found = [Found({"switch_us": 8.0}), Found({}, (new,)), Found({}, (other,))]
     made = together(known, found)
     assert made.profile.figures == Figures(switch_us=8.0, tcp=LinkCost(9, 9))
-    assert made.profile.tables == (new, other)
+    after = {ALL_REDUCE: favouring("tree"), broadcast: favouring("ring")}
+    assert made.profile.tables == (table_of(TWO, after), other)
     assert made.key == profiles.own_key()
 
 
