@@ -14,6 +14,7 @@ from distos_coll import _native
 from distos_coll._vocabulary import DType
 from distos_coll.bench.elements import Array
 from distos_coll.communicator import Communicator
+from distos_coll.planner import ClusterView
 from distos_coll.plugins.costs import LinkCost, round_factor
 
 SMALL = 8
@@ -30,28 +31,39 @@ Measured = dict[str, Any]
 
 
 def probe(group: Communicator) -> Measured:
-    """Measure what this group's kind can show; all its ranks call it and get the same.
+    """Measure what this group can show; all its ranks call it, and rank 0's result counts.
 
-    Of ranks that share cores: what that costs, for it would distort everything else. In a domain
-    with a second rank: rounds, copies, kernels, and either reads of another's memory or, where
-    there is no such thing, messages on a ring. Between domains: messages over TCP.
+    In its domain: see _within. Between domains: messages over TCP.
     """
-    view = group._plan.view  # noqa: SLF001  hidden from users, not from here
+    members = _view(group).members
+    if len(members) == 1:
+        return _within(group)
+    part = group.split(_view(group).domain_of[group.rank])
+    assert part is not None  # noqa: S101  every rank has a domain
+    with part:
+        found = _within(part)
+    return found | _messages(group, members[0][0], members[1][0], "tcp")
+
+
+def _view(group: Communicator) -> ClusterView:
+    return group._plan.view  # noqa: SLF001  hidden from users, not from here
+
+
+def _within(group: Communicator) -> Measured:
+    """Measure in a group of one domain: rounds, copies, kernels, and either reads of another's
+    memory or, where there is no such thing, messages on a ring. Of ranks that share cores only what
+    that costs, for it would distort everything else.
+    """
+    view = _view(group)
+    if group.size == 1:
+        return {}
+    barrier_us = _barrier_us(group)
     if view.sharing > 1:
-        return {"switch_us": _barrier_us(group) / (view.sharing - 1)}
-    found: Measured = {}
-    pair = next((ranks[:2] for ranks in view.members if len(ranks) > 1), None)
-    if pair is not None:
-        a, b = pair
-        # In one domain a barrier is a window round.
-        round_us = _barrier_us(group) if len(view.members) == 1 else 0.0
-        copies = _Copies(group, a, b)
-        found |= copies.mapped(round_us / round_factor(group.size))
-        found |= _kernels(group)
-        found |= copies.single() if view.all_single_copy else _messages(group, a, b, "message")
-    if len(view.members) > 1:
-        found |= _messages(group, view.members[0][0], view.members[1][0], "tcp")
-    return found
+        return {"switch_us": barrier_us / (view.sharing - 1)}
+    copies = _Copies(group, 0, 1)
+    # In one domain a barrier is a window round.
+    found = copies.mapped(barrier_us / round_factor(group.size)) | _kernels(group)
+    return found | (copies.single() if view.all_single_copy else _messages(group, 0, 1, "message"))
 
 
 def _barrier_us(group: Communicator) -> float:

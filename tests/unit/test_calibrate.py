@@ -119,9 +119,10 @@ def test_what_a_group_can_show_is_probed(
     monkeypatch.setattr(ClusterView, "sharing", 1.0)
     found = distos_coll.run_threads(3 if "domain_limit" in changed else 2, probe)
     assert found[0].keys() == names
-    assert all(each == found[0] for each in found)
     for value in found[0].values():
         assert value.gbps > 0 if isinstance(value, LinkCost) else value > 0
+    # Those of a domain agree; the third is alone in its own.
+    assert found[1] == found[0]
 
 
 @pytest.mark.usefixtures("quick")
