@@ -40,6 +40,7 @@ std::vector<std::string> own_addresses(const std::string& interfaces) {
 // One call of the kernels that programs use, so that their speed can be measured.
 void reduce_sum(int dtype, uintptr_t dst, const std::vector<uintptr_t>& sources, size_t count) {
   std::vector<const void*> srcs;
+  srcs.reserve(sources.size());
   for (const uintptr_t each : sources) srcs.push_back(reinterpret_cast<const void*>(each));
   if (dtype < 0 || dtype >= kDTypeCount || srcs.empty())
     throw py::value_error("reduce_sum: no such dtype, or no sources");
