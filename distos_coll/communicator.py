@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from distos_coll import _native, calls, profiles
+from distos_coll import _native, calls
 from distos_coll.buffers import readable, writable
 from distos_coll.calls import ArrayCall, Place
 from distos_coll.errors import DistosError, InvalidArgument
 from distos_coll.group_plan import Found, plan_and_log
 from distos_coll.memory import Memory
+from distos_coll.profiles import STORE_KEY, shared
 from distos_coll.settings import Settings
 from distos_coll.work import Flying, Grouped, Work, milliseconds, translated, wait_for_all
 
@@ -83,14 +84,13 @@ class Communicator:
         with translated():
             if rank == 0:
                 # Before the others can see this rank, so that they find it once they have met it.
-                shared = profiles.shared(home.settings, len(job_ranks))
-                store.set(profiles.STORE_KEY, shared)
+                store.set(STORE_KEY, shared(home.settings, len(job_ranks)))
             native = _native.Communicator(
                 home.runtime, store, rank, len(job_ranks), timeout_ms, name, job_ranks
             )
         try:
             with translated():
-                told = store.get(profiles.STORE_KEY, timeout_ms) or b""
+                told = store.get(STORE_KEY, timeout_ms) or b""
             found = Found(native.domain_of(), native.domain_bits(), told)
             plan = plan_and_log(home.settings, name, rank, found, home.runtime.describe)
             with translated():
