@@ -17,6 +17,7 @@ from distos_coll.errors import SettingsError
 
 PREFIX = "DISTOS_COLL_"
 PLUGIN_PREFIX = "DISTOS_COLL_X_"
+NO_PROFILE = "none"
 
 Value = bool | int | str
 
@@ -127,6 +128,15 @@ class Settings:
         native=False,
         agreed=True,
         alias="NCCL_ALGO",
+    )
+    profile: str = _text(
+        "",
+        _parse_name,
+        "a path, or none",
+        "What `distos-coll bench --calibrate` measured: predictions use rank 0's "
+        "(docs/decisions/0007). Unset: a file in the cache folder, if it is of this machine and "
+        "build. `none`: the built-in figures.",
+        native=False,
     )
     wide_reduce: bool = _flag(
         False,

@@ -1,6 +1,6 @@
 """plan(): from a view of the cluster to the table that the native core runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -17,10 +17,11 @@ from distos_coll.planner.choose import (
     rows_of,
 )
 from distos_coll.planner.explain import Explanation, explain
+from distos_coll.planner.profile import BUILT_IN
 from distos_coll.planner.view import ClusterView
 from distos_coll.plugins.manager import Algorithm, Registry, default_registry
 from distos_coll.program.contract import REDUCING
-from distos_coll.program.encode import Choice, PlanTable, encode_plan
+from distos_coll.program.encode import UNLIMITED, Choice, PlanTable, encode_plan
 from distos_coll.program.ir import Program
 from distos_coll.program.layout import arrays_of
 
@@ -69,12 +70,24 @@ class Plan:
     def fingerprint(self) -> int:
         return int.from_bytes(self._encoded[16:24], "little")
 
-    def choice(self, collective: Collective | str, size: int) -> Row:
-        """The row that the core takes for `size` bytes (0001 says what counts)."""
+    @property
+    def basis(self) -> str:
+        """What the predictions rest on."""
+        if self.view.profile == BUILT_IN:
+            return "built-in figures"
+        if self.view.measured.kinds:
+            return "a profile, measured in groups like this one"
+        return "a profile's figures; groups like this one were not measured"
+
+    def choice(self, collective: Collective | str, size: int, *, halves: bool = False) -> Row:
+        """The row that the core takes for `size` bytes (0001 says what counts), of float16 and
+        bfloat16 if `halves`.
+        """
         wanted = _collective(collective)
         if size < 0:
             raise InvalidArgument(f"a size of {size} bytes is negative")
-        return next(r for r in self.rows if r.collective is wanted and size <= r.max_bytes)
+        rows = (*self.half_rows, *self.rows) if halves else self.rows
+        return next(r for r in rows if r.collective is wanted and size <= r.max_bytes)
 
     def with_segment_bytes(self, segment_bytes: int) -> "Plan":
         """The same choices with another segment, so that tests cross many with little data."""
@@ -89,10 +102,20 @@ class Plan:
 
         return replace(self, rows=changed(self.rows), half_rows=changed(self.half_rows))
 
+    def forcing(self, chosen: Mapping[Collective, Candidate], registry: Registry) -> "Plan":
+        """Return a plan that runs these candidates, at every size; for measurements."""
+        rows = tuple(Row(c, UNLIMITED, candidate) for c, candidate in sorted(chosen.items()))
+        programs = tuple(
+            replace(registry.program(row.candidate.algorithm), name=row.candidate.key)
+            for row in rows
+        )
+        index = {(row.collective, row.candidate.key): i for i, row in enumerate(rows)}
+        return replace(self, rows=rows, half_rows=(), programs=programs, _index=index)
+
     def explain(self, collective: Collective | str, size: int) -> Explanation:
         wanted = _collective(collective)
         row = self.choice(wanted, size)
-        return explain(row, size, self.allowed[wanted], self.excluded[wanted])
+        return explain(row, size, self.allowed[wanted], self.excluded[wanted], self.basis)
 
 
 def plan(

@@ -15,7 +15,7 @@ from error_page import ROWS, raises, says, says_in_time
 
 import distos_coll
 from distos_coll import ThreadStore, _native, errors
-from distos_coll.group_plan import plan_for
+from distos_coll.group_plan import Found, plan_for
 from distos_coll.settings import Settings
 from distos_coll.testing import LocalWorld, Rank
 from distos_coll.testing.ranks import check, run_threads
@@ -35,7 +35,7 @@ def connect(
 
 
 def plan_of(group: _native.Communicator) -> bytes:
-    return plan_for(Settings(), group.domain_of(), group.domain_bits()).encode()
+    return plan_for(Settings(), Found(group.domain_of(), group.domain_bits())).encode()
 
 
 def what_each_says(*calls: Callable[[], Any]) -> list[str]:
