@@ -4,9 +4,9 @@
 //   limits RANKS SOCKET
 //
 // bench/peers starts it and tells it over the Unix socket what to run, a line at a time:
-//   run COLLECTIVE ELEMENTS DTYPE CALLS same|fresh    times CALLS calls; with fresh each thread
-//                                                     writes its buffer before each, untimed
-//   flag ROUNDS                                       two cores, a cache line there and back
+//   run COLLECTIVE ELEMENTS DTYPE CALLS fresh    times CALLS calls; each thread writes its buffer
+//                                                before each of them, untimed
+//   flag ROUNDS                                  two cores, a cache line there and back
 //   end
 // Reductions are two-phase: each thread reduces its share of all buffers and writes it into every
 // one that shall have it. The others are memcpy of what each rank receives. A call ends with a
@@ -91,7 +91,6 @@ struct Case {
   size_t elements = 0;
   DType dtype = DType::kFloat32;
   int calls = 0;
-  bool fresh = false;
 };
 
 // One collective on buffers of its own, by so many threads.
@@ -131,40 +130,22 @@ class Team {
       out_[rank] = allocate(out_bytes());
       std::memset(out_[rank].get(), 0, out_bytes());
     }
-    fill(in_[rank].get(), in_bytes(), static_cast<float>(rank + 1));
-    wait(rank);
-    call(rank);
-    wait(rank);
+    time(rank, std::min(50, 1 + what_.calls / 10));
     check(rank);
-    wait(rank);
-    // Zeros stay what they are, however often they are added.
-    std::memset(in_[rank].get(), 0, in_bytes());
-    for (int i = std::min(50, 1 + what_.calls / 10); i > 0; --i) one_call(rank);
-    took_[rank] = what_.fresh ? time_fresh(rank) : time_back_to_back(rank);
+    took_[rank] = time(rank, what_.calls);
   }
 
-  double time_back_to_back(size_t rank) {
-    wait(rank);
-    const double start = seconds();
-    for (int i = 0; i < what_.calls; ++i) one_call(rank);
-    return seconds() - start;
-  }
-
-  double time_fresh(size_t rank) {
+  double time(size_t rank, int calls) {
     double total = 0;
-    for (int i = 0; i < what_.calls; ++i) {
+    for (int i = 0; i < calls; ++i) {
       fill(in_[rank].get(), in_bytes(), static_cast<float>(rank + 1));
       wait(rank);
       const double start = seconds();
-      one_call(rank);
+      call(rank);
+      wait(rank);
       total += seconds() - start;
     }
     return total;
-  }
-
-  void one_call(size_t rank) {
-    call(rank);
-    wait(rank);
   }
 
   void wait(size_t rank) { barrier_.wait(static_cast<int>(rank)); }
@@ -310,10 +291,9 @@ double serve(int ranks, const std::string& line) {
   }
   if (what != "run") throw std::runtime_error("threads of one process have no " + what);
   Case wanted;
-  std::string dtype, mode;
-  words >> wanted.collective >> wanted.elements >> dtype >> wanted.calls >> mode;
+  std::string dtype;
+  words >> wanted.collective >> wanted.elements >> dtype >> wanted.calls;
   wanted.dtype = dtype_called(dtype);
-  wanted.fresh = mode == "fresh";
   return Team(ranks, wanted).run();
 }
 
