@@ -75,6 +75,22 @@ class Barrier {
   std::vector<Flag> flags_;
 };
 
+// Give a thread a core of its own where there are enough: two that spin on one core measure how
+// long they spin.
+void pin(size_t which, size_t threads) {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  if (threads > static_cast<size_t>(CPU_COUNT(&allowed))) return;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &allowed) || which-- > 0) continue;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    sched_setaffinity(0, sizeof one, &one);
+    return;
+  }
+}
+
 struct Free {
   void operator()(char* memory) const { std::free(memory); }
 };
@@ -109,8 +125,7 @@ class Team {
   // The slowest thread's seconds for all calls.
   double run() {
     std::vector<std::thread> threads;
-    for (size_t rank = 1; rank < ranks_; ++rank) threads.emplace_back([this, rank] { work(rank); });
-    work(0);
+    for (size_t rank = 0; rank < ranks_; ++rank) threads.emplace_back([this, rank] { work(rank); });
     for (std::thread& thread : threads) thread.join();
     if (wrong_.load()) throw std::runtime_error("wrong results of " + what_.collective);
     return *std::max_element(took_.begin(), took_.end());
@@ -124,6 +139,7 @@ class Team {
   size_t out_bytes() const { return is("reduce_scatter") ? part_ : whole(); }
 
   void work(size_t rank) {
+    pin(rank, ranks_);
     // By its owner, so that it lies where the owner runs.
     in_[rank] = allocate(in_bytes());
     if (!in_place()) {
@@ -235,24 +251,11 @@ class Team {
   std::atomic<bool> wrong_{false};
 };
 
-void pin(size_t which) {
-  cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (!CPU_ISSET(cpu, &allowed) || which-- > 0) continue;
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(cpu, &one);
-    sched_setaffinity(0, sizeof one, &one);
-    return;
-  }
-}
-
 // Seconds for so many rounds of a flag between two cores; a round is there and back.
 double ping_pong(uint64_t rounds) {
   Flag there, back;
   std::thread other([&] {
-    pin(1);
+    pin(1, 2);
     for (uint64_t i = 1; i <= rounds; ++i) {
       wait_for(there, i);
       back.value.store(i, std::memory_order_release);
@@ -260,7 +263,7 @@ double ping_pong(uint64_t rounds) {
   });
   double took = 0;
   std::thread one([&] {
-    pin(0);
+    pin(0, 2);
     const double start = seconds();
     for (uint64_t i = 1; i <= rounds; ++i) {
       there.value.store(i, std::memory_order_release);

@@ -88,7 +88,8 @@ def measure(given: argparse.Namespace) -> Results:
         Conductor(options_of(given), results, lambda: results.save(file)).run()
     except KeyboardInterrupt:
         say("interrupted; what there is goes into the report")
-    results.save(file)
+    finally:
+        results.save(file)
     return results
 
 

@@ -112,8 +112,9 @@ class Conductor:
                 return
             for mode in MODES if self._options.fresh and not load else MODES[:1]:
                 measured = self._measure(cell, ranks, load, mode)
-                self._results.cells.append(measured)
-                say(progress(measured))
+                if measured.entries:
+                    self._results.cells.append(measured)
+                    say(progress(measured))
         self._measure_waits(ranks, load)
 
     def _measure_flag(self, ranks: int, load: int) -> None:
@@ -138,7 +139,7 @@ class Conductor:
                 measured.entries.append(entry)
                 turns.append((entry, self._rate(entry, measured, min(seconds, 0.02))))
         for repeat in range(self._options.repeats):
-            first = repeat % len(turns)
+            first = repeat % max(1, len(turns))
             for entry, rate in turns[first:] + turns[:first]:
                 self._fill_window(entry, measured, rate, seconds)
         return measured

@@ -328,6 +328,12 @@ def test_a_type_that_a_peer_lacks_is_asked_for_once() -> None:
     assert lacks.median() is None
 
 
+def test_the_limit_takes_part_in_fresh_calls_only() -> None:
+    conductor, _, _ = conductor_of(("limit", 5))
+    assert conductor._measure(Cell("broadcast", 4), 2, 0, "same").entries == []
+    assert len(conductor._measure(Cell("broadcast", 4), 2, 0, "fresh").entries) == 1
+
+
 def test_a_run_whose_last_peer_is_lost_ends() -> None:
     conductor, asked, results = conductor_of(("gloo", 500))
     conductor._groups["gloo"].dies_after = 4  # type: ignore[attr-defined]
