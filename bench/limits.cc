@@ -125,6 +125,7 @@ class Team {
   // The slowest thread's seconds for all calls.
   double run() {
     std::vector<std::thread> threads;
+    threads.reserve(ranks_);
     for (size_t rank = 0; rank < ranks_; ++rank) threads.emplace_back([this, rank] { work(rank); });
     for (std::thread& thread : threads) thread.join();
     if (wrong_.load()) throw std::runtime_error("wrong results of " + what_.collective);
