@@ -1,12 +1,18 @@
 """Shared by all tests: an environment without the caller's settings, and the launchers of MPI."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and what they start would
+# inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # pytest puts this folder on the path, where "torch" is a folder of tests, and must not be taken for
 # torch where there is none.
