@@ -105,6 +105,8 @@ foreach(source IN LISTS fuzz_sources)
   add_core_test(${name} COMMAND ${CMAKE_SOURCE_DIR}/cpp/fuzz/corpus/${what} --mutations=5000)
 endforeach()
 
-# Built on request: cmake --build build/dev --target reduce_bench.
+# Built on request: cmake --build build/dev --target reduce_bench stores.
 add_executable(reduce_bench EXCLUDE_FROM_ALL bench/reduce_bench.cc)
 target_link_libraries(reduce_bench PRIVATE core_for_tests distos_coll_warnings)
+add_executable(stores EXCLUDE_FROM_ALL bench/stores.cc)
+target_link_libraries(stores PRIVATE core_for_tests distos_coll_warnings)

@@ -42,15 +42,17 @@ Prepared* Communicator::prepare(const CollectiveCall& call) {
     const bool simple = !chosen.uses_streams && chosen.scratch < 0;
     if (!simple || operation->choice_bytes() > PreparedCalls::kMaxBytes) return nullptr;
   }
-  exec::Call bound;
-  *place = std::unique_ptr<Prepared>(
+  // Kept only once it is whole: memory may run out on the way.
+  std::unique_ptr<Prepared> made(
       new Prepared{std::move(operation), exec::Run(window_.get(), inbox_.get(), domain_ranks_)});
   if (local) {
-    (*place)->operation->set_algorithm("local");
+    made->operation->set_algorithm("local");
   } else {
-    bind(*(*place)->operation, &bound);
-    (*place)->run.start(bound);
+    exec::Call bound;
+    bind(*made->operation, &bound);
+    made->run.start(bound);
   }
+  *place = std::move(made);
   return place->get();
 }
 

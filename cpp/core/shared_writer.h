@@ -28,7 +28,7 @@ class SharedWriter {
 
   bool streams_;
   int slow_ = 0;         // ordinary copies that were, one after the other
-  uint32_t copies_ = 0;  // since an ordinary one was tried
+  uint32_t copies_ = 0;  // that were streamed, but for the tries among them
 };
 
 }  // namespace distos_coll
