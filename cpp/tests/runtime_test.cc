@@ -26,6 +26,7 @@ class RuntimeOver : public ::testing::TestWithParam<const char*> {
     for (int i = 0; i < n; ++i) {
       Settings settings = shm() ? shm_only() : tcp_only();
       settings.ring_bytes = 1;  // the smallest possible
+      if (std::string(GetParam()) == "tcp_of_three_sockets") settings.sockets_per_peer = 3;
       out.push_back(Runtime::create(settings));
     }
     return out;
@@ -315,7 +316,8 @@ TEST_P(RuntimeOver, SeveralThreadsSleepAndAreAllWoken) {
   runtimes[1]->unregister_comm(1);
 }
 
-INSTANTIATE_TEST_SUITE_P(Transports, RuntimeOver, ::testing::Values("shm", "tcp"),
+INSTANTIATE_TEST_SUITE_P(Transports, RuntimeOver,
+                         ::testing::Values("shm", "tcp", "tcp_of_three_sockets"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(Runtime, DescriptorsTravelToMappedPeersOnly) {
