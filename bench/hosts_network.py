@@ -138,10 +138,12 @@ class Network:
         if not self._flow_rate:
             return
         _run(f"{shape} handle 1: htb")
-        classes = f"class add dev link0 parent 1: classid 1:ffff htb rate {self._rate or '100gbit'}"
+        add = "class add dev link0 parent"
+        whole = self._rate or "100gbit"
+        classes = f"{add} 1: classid 1:ffff htb rate {whole} quantum 64000"
         for flow in range(_FLOWS):
-            classes += f"\nclass add dev link0 parent 1:ffff classid 1:{flow + 1:x} htb rate 1mbit "
-            classes += f"ceil {self._flow_rate} burst 256kb cburst 256kb"
+            classes += f"\n{add} 1:ffff classid 1:{flow + 1:x} htb rate 1mbit "
+            classes += f"ceil {self._flow_rate} burst 256kb cburst 256kb quantum 64000"
         subprocess.run(["tc", "-n", host, "-b", "-"], input=classes, text=True, check=True)
         _run(f"tc -n {host} filter add dev link0 parent 1: bpf bytecode", _CLASS_BY_PORTS)
 

@@ -25,6 +25,7 @@ constexpr int kFramesPerLink = 64;  // a turn; so that one busy link does not st
 constexpr int kLinksPerTurn = 64;
 // So many sockets cost less to look at each than to ask the kernel which of them to look at.
 constexpr size_t kFewSockets = 4;
+constexpr int64_t kFlushTickNs = 2'000'000;
 constexpr int64_t kShutdownNs = kSecondNs;
 constexpr int64_t kShutdownTickNs = 1'000'000;
 
@@ -125,13 +126,18 @@ RuntimeImpl::RuntimeImpl(const Settings& settings)
       bell_(std::make_shared<Doorbell>(Doorbell::create())),
       tcp_epoll_(open_fd([] { return epoll_create1(EPOLL_CLOEXEC); })),
       reactor_(std::make_shared<Reactor>()),
+      flush_is_due_(std::make_shared<std::atomic<bool>>(false)),
       mailbox_(table_),
       context_{*reactor_,
                settings_,
                card_,
                *bell_,
                read_job_key(settings.job_key_file),
-               [bell = bell_] { bell->ring_and_mark(); },
+               [this, bell = bell_, reactor = reactor_, due = flush_is_due_] {
+                 bell->ring_and_mark();
+                 if (!due->exchange(true, std::memory_order_acq_rel))
+                   reactor->post([this] { flush_soon(); });
+               },
                [this](const PeerUid& uid) { return refusal(uid); },
                [this](Established parts) { established(std::move(parts)); },
                [this](const PeerUid& uid, const std::string& why) {
@@ -382,6 +388,26 @@ void RuntimeImpl::drain(PeerImpl& peer) {
   const TableHolder::Use table(table_);
   Dispatcher sink(*table, &dropped_frames_);
   peer.link().drain(sink);
+}
+
+// Whoever sends also flushes, as long as it has something to do here. But it may be done, and not
+// call again for a while, when the last frame that its link took still waits in our memory.
+void RuntimeImpl::flush_soon() {
+  reactor_->at(reactor_->now() + kFlushTickNs, [this] { flush_staged(); });
+}
+
+void RuntimeImpl::flush_staged() {
+  flush_is_due_->store(false, std::memory_order_seq_cst);
+  bool waits = false;
+  {
+    const TableHolder::Use table(table_);
+    for (const auto& [token, peer] : table->tcp) {
+      if (!peer->link().wants_write()) continue;
+      peer->link().flushed();
+      waits |= peer->link().wants_write();
+    }
+  }
+  if (waits && !flush_is_due_->exchange(true, std::memory_order_acq_rel)) flush_soon();
 }
 
 // ---- The end

@@ -17,6 +17,10 @@ namespace {
 // look at one socket.
 constexpr size_t kLargePayload = 16 * 1024;
 
+// Of several connections a slow one must not collect frames that the others could carry: it takes
+// no more while so much of what it took has not left.
+constexpr int kMostNotSent = 256 * 1024;
+
 std::string error_text(int error) { return std::generic_category().message(error); }
 
 }  // namespace
@@ -32,6 +36,9 @@ TcpLink::TcpLink(std::vector<Fd> sockets, std::string peer, std::function<void()
     sockets_.push_back(std::make_unique<TcpSocket>(std::move(each)));
     fds_.push_back(sockets_.back()->fd());
   }
+  if (sockets_.size() == 1) return;
+  const int lowat = kMostNotSent;
+  for (const int fd : fds_) setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof lowat);
 }
 
 short TcpLink::waits_for(size_t socket) const {
