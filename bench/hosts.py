@@ -12,6 +12,10 @@ ratios the medians of the repeats' ratios.
 through a relay that holds them (bench/delay_link.cc). --base runs the library of another tree in
 turn with this one's; --sockets the same library with other numbers of sockets a peer.
 
+Of 8 bytes also the exchange is measured: both send, then both receive, which is the least that an
+all_reduce of one step consists of; it takes longer than one way, because each side both sends and
+receives. Times of 8 bytes are medians of calls.
+
 Needs root, iproute2, iperf3 and a C++ compiler. Ctrl-C removes the namespaces.
 """
 

@@ -131,11 +131,11 @@ class Network:
             raise SystemExit("the relay of the delayed link did not start; what it said is above")
 
     def _shape(self, host: str) -> None:
-        # Two milliseconds of burst: with less, packets of 64 KiB are cut up by the shaper.
+        # Bursts of 256 KB, or the shaper would cut up packets of 64 KiB.
         shape = f"tc -n {host} qdisc add dev link0 root"
-        if not self._flow_rate and self._rate:
-            _run(f"{shape} tbf rate {self._rate} burst 256kb latency 50ms")
         if not self._flow_rate:
+            if self._rate:
+                _run(f"{shape} tbf rate {self._rate} burst 256kb latency 50ms")
             return
         _run(f"{shape} handle 1: htb")
         add = "class add dev link0 parent"

@@ -249,15 +249,12 @@ void Liveness::wait_for_data(Session& session) {
     return;
   }
   const int64_t patience = session.goodbye ? kDataAfterGoodbyeNs : kDataAfterDeathNs;
-  for (size_t i = 0; i < link.sockets().size(); ++i) {
-    session.data.push_back(reactor_.watch(link.sockets()[i], EPOLLIN, [this, uid, i](uint32_t) {
+  for (const int fd : link.sockets()) {
+    session.data.push_back(reactor_.watch(fd, EPOLLIN, [this, uid](uint32_t) {
       Session* ended = find(uid);
       if (ended == nullptr) return;
       events_.drain(*ended->peer);
-      Link& drained = ended->peer->link();
-      if (drained.broken()) return finish(uid);
-      // It has ended before the others, and would be readable for ever.
-      if (drained.waits_for(i) == 0) reactor_.unwatch(std::exchange(ended->data[i], 0));
+      if (ended->peer->link().broken()) finish(uid);
     }));
   }
   session.timer = reactor_.at(reactor_.now() + patience, [this, uid] { finish(uid); });

@@ -397,7 +397,8 @@ void RuntimeImpl::flush_soon() {
 }
 
 void RuntimeImpl::flush_staged() {
-  flush_is_due_->store(false, std::memory_order_seq_cst);
+  // An exchange, to see what was staged by whoever found the flag set.
+  flush_is_due_->exchange(false, std::memory_order_acq_rel);
   bool waits = false;
   {
     const TableHolder::Use table(table_);

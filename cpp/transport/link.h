@@ -30,7 +30,7 @@ struct FrameHeader {
   uint32_t bytes = 0;   // payload that follows
   FrameKind kind = FrameKind::kStream;
   uint16_t lane = 0;
-  uint32_t order = 0;  // set by links of several sockets: which frame of the link it is
+  uint32_t order = 0;  // set by TCP links, whose frames may come over several sockets
   uint64_t a = 0, b = 0, c = 0;
 };
 static_assert(sizeof(FrameHeader) == 48);
