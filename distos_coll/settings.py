@@ -203,6 +203,14 @@ class Settings:
         "Bytes of a collective that a sender may be ahead of its receiver.",
         agreed=True,
     )
+    sockets_per_peer: int = _int(
+        1,
+        1,
+        16,
+        "TCP connections that carry the frames of two processes. More than one helps where a "
+        "connection gets less than the link: long ways, and clouds that limit each connection.",
+        agreed=True,
+    )
     eager_bytes: int = _bytes(
         32 << 10,
         0,

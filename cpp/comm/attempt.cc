@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
@@ -27,8 +28,8 @@ Attempt::Attempt(HandshakeContext& context, const PeerCard& card, const PeerCard
       card_(card),
       address_(address != nullptr ? std::optional(*address) : std::nullopt),
       nonce_(random_u64()),
-      control_seal_(handshake_key(card, context.job_key)),
-      data_seal_(handshake_key(card, context.job_key)) {}
+      n_sockets_(std::clamp<size_t>(context.settings.sockets_per_peer, 1, kMaxSocketsPerPeer)),
+      control_seal_(handshake_key(card, context.job_key)) {}
 
 std::string Attempt::way() const {
   return address_ ? address_->interface + " " + address_text(address_->ip, address_->port)
@@ -107,7 +108,8 @@ void Attempt::step() {
     const State before = state_;
     const bool open = from.read([this, before](Message message) {
       on_message(std::move(message));
-      return state_ == before;
+      // A data connection's one message has handed it over.
+      return state_ == before && before != State::kDataWelcome;
     });
     if (!open && state_ == before) {
       fail(from.error().empty() ? "the other side closed the connection during the handshake"
@@ -119,9 +121,11 @@ void Attempt::step() {
 }
 
 void Attempt::on_connected() {
-  auto& channel = state_ == State::kDataConnecting ? data_ : control_;
+  const bool data = state_ == State::kDataConnecting;
+  if (data) data_seal_.emplace(handshake_key(card_, context_.job_key));
+  auto& channel = data ? data_ : control_;
   channel = std::make_unique<ControlChannel>(std::move(connecting_), !address_);
-  state_ = state_ == State::kDataConnecting ? State::kDataWelcome : State::kWelcome;
+  state_ = data ? State::kDataWelcome : State::kWelcome;
   say_hello();
 }
 
@@ -137,6 +141,7 @@ Handshake Attempt::base(Role role) const {
 void Attempt::say_hello() {
   Handshake body = base(!address_ ? Role::kUnix : data_ ? Role::kTcpData : Role::kTcpControl);
   if (body.role != Role::kTcpData) body.card = context_.own.without_secret().encode();
+  if (address_) body.socket = static_cast<uint16_t>(data_ ? data_sockets_.size() : n_sockets_);
   std::vector<Fd> fds;
   if (!address_) {
     const UnixPeer peer = identify_unix_peer(control_->fd());
@@ -181,14 +186,15 @@ void Attempt::on_message(Message message) {
 
 void Attempt::on_welcome(const Handshake& welcome, Message& message) {
   if (!address_) return answer_unix(welcome, message);
-  if (state_ == State::kWelcome) {
-    state_ = State::kDataConnecting;
-    return connect_tcp();
+  if (data_) {
+    data_sockets_.push_back(data_->release());
+    data_.reset();
+    if (!data_sockets_.back().valid())
+      return fail("bytes followed the welcome of a data connection");
   }
-  data_socket_ = data_->release();
-  if (!data_socket_.valid()) return fail("bytes followed the welcome of the data connection");
-  data_.reset();
-  commit(base(Role::kTcpControl));
+  if (data_sockets_.size() == n_sockets_) return commit(base(Role::kTcpControl));
+  state_ = State::kDataConnecting;
+  connect_tcp();
 }
 
 void Attempt::answer_unix(const Handshake& welcome, Message& message) {
@@ -226,7 +232,7 @@ Established Attempt::take() {
     out.link = std::move(*proof_).make_link(out.bell.get());
   } else {
     const std::string label = describe_process(card_) + " (" + way() + ")";
-    out.link = std::make_unique<TcpLink>(std::move(data_socket_), label, context_.on_staged);
+    out.link = std::make_unique<TcpLink>(std::move(data_sockets_), label, context_.on_staged);
   }
   out.control = std::move(control_);
   return out;

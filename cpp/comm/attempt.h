@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "comm/handshake.h"
 #include "comm/mapped_proof.h"
@@ -55,18 +56,20 @@ class Attempt {
   void commit(Handshake body);
   Handshake base(Role role) const;
   ControlChannel& channel() const { return *(data_ ? data_ : control_); }
-  Seal& seal() { return data_ ? data_seal_ : control_seal_; }
+  Seal& seal() { return data_ ? *data_seal_ : control_seal_; }
 
   HandshakeContext& context_;
   const PeerCard& card_;
   const std::optional<PeerCard::Address> address_;
   const uint64_t nonce_;
+  const size_t n_sockets_;  // TCP: data connections wanted
   State state_ = State::kConnecting;
   std::string why_;
   Fd connecting_;
   std::unique_ptr<ControlChannel> control_, data_;
-  Seal control_seal_, data_seal_;
-  Fd data_socket_;
+  Seal control_seal_;
+  std::optional<Seal> data_seal_;  // of the data connection under way
+  std::vector<Fd> data_sockets_;   // one after the other
 
   // Unix
   std::optional<MappedProof> proof_;

@@ -7,9 +7,9 @@
 //   commit  {echoes}                       ->           checks, makes the peer
 //           <- committed {single copy?}                 the opener makes the peer
 //
-// Else TCP, two connections to the same address: control (hello, welcome), then data (hello,
-// welcome), then commit and committed on control. Everything runs on the control thread as state
-// machines; nothing blocks.
+// Else TCP, several connections to the same address: control (hello, welcome), then one after the
+// other as many for data as the hello said (hello, welcome), then commit and committed on control.
+// Everything runs on the control thread as state machines; nothing blocks.
 #pragma once
 
 #include <cstdint>

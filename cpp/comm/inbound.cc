@@ -1,5 +1,6 @@
 #include "comm/inbound.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/status.h"
@@ -128,20 +129,26 @@ void Inbound::welcome_unix(Message message) {
 }
 
 void Inbound::welcome_tcp() {
+  if (hello_->socket < 1 || hello_->socket > kMaxSocketsPerPeer)
+    return reject(
+        strf("a link has 1 to %zu data connections, not %u", kMaxSocketsPerPeer, hello_->socket));
+  data_sockets_.resize(hello_->socket);
   answer(MessageType::kWelcome, reply());
   state_ = State::kCommit;
 }
 
 bool Inbound::expects(const Handshake& data_hello) const {
-  return state_ == State::kCommit && !is_unix_ && !data_socket_.valid() &&
-         hello_->from == data_hello.from && hello_->nonce == data_hello.nonce;
+  return state_ == State::kCommit && !is_unix_ && hello_->from == data_hello.from &&
+         hello_->nonce == data_hello.nonce && data_hello.socket < data_sockets_.size() &&
+         !data_sockets_[data_hello.socket].valid();
 }
 
 void Inbound::adopt(Inbound& data) {
   data.answer(MessageType::kWelcome, reply());
   if (data.channel_->wants_write()) return fail("the data connection broke at once");
-  data_socket_ = data.channel_->release();
-  if (!data_socket_.valid()) fail("bytes followed the hello of the data connection");
+  Fd& socket = data_sockets_[data.hello_->socket];
+  socket = data.channel_->release();
+  if (!socket.valid()) fail("bytes followed the hello of the data connection");
 }
 
 void Inbound::on_commit(const Handshake& commit) {
@@ -157,8 +164,9 @@ void Inbound::on_commit(const Handshake& commit) {
     single_copy_ = single_copy_ && (commit.flags & kFlagSingleCopy) != 0 &&
                    proof_->private_echo_is_right(commit.private_echo);
     if (single_copy_) body.flags |= kFlagSingleCopy;
-  } else if (!data_socket_.valid()) {
-    return reject("the commit came before the data connection");
+  } else if (!std::all_of(data_sockets_.begin(), data_sockets_.end(),
+                          [](const Fd& each) { return each.valid(); })) {
+    return reject("the commit came before the data connections");
   }
   answer(MessageType::kCommitted, body);
   state_ = State::kEstablished;
@@ -178,7 +186,7 @@ Established Inbound::take() {
     out.path = from_ + " (accepted)";
     set_no_delay(channel_->fd());
     const std::string label = describe_process(card_) + " (" + from_ + ")";
-    out.link = std::make_unique<TcpLink>(std::move(data_socket_), label, context_.on_staged);
+    out.link = std::make_unique<TcpLink>(std::move(data_sockets_), label, context_.on_staged);
   }
   out.control = std::move(channel_);
   return out;

@@ -34,7 +34,7 @@ class Inbound {
   void read();
   void fail(const std::string& why);
 
-  // For a TCP control connection: is this its data connection?
+  // For a TCP control connection: is this one of its data connections?
   bool expects(const Handshake& data_hello) const;
   // Welcomes the data connection and joins it.
   void adopt(Inbound& data);
@@ -69,7 +69,7 @@ class Inbound {
   Fd pidfd_;
   bool single_copy_ = false;
   // TCP
-  Fd data_socket_;
+  std::vector<Fd> data_sockets_;  // as many as the hello said, invalid until they have come
 };
 
 }  // namespace distos_coll

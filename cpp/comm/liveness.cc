@@ -193,6 +193,9 @@ void Liveness::on_tick() {
   for (auto& [uid, session] : sessions_) {
     if (!is_tcp(*session.peer) || session.ending) continue;
     if (gap >= 2 * heartbeat_ns_) session.last_heard_ns = now;
+    // Frames are a sign of life as good as a heartbeat, which a crowded network may hold up.
+    const uint64_t delivered = session.peer->link().delivered();
+    if (std::exchange(session.frames_heard, delivered) != delivered) session.last_heard_ns = now;
     if (silence_is_death(now - session.last_heard_ns, gap, heartbeat_ns_)) {
       silent.push_back(uid);
       continue;
@@ -214,7 +217,7 @@ void Liveness::on_tick() {
 void Liveness::unwatch(Session& session) {
   reactor_.unwatch(std::exchange(session.socket, 0));
   reactor_.unwatch(std::exchange(session.pid, 0));
-  reactor_.unwatch(std::exchange(session.data, 0));
+  for (const Reactor::Token each : std::exchange(session.data, {})) reactor_.unwatch(each);
   reactor_.cancel(std::exchange(session.timer, 0));
   reactor_.cancel(std::exchange(session.hold_timer, 0));
 }
@@ -246,12 +249,14 @@ void Liveness::wait_for_data(Session& session) {
     return;
   }
   const int64_t patience = session.goodbye ? kDataAfterGoodbyeNs : kDataAfterDeathNs;
-  session.data = reactor_.watch(link.poll_fd(), EPOLLIN, [this, uid](uint32_t) {
-    Session* ended = find(uid);
-    if (ended == nullptr) return;
-    events_.drain(*ended->peer);
-    if (ended->peer->link().broken()) finish(uid);
-  });
+  for (const int fd : link.sockets()) {
+    session.data.push_back(reactor_.watch(fd, EPOLLIN, [this, uid](uint32_t) {
+      Session* ended = find(uid);
+      if (ended == nullptr) return;
+      events_.drain(*ended->peer);
+      if (ended->peer->link().broken()) finish(uid);
+    }));
+  }
   session.timer = reactor_.at(reactor_.now() + patience, [this, uid] { finish(uid); });
 }
 

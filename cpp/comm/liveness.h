@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "comm/peer.h"
 #include "comm/reactor.h"
@@ -55,9 +56,11 @@ class Liveness {
     std::shared_ptr<PeerImpl> peer;
     std::unique_ptr<ControlChannel> control;
     Fd pidfd;
-    Reactor::Token socket = 0, pid = 0, timer = 0, data = 0;
+    Reactor::Token socket = 0, pid = 0, timer = 0;
+    std::vector<Reactor::Token> data;  // one for each socket of its link
     int64_t last_heard_ns = 0;
-    std::deque<Message> held;  // until the frames sent before them have been delivered
+    uint64_t frames_heard = 0;  // as of the last look
+    std::deque<Message> held;   // until the frames sent before them have been delivered
     Reactor::Token hold_timer = 0;
     bool goodbye = false;
     bool ending = false;

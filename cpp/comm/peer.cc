@@ -70,6 +70,7 @@ void PeerImpl::end(PeerState state, const std::string& why) {
 
 std::string PeerImpl::describe() const {
   std::string line = describe_process(card_) + ": " + link_->transport() + " over " + path_;
+  if (link_->sockets().size() > 1) line += strf(", %zu sockets", link_->sockets().size());
   if (mapped()) line += single_copy_ ? ", single copy" : ", no single copy";
   if (state() != PeerState::kAlive) {
     line += state() == PeerState::kLeft ? ", left: " : ", dead: ";

@@ -23,6 +23,9 @@ namespace {
 
 constexpr int kFramesPerLink = 64;  // a turn; so that one busy link does not starve the others
 constexpr int kLinksPerTurn = 64;
+// So many sockets cost less to look at each than to ask the kernel which of them to look at.
+constexpr size_t kFewSockets = 4;
+constexpr int64_t kFlushTickNs = 2'000'000;
 constexpr int64_t kShutdownNs = kSecondNs;
 constexpr int64_t kShutdownTickNs = 1'000'000;
 
@@ -63,6 +66,17 @@ PeerCard make_card(const Settings& settings) {
   card.hostname = host_name();
   card.host_id = boot_id(card.hostname) + "/" + settings.host_id;
   return card;
+}
+
+// What a sleeper watches for a link; unless `reads`, something else tells when it can be read.
+void add_waits(const Link& link, bool reads, std::vector<pollfd>* fds) {
+  // A broken one has nothing more to say, and its sockets would be readable for ever.
+  if (link.broken()) return;
+  for (size_t i = 0; i < link.sockets().size(); ++i) {
+    const auto events =
+        static_cast<short>(link.waits_for(i) & (reads ? POLLIN | POLLOUT : POLLOUT));
+    if (events != 0) fds->push_back({link.sockets()[i], events, 0});
+  }
 }
 
 class Dispatcher final : public FrameSink {
@@ -112,13 +126,18 @@ RuntimeImpl::RuntimeImpl(const Settings& settings)
       bell_(std::make_shared<Doorbell>(Doorbell::create())),
       tcp_epoll_(open_fd([] { return epoll_create1(EPOLL_CLOEXEC); })),
       reactor_(std::make_shared<Reactor>()),
+      flush_is_due_(std::make_shared<std::atomic<bool>>(false)),
       mailbox_(table_),
       context_{*reactor_,
                settings_,
                card_,
                *bell_,
                read_job_key(settings.job_key_file),
-               [bell = bell_] { bell->ring_and_mark(); },
+               [this, bell = bell_, reactor = reactor_, due = flush_is_due_] {
+                 bell->ring_and_mark();
+                 if (!due->exchange(true, std::memory_order_acq_rel))
+                   reactor->post([this] { flush_soon(); });
+               },
                [this](const PeerUid& uid) { return refusal(uid); },
                [this](Established parts) { established(std::move(parts)); },
                [this](const PeerUid& uid, const std::string& why) {
@@ -221,6 +240,10 @@ int RuntimeImpl::poll_tcp(const LinkTable& table, FrameSink& sink) {
     delivered += peer.link().poll(sink, kFramesPerLink);
     if (peer.link().broken()) report_broken(peer);
   };
+  if (table.n_sockets <= kFewSockets) {
+    for (const auto& [token, peer] : table.tcp) poll_one(*peer);
+    return delivered;
+  }
   // What the epoll set does not know: frames left in our buffers, bytes that wait for room.
   for (const auto& [token, peer] : table.tcp) {
     if (peer->link().has_frames() || peer->link().wants_write()) poll_one(*peer);
@@ -241,8 +264,7 @@ int RuntimeImpl::poll_tcp(const LinkTable& table, FrameSink& sink) {
 void RuntimeImpl::report_broken(PeerImpl& peer) {
   if (!peer.report_broken_once()) return;
   // A closed socket stays readable, and nobody could sleep.
-  if (peer.link().poll_fd() >= 0)
-    epoll_ctl(tcp_epoll_.get(), EPOLL_CTL_DEL, peer.link().poll_fd(), nullptr);
+  unwatch_data(peer.link());
   reactor_->post([this, uid = peer.card().uid] { liveness_.link_broken(uid); });
 }
 
@@ -266,10 +288,9 @@ void RuntimeImpl::sleep(int64_t timeout_us, const std::function<bool()>& ready) 
   std::vector<pollfd> fds;
   {
     const TableHolder::Use table(table_);
-    if (!table->tcp.empty()) fds.push_back({tcp_epoll_.get(), POLLIN, 0});
-    for (const auto& [token, peer] : table->tcp) {
-      if (peer->link().wants_write()) fds.push_back({peer->link().poll_fd(), POLLOUT, 0});
-    }
+    const bool few = table->n_sockets <= kFewSockets;
+    if (!few) fds.push_back({tcp_epoll_.get(), POLLIN, 0});
+    for (const auto& [token, peer] : table->tcp) add_waits(peer->link(), few, &fds);
   }
   // The look before and the look after a sleep miss nothing.
   t_passes_without_tcp = 0;
@@ -293,16 +314,17 @@ void RuntimeImpl::established(Established parts) {
     reactor->post([this, uid] { liveness_.flush(uid); });
   });
   log(LogLevel::kInfo, "connected: %s", peer->describe().c_str());
-  const int data = peer->link().poll_fd();
   const uint64_t token = next_data_token_++;
+  const size_t n_sockets = peer->link().sockets().size();
   table_.update([&](LinkTable& table) {
-    if (data >= 0) {
+    if (n_sockets > 0) {
       table.tcp.push_back({token, peer});
     } else {
       table.shm.push_back(peer);
     }
+    table.n_sockets += n_sockets;
   });
-  if (data >= 0) watch_data(token, data);
+  watch_data(token, peer->link());
   liveness_.add(peer, std::move(control), std::move(pidfd));
   {
     const std::lock_guard lock(mutex_);
@@ -315,23 +337,29 @@ void RuntimeImpl::established(Established parts) {
   bell_->ring_and_mark();
 }
 
-void RuntimeImpl::watch_data(uint64_t token, int fd) {
+void RuntimeImpl::watch_data(uint64_t token, const Link& link) {
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.u64 = token;
-  // Without it only latency suffers: passes poll the links that have frames, and sleeps are
-  // bounded.
-  if (epoll_ctl(tcp_epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
-    log(LogLevel::kError, "epoll_ctl for a data connection failed (errno %d)", errno);
+  for (const int fd : link.sockets()) {
+    // Without it only latency suffers: passes poll the links that have frames, and sleeps are
+    // bounded.
+    if (epoll_ctl(tcp_epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+      log(LogLevel::kError, "epoll_ctl for a data connection failed (errno %d)", errno);
+    }
   }
 }
 
+void RuntimeImpl::unwatch_data(const Link& link) {
+  for (const int fd : link.sockets()) epoll_ctl(tcp_epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+}
+
 void RuntimeImpl::peer_ended(const std::shared_ptr<PeerImpl>& peer) {
-  const int data = peer->link().poll_fd();
-  if (data >= 0) epoll_ctl(tcp_epoll_.get(), EPOLL_CTL_DEL, data, nullptr);
+  unwatch_data(peer->link());
   table_.update([&](LinkTable& table) {
     std::erase(table.shm, peer);
-    std::erase_if(table.tcp, [&](const auto& each) { return each.peer == peer; });
+    if (std::erase_if(table.tcp, [&](const auto& each) { return each.peer == peer; }) > 0)
+      table.n_sockets -= peer->link().sockets().size();
   });
   {
     const std::lock_guard lock(mutex_);
@@ -362,6 +390,27 @@ void RuntimeImpl::drain(PeerImpl& peer) {
   peer.link().drain(sink);
 }
 
+// Whoever sends also flushes, as long as it has something to do here. But it may be done, and not
+// call again for a while, when the last frame that its link took still waits in our memory.
+void RuntimeImpl::flush_soon() {
+  reactor_->at(reactor_->now() + kFlushTickNs, [this] { flush_staged(); });
+}
+
+void RuntimeImpl::flush_staged() {
+  // An exchange, to see what was staged by whoever found the flag set.
+  flush_is_due_->exchange(false, std::memory_order_acq_rel);
+  bool waits = false;
+  {
+    const TableHolder::Use table(table_);
+    for (const auto& [token, peer] : table->tcp) {
+      if (!peer->link().wants_write()) continue;
+      peer->link().flushed();
+      waits |= peer->link().wants_write();
+    }
+  }
+  if (waits && !flush_is_due_->exchange(true, std::memory_order_acq_rel)) flush_soon();
+}
+
 // ---- The end
 
 void RuntimeImpl::shutdown() {
@@ -384,6 +433,7 @@ void RuntimeImpl::shutdown() {
   table_.update([](LinkTable& table) {
     table.shm.clear();
     table.tcp.clear();
+    table.n_sockets = 0;
   });
   const std::lock_guard lock(mutex_);
   for (auto& [uid, known] : known_) {

@@ -58,13 +58,16 @@ class RuntimeImpl final : public Runtime {
   void report_broken(PeerImpl& peer);
   int poll_tcp(const LinkTable& table, FrameSink& sink);
   bool links_have_frames();
-  void watch_data(uint64_t token, int fd);
+  void watch_data(uint64_t token, const Link& link);
+  void unwatch_data(const Link& link);
 
   // Control thread
   void established(Established parts);
   void peer_ended(const std::shared_ptr<PeerImpl>& peer);
   std::string refusal(const PeerUid& uid);
   void drain(PeerImpl& peer);
+  void flush_soon();
+  void flush_staged();
   void begin_shutdown();
   void finish_shutdown(int64_t deadline_ns);
 
@@ -76,6 +79,9 @@ class RuntimeImpl final : public Runtime {
   std::atomic<int64_t> dropped_frames_{0};
 
   const std::shared_ptr<Reactor> reactor_;  // shared with the peers' wake-up hooks
+  // The control thread is about to look for bytes that wait for the wire; shared with the links,
+  // which may outlive the runtime.
+  const std::shared_ptr<std::atomic<bool>> flush_is_due_;
   TableHolder table_;
   Mailbox mailbox_;
   HandshakeContext context_;

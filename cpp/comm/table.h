@@ -22,6 +22,7 @@ struct LinkTable {
   };
   std::vector<std::shared_ptr<PeerImpl>> shm;
   std::vector<TcpEntry> tcp;                            // by token
+  size_t n_sockets = 0;                                 // of all of `tcp`
   std::vector<std::pair<uint64_t, CommEvents*>> comms;  // by id
 
   CommEvents* find(uint64_t comm) const {

@@ -4,7 +4,7 @@
 
 namespace distos_coll {
 
-const char* const kBuild = DISTOS_COLL_VERSION " (wire 3)";
+const char* const kBuild = DISTOS_COLL_VERSION " (wire 4)";
 
 std::string encode_message(const Message& message) {
   ByteWriter out;
@@ -64,6 +64,7 @@ std::string encode_handshake(const Handshake& handshake) {
   out.number(handshake.private_echo);
   out.number(handshake.proof_address);
   out.number(handshake.ring_bytes);
+  out.number(handshake.socket);
   out.text(handshake.card);
   return out.take();
 }
@@ -90,6 +91,7 @@ std::optional<Handshake> decode_handshake(const std::string& payload, std::strin
   out.private_echo = in.number<uint64_t>();
   out.proof_address = in.number<uint64_t>();
   out.ring_bytes = in.number<uint64_t>();
+  out.socket = in.number<uint16_t>();
   out.card = in.text(kMaxHandshakePayload);
   if (!in.ok() || in.left() != 0 || role < static_cast<uint16_t>(Role::kUnix) ||
       role > static_cast<uint16_t>(Role::kStore)) {

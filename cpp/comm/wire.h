@@ -53,7 +53,7 @@ enum class ParseResult { kWhole, kIncomplete, kInvalid };
 ParseResult parse_message(const char* data, size_t bytes, size_t max_payload, Message* out,
                           size_t* used, std::string* why);
 
-inline constexpr uint16_t kHandshakeVersion = 2;
+inline constexpr uint16_t kHandshakeVersion = 3;
 // What ranks must have in common to understand each other at all.
 extern const char* const kBuild;
 using Challenge = std::array<uint8_t, 16>;
@@ -73,6 +73,8 @@ struct Handshake {
   uint64_t private_echo = 0;   // what it read in the receiver's private memory
   uint64_t proof_address = 0;  // where the sender's own secret lies in its private memory
   uint64_t ring_bytes = 0;
+  // kHello of TCP: how many data connections the link has (control), which of them this is (data).
+  uint16_t socket = 0;
   std::string card;  // kHello only: the opener's card, since the accepter may not know it yet
 };
 inline constexpr uint32_t kFlagSingleCopy = 1;

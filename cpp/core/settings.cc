@@ -27,6 +27,7 @@ constexpr Entry kEntries[] = {
     {"slot_bytes", &Settings::slot_bytes},
     {"ring_bytes", &Settings::ring_bytes},
     {"stream_credit", &Settings::stream_credit},
+    {"sockets_per_peer", &Settings::sockets_per_peer},
     {"eager_bytes", &Settings::eager_bytes},
     {"eager_credit", &Settings::eager_credit},
     {"spin_us", &Settings::spin_us},

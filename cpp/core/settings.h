@@ -20,6 +20,7 @@ struct Settings {
   size_t slot_bytes = 1 << 20;  // one window slot; a rank owns three per communicator
   size_t ring_bytes = 1 << 20;  // one direction of a shared-memory link
   size_t stream_credit = 1 << 20;  // bytes a sender may have unread at the receiver, per stream
+  size_t sockets_per_peer = 1;     // TCP connections that carry a link's frames
   size_t eager_bytes = 32 << 10;   // largest point-to-point message sent without asking
   size_t eager_credit =
       1 << 20;             // unexpected bytes one peer may leave at a receiver, per communicator

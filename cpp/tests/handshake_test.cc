@@ -22,7 +22,9 @@
 #include "tests/error_page.h"
 #include "tests/local_group.h"
 #include "tests/runtimes.h"
+#include "tests/stranger.h"
 #include "transport/interfaces.h"
+#include "transport/tcp_link.h"
 
 namespace distos_coll {
 namespace {
@@ -35,95 +37,6 @@ class Quiet : public ::testing::Environment {
   void SetUp() override { set_log_level(0); }
 };
 const auto* const kQuiet = ::testing::AddGlobalTestEnvironment(new Quiet);
-
-// A stranger's side of a connection.
-class Client {
- public:
-  static Client unix_to(const PeerCard& card) {
-    Fd socket = open_fd([] { return ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0); });
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path + 1, card.unix_name.data(), card.unix_name.size());
-    const auto bytes =
-        static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + card.unix_name.size());
-    EXPECT_EQ(connect(socket.get(), reinterpret_cast<sockaddr*>(&address), bytes), 0);
-    return Client(std::move(socket), true, card);
-  }
-  static Client tcp_to(const PeerCard& card) {
-    sockaddr_storage address{};
-    socklen_t bytes = 0;
-    to_sockaddr(card.addresses.back().ip, card.addresses.back().port, &address, &bytes);
-    Fd socket = open_fd([&] { return ::socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0); });
-    EXPECT_EQ(connect(socket.get(), reinterpret_cast<sockaddr*>(&address), bytes), 0);
-    return Client(std::move(socket), false, card);
-  }
-
-  void send_raw(const std::string& bytes) { ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL); }
-  void send(MessageType type, const Handshake& body, std::vector<Fd> fds = {}) {
-    Message message = seal_.close(type, body);
-    message.fds = std::move(fds);
-    channel_.queue(std::move(message));
-    channel_.flush();
-  }
-  // The next message; nothing if the other side closed.
-  std::optional<Message> receive() {
-    std::optional<Message> got;
-    while (!got) {
-      pollfd readable{fd_, POLLIN, 0};
-      poll(&readable, 1, -1);
-      const bool open = channel_.read([&](Message message) {
-        got = std::move(message);
-        return false;
-      });
-      if (!open) break;
-    }
-    return got;
-  }
-  // The next message, which must be a handshake's that proves itself.
-  std::optional<Handshake> receive_handshake() {
-    const std::optional<Message> message = receive();
-    std::string why = "the connection was closed";
-    std::optional<Handshake> out;
-    if (message) out = seal_.open(*message, &why);
-    EXPECT_TRUE(out) << why;
-    return out;
-  }
-  // Waits until the other side has closed.
-  void expect_closed() { EXPECT_FALSE(receive()); }
-  std::string expect_reject() {
-    const auto message = receive();
-    if (!message) return "closed without a word";
-    EXPECT_EQ(message->type, MessageType::kReject);
-    expect_closed();
-    return message->payload;
-  }
-
- private:
-  Client(Fd socket, bool packets, const PeerCard& card)
-      : fd_(socket.get()), channel_(std::move(socket), packets), seal_(handshake_key(card, "")) {}
-  int fd_;
-  ControlChannel channel_;
-  Seal seal_;
-};
-
-// A card whose uid is smaller than any real one, so that it may open connections.
-PeerCard stranger() {
-  PeerCard card;
-  card.uid.fill(0);
-  card.pid = 1;
-  card.hostname = "stranger";
-  return card;
-}
-
-Handshake hello_to(const PeerCard& card, Role role) {
-  Handshake hello;
-  hello.role = role;
-  hello.from = stranger().uid;
-  hello.to = card.uid;
-  hello.nonce = 42;
-  if (role != Role::kTcpData) hello.card = stranger().encode();
-  return hello;
-}
 
 TEST(Strangers, GarbageIsDropped) {
   const auto shm = Runtime::create(shm_only());
@@ -205,6 +118,11 @@ TEST(Strangers, HellosThatAreWrongAreRejectedWithTheReason) {
   other.card = large.encode();
   EXPECT_NE(rejected(other).find("another process"), std::string::npos);
   EXPECT_NE(rejected(hello_to(tcp->card(), Role::kUnix)).find("another kind"), std::string::npos);
+  for (const uint16_t sockets : {uint16_t{0}, static_cast<uint16_t>(kMaxSocketsPerPeer + 1)}) {
+    Handshake count = hello_to(tcp->card(), Role::kTcpControl);
+    count.socket = sockets;
+    EXPECT_NE(rejected(count).find("1 to 16 data connections"), std::string::npos);
+  }
   Client data = Client::tcp_to(tcp->card());
   data.send(MessageType::kHello, hello_to(tcp->card(), Role::kTcpData));
   data.expect_closed();

@@ -26,6 +26,7 @@ class RuntimeOver : public ::testing::TestWithParam<const char*> {
     for (int i = 0; i < n; ++i) {
       Settings settings = shm() ? shm_only() : tcp_only();
       settings.ring_bytes = 1;  // the smallest possible
+      if (std::string(GetParam()) == "tcp_of_three_sockets") settings.sockets_per_peer = 3;
       out.push_back(Runtime::create(settings));
     }
     return out;
@@ -315,8 +316,29 @@ TEST_P(RuntimeOver, SeveralThreadsSleepAndAreAllWoken) {
   runtimes[1]->unregister_comm(1);
 }
 
-INSTANTIATE_TEST_SUITE_P(Transports, RuntimeOver, ::testing::Values("shm", "tcp"),
+INSTANTIATE_TEST_SUITE_P(Transports, RuntimeOver,
+                         ::testing::Values("shm", "tcp", "tcp_of_three_sockets"),
                          [](const auto& info) { return std::string(info.param); });
+
+// A rank that has sent and computes now does not call the library.
+TEST(Runtime, WhatALinkTookLeavesWithoutItsSender) {
+  const std::vector<std::shared_ptr<Runtime>> runtimes = {Runtime::create(tcp_only()),
+                                                          Runtime::create(tcp_only())};
+  const PeerMatrix peers = connect_all(runtimes);
+  RecordingComm comm;
+  runtimes[1]->register_comm(1, &comm);
+  const std::vector<std::byte> payload(kMaxFramePayload);
+  FrameHeader header;
+  header.comm = 1;
+  header.bytes = static_cast<uint32_t>(payload.size());
+  int64_t sent = 0;
+  while (!peers[0][1]->link().wants_write()) {
+    ASSERT_EQ(peers[0][1]->link().try_send(header, payload.data()), Code::kOk);
+    ++sent;
+  }
+  EXPECT_TRUE(run_until(*runtimes[1], [&] { return comm.frames == sent; }));
+  runtimes[1]->unregister_comm(1);
+}
 
 TEST(Runtime, DescriptorsTravelToMappedPeersOnly) {
   const std::vector<std::shared_ptr<Runtime>> mapped = {Runtime::create(shm_only()),

@@ -1,10 +1,7 @@
 #include "transport/tcp_link.h"
 
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
@@ -14,50 +11,30 @@
 #include <utility>
 
 #include "tests/links.h"
-#include "transport/interfaces.h"
+#include "tests/tcp_pairs.h"
 
 namespace distos_coll {
 namespace {
 
 using testing::CheckingSink;
+using testing::connected;
+using testing::only;
 using testing::TestFrame;
-
-// A connected pair over loopback; small buffers so that back-pressure comes soon.
-std::pair<Fd, Fd> connected(const std::string& ip) {
-  sockaddr_storage address{};
-  socklen_t bytes = 0;
-  to_sockaddr(ip, 0, &address, &bytes);
-  auto* raw = reinterpret_cast<sockaddr*>(&address);
-  Fd listener = open_fd([&] { return socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0); });
-  const int small = 64 * 1024;
-  setsockopt(listener.get(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
-  if (!listener.valid() || bind(listener.get(), raw, bytes) != 0 || listen(listener.get(), 1) != 0)
-    return {};
-  getsockname(listener.get(), raw, &bytes);
-  Fd client = open_fd([&] { return socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0); });
-  setsockopt(client.get(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
-  if (connect(client.get(), raw, bytes) != 0) return {};
-  return {std::move(client),
-          open_fd([&] { return accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC); })};
-}
+using testing::wait_readable;
 
 struct Pair {
   explicit Pair(const std::string& ip = "127.0.0.1") {
     auto [client, server] = connected(ip);
     usable = client.valid() && server.valid();
     if (!usable) return;
-    links[0] = std::make_unique<TcpLink>(std::move(client), "host b (x:1)", [this] { ++staged; });
-    links[1] = std::make_unique<TcpLink>(std::move(server), "host a (x:2)", [] {});
+    links[0] =
+        std::make_unique<TcpLink>(only(std::move(client)), "host b (x:1)", [this] { ++staged; });
+    links[1] = std::make_unique<TcpLink>(only(std::move(server)), "host a (x:2)", [] {});
   }
   bool usable = false;
   std::atomic<int> staged{0};
   std::unique_ptr<TcpLink> links[2];
 };
-
-void wait_readable(int fd) {
-  pollfd each{fd, POLLIN, 0};
-  ::poll(&each, 1, -1);
-}
 
 Code send(Link& link, const TestFrame& frame) {
   return link.try_send(frame.header, frame.payload.data());
@@ -79,14 +56,14 @@ TEST_P(TcpLinkByFamily, CarriesFramesUnderBackPressure) {
     }
     ++full;
     EXPECT_TRUE(pair.links[0]->wants_write());
-    wait_readable(pair.links[1]->poll_fd());
+    wait_readable(pair.links[1]->sockets()[0]);
     pair.links[1]->poll(sink, 3);
     pair.links[0]->poll(nothing, 1);
   }
   while (sink.received() < sent) {
     pair.links[0]->poll(nothing, 1);
     if (pair.links[1]->poll(sink, INT_MAX) == 0 && !pair.links[0]->wants_write())
-      wait_readable(pair.links[1]->poll_fd());
+      wait_readable(pair.links[1]->sockets()[0]);
   }
   EXPECT_GT(full, 0);
   EXPECT_GT(pair.staged.load(), 0);
@@ -106,7 +83,7 @@ TEST(TcpLink, BudgetLeavesFramesThatHasFramesReports) {
     int frames = 0;
   } sink;
   while (sink.frames < 2) {
-    wait_readable(pair.links[1]->poll_fd());
+    wait_readable(pair.links[1]->sockets()[0]);
     pair.links[1]->poll(sink, 2 - sink.frames);
   }
   while (sink.frames < 5) pair.links[1]->poll(sink, 1);
@@ -153,7 +130,7 @@ TEST(TcpLink, TwoThreadsSendAndTwoPoll) {
 // Sends raw bytes to a link and expects it to break; returns why().
 std::string why_after(const std::string& bytes, bool close_after, int* delivered) {
   auto [client, server] = connected("127.0.0.1");
-  TcpLink link(std::move(server), "host a (10.0.0.1:5)", [] {});
+  TcpLink link(only(std::move(server)), "host a (10.0.0.1:5)", [] {});
   EXPECT_EQ(::send(client.get(), bytes.data(), bytes.size(), 0),
             static_cast<ssize_t>(bytes.size()));
   if (close_after) client.reset();
@@ -162,7 +139,7 @@ std::string why_after(const std::string& bytes, bool close_after, int* delivered
     int frames = 0;
   } sink;
   while (!link.broken()) {
-    wait_readable(link.poll_fd());
+    wait_readable(link.sockets()[0]);
     link.poll(sink, INT_MAX);
   }
   FrameHeader header;
@@ -171,8 +148,9 @@ std::string why_after(const std::string& bytes, bool close_after, int* delivered
   return link.why();
 }
 
-std::string header_bytes(uint32_t payload, uint16_t kind) {
+std::string header_bytes(uint32_t payload, uint16_t kind, uint32_t order = 0) {
   FrameHeader header;
+  header.order = order;
   header.bytes = payload;
   header.kind = static_cast<FrameKind>(kind);
   return std::string(reinterpret_cast<const char*>(&header), sizeof header);
@@ -192,6 +170,13 @@ TEST(TcpLink, EndsAndCorruptionSayWhy) {
   EXPECT_NE(why_after(header_bytes(0, 1) + header_bytes(0, 8), false, &delivered).find("corrupt"),
             std::string::npos);
   EXPECT_EQ(delivered, 1);
+  // The second has the number of the first; a number ahead is another connection's, and there is
+  // none.
+  EXPECT_NE(why_after(header_bytes(0, 1) + header_bytes(0, 1), false, &delivered).find("corrupt"),
+            std::string::npos);
+  EXPECT_NE(why_after(header_bytes(0, 1, 7), false, &delivered).find("out of order"),
+            std::string::npos);
+  EXPECT_EQ(delivered, 0);
   EXPECT_NE(why_after("GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: long enough for a header\r\n\r\n",
                       false, &delivered)
                 .find("10.0.0.1:5"),
@@ -244,7 +229,7 @@ TEST(TcpLink, ClosedForSendingOnly) {
   EXPECT_EQ(send(*pair.links[0], TestFrame(1, 0)), Code::kPeerDied);
   ASSERT_EQ(send(*pair.links[1], TestFrame(1, 0)), Code::kOk);
   CheckingSink sink(1);
-  wait_readable(pair.links[0]->poll_fd());
+  wait_readable(pair.links[0]->sockets()[0]);
   EXPECT_EQ(pair.links[0]->drain(sink), 1);
 }
 

@@ -12,6 +12,8 @@ namespace {
 constexpr size_t kBufferBytes = 256 * 1024;
 constexpr size_t kMaxFrame = sizeof(FrameHeader) + kMaxFramePayload;
 static_assert(kBufferBytes >= 2 * kMaxFrame);
+// What other connections and the kernels' buffers may hold between two frames of one connection.
+constexpr uint32_t kMostFramesAhead = 1 << 24;
 
 }  // namespace
 
@@ -30,23 +32,39 @@ std::byte* FrameBuffer::room(size_t* bytes) {
   return buffer_.data() + end_;
 }
 
-int FrameBuffer::deliver(FrameSink& sink, int budget) {
+bool FrameBuffer::full() const {
+  return end_ == buffer_.size() && buffer_.size() - begin_ >= kMaxFrame;
+}
+
+bool FrameBuffer::front(FrameHeader* header) const {
+  if (end_ - begin_ < sizeof *header) return false;
+  std::memcpy(header, buffer_.data() + begin_, sizeof *header);
+  return !valid_frame(*header) || end_ - begin_ >= sizeof *header + header->bytes;
+}
+
+bool FrameBuffer::has_frame(uint32_t next) const {
+  FrameHeader header;
+  return error_.empty() && front(&header) && header.order == next;
+}
+
+bool FrameBuffer::has_any_frame() const {
+  FrameHeader header;
+  return error_.empty() && front(&header);
+}
+
+int FrameBuffer::deliver(FrameSink& sink, int budget, uint32_t* next) {
   int delivered = 0;
-  has_frame_ = false;
-  while (error_.empty() && end_ - begin_ >= sizeof(FrameHeader)) {
-    FrameHeader header;
-    std::memcpy(&header, buffer_.data() + begin_, sizeof header);
-    if (!valid_frame(header)) {
+  FrameHeader header;
+  while (error_.empty() && delivered < budget && front(&header)) {
+    // Unsigned: a number of the past is far ahead.
+    if (!valid_frame(header) || header.order - *next > kMostFramesAhead) {
       error_ = describe_invalid_frame(header);
       break;
     }
-    if (end_ - begin_ < sizeof header + header.bytes) break;
-    if (delivered == budget) {
-      has_frame_ = true;
-      break;
-    }
+    if (header.order != *next) break;
     sink.on_frame(header, buffer_.data() + begin_ + sizeof header);
     begin_ += sizeof header + header.bytes;
+    ++*next;
     ++delivered;
   }
   return delivered;

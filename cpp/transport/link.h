@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "core/status.h"
@@ -29,7 +30,7 @@ struct FrameHeader {
   uint32_t bytes = 0;   // payload that follows
   FrameKind kind = FrameKind::kStream;
   uint16_t lane = 0;
-  uint32_t signature = 0;  // of the collective call, for mismatch detection
+  uint32_t order = 0;  // set by TCP links, whose frames may come over several sockets
   uint64_t a = 0, b = 0, c = 0;
 };
 static_assert(sizeof(FrameHeader) == 48);
@@ -61,10 +62,11 @@ class Link {
   virtual bool broken() const = 0;
   virtual std::string why() const = 0;
 
-  // A descriptor whose readability means that poll() has work, or -1 for links that ring the
-  // doorbell instead.
-  virtual int poll_fd() const = 0;
-  // True while bytes wait for the wire, so that a sleeper must also watch for writability.
+  // What poll() reads from; none for links that ring the doorbell instead.
+  virtual std::span<const int> sockets() const = 0;
+  // What a sleeper watches sockets()[i] for, as poll(2) writes it; 0: nothing.
+  virtual short waits_for(size_t i) const = 0;
+  // Bytes wait for the wire on one of them.
   virtual bool wants_write() const = 0;
 
   virtual const char* transport() const = 0;  // "shm", "tcp"

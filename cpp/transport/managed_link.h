@@ -13,7 +13,7 @@ class ManagedLink : public Link {
   virtual int drain(FrameSink& sink) = 0;
   // From here on try_send returns kPeerDied. What the peer sent stays readable.
   virtual void close_sending() = 0;
-  // Closing now would lose nothing that try_send accepted.
+  // Pushes out what try_send accepted. True if closing now would lose nothing of it.
   virtual bool flushed() = 0;
   // Frames since the beginning: taken by try_send here, and handed to a sink here. Both ends count
   // the same frames, so that messages on other ways can say after which frame they were sent.

@@ -36,7 +36,8 @@ class ShmLink final : public ManagedLink {
   int poll(FrameSink& sink, int budget) override;
   bool broken() const override { return broken_.load(std::memory_order_acquire); }
   std::string why() const override;
-  int poll_fd() const override { return -1; }
+  std::span<const int> sockets() const override { return {}; }
+  short waits_for(size_t) const override { return 0; }
   bool wants_write() const override { return false; }
   const char* transport() const override { return "shm"; }
 

@@ -1,23 +1,25 @@
 #include "transport/tcp_link.h"
 
-#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/ioctl.h>
+#include <poll.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <climits>
-#include <cstring>
 #include <system_error>
 #include <utility>
 
 namespace distos_coll {
 namespace {
 
-bool would_block(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
+// Smaller frames gain nothing from another connection, and on one of their own they arrive in one
+// look at one socket.
+constexpr size_t kLargePayload = 16 * 1024;
+
+// Of several connections a slow one must not collect frames that the others could carry: it takes
+// no more while so much of what it took has not left.
+constexpr int kMostNotSent = 256 * 1024;
 
 std::string error_text(int error) { return std::generic_category().message(error); }
 
@@ -28,14 +30,26 @@ void acknowledge_now(int socket) {
   setsockopt(socket, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 }
 
-TcpLink::TcpLink(Fd socket, std::string peer, std::function<void()> on_staged)
-    : socket_(std::move(socket)),
-      peer_(std::move(peer)),
-      on_staged_(std::move(on_staged)),
-      staging_(sizeof(FrameHeader) + kMaxFramePayload) {
-  const int on = 1;
-  if (setsockopt(socket_.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) != 0)
-    throw_errno("TCP_NODELAY", errno);
+TcpLink::TcpLink(std::vector<Fd> sockets, std::string peer, std::function<void()> on_staged)
+    : peer_(std::move(peer)), on_staged_(std::move(on_staged)) {
+  for (Fd& each : sockets) {
+    sockets_.push_back(std::make_unique<TcpSocket>(std::move(each)));
+    fds_.push_back(sockets_.back()->fd());
+  }
+  if (sockets_.size() == 1) return;
+  const int lowat = kMostNotSent;
+  for (const int fd : fds_) setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof lowat);
+}
+
+short TcpLink::waits_for(size_t socket) const {
+  const TcpSocket& each = *sockets_[socket];
+  return static_cast<short>((each.wants_no_read() ? 0 : POLLIN) |
+                            (each.wants_write() ? POLLOUT : 0));
+}
+
+bool TcpLink::wants_write() const {
+  return std::any_of(sockets_.begin(), sockets_.end(),
+                     [](const auto& each) { return each->wants_write(); });
 }
 
 Code TcpLink::try_send(const FrameHeader& header, const void* payload) {
@@ -43,61 +57,36 @@ Code TcpLink::try_send(const FrameHeader& header, const void* payload) {
   if (closed_.load(std::memory_order_acquire) || broken() || in_forked_child())
     return Code::kPeerDied;
   const std::lock_guard lock(send_mutex_);
-  if (!flush_staging())
-    return closed_.load(std::memory_order_acquire) ? Code::kPeerDied : Code::kAgain;
-
-  iovec parts[2] = {{const_cast<FrameHeader*>(&header), sizeof header},
-                    {const_cast<void*>(payload), header.bytes}};
-  msghdr message{};
-  message.msg_iov = parts;
-  message.msg_iovlen = header.bytes > 0 ? 2 : 1;
-  const ssize_t sent = sendmsg(socket_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (sent < 0) {
-    if (would_block(errno)) {
-      // Taken nevertheless: with bytes staged, wants_write() makes sleepers watch for room, which
-      // kAgain alone would not.
-      stage(reinterpret_cast<const std::byte*>(&header), sizeof header);
-      stage(static_cast<const std::byte*>(payload), header.bytes);
-      accepted_.fetch_add(1, std::memory_order_release);
-      on_staged_();
-      return Code::kOk;
+  FrameHeader numbered = header;
+  numbered.order = send_order_;
+  const bool large = header.bytes >= kLargePayload;
+  const size_t first = large ? next_socket_ : 0;
+  const size_t choices = large ? sockets_.size() : 1;
+  for (size_t i = 0; i < choices; ++i) {
+    const size_t chosen = (first + i) % sockets_.size();
+    TcpSocket& socket = *sockets_[chosen];
+    const Code code = socket.send(numbered, payload);
+    if (code == Code::kAgain) continue;
+    if (code != Code::kOk) {
+      stop_sending(socket.send_error());
+      return code;
     }
-    stop_sending(errno);
-    return Code::kPeerDied;
+    ++send_order_;
+    if (large) next_socket_ = (chosen + 1) % sockets_.size();
+    accepted_.fetch_add(1, std::memory_order_release);
+    if (socket.wants_write()) on_staged_();
+    return Code::kOk;
   }
-  accepted_.fetch_add(1, std::memory_order_release);
-  const auto done = static_cast<size_t>(sent);
-  if (done == sizeof header + header.bytes) return Code::kOk;
-  const size_t of_header = std::min(done, sizeof header);
-  const size_t of_payload = done - of_header;
-  stage(reinterpret_cast<const std::byte*>(&header) + of_header, sizeof header - of_header);
-  stage(static_cast<const std::byte*>(payload) + of_payload, header.bytes - of_payload);
-  on_staged_();
-  return Code::kOk;
-}
-
-void TcpLink::stage(const std::byte* data, size_t bytes) {
-  if (bytes == 0) return;
-  const size_t used = staged_bytes_.load(std::memory_order_relaxed);
-  if (used == 0) staging_begin_ = 0;
-  std::memcpy(staging_.data() + staging_begin_ + used, data, bytes);
-  staged_bytes_.store(used + bytes, std::memory_order_release);
+  return closed_.load(std::memory_order_acquire) ? Code::kPeerDied : Code::kAgain;
 }
 
 bool TcpLink::flush_staging() {
-  size_t left = staged_bytes_.load(std::memory_order_relaxed);
-  while (left > 0) {
-    const ssize_t sent =
-        send(socket_.get(), staging_.data() + staging_begin_, left, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent < 0) {
-      if (!would_block(errno)) stop_sending(errno);
-      return false;
-    }
-    staging_begin_ += static_cast<size_t>(sent);
-    left -= static_cast<size_t>(sent);
-    staged_bytes_.store(left, std::memory_order_release);
+  bool empty = true;
+  for (const auto& each : sockets_) {
+    empty &= each->flush();
+    if (each->send_error() != 0) stop_sending(each->send_error());
   }
-  return true;
+  return empty;
 }
 
 int TcpLink::poll(FrameSink& sink, int budget) {
@@ -113,44 +102,71 @@ int TcpLink::poll(FrameSink& sink, int budget) {
 int TcpLink::drain(FrameSink& sink) {
   const std::lock_guard lock(poll_mutex_);
   const int delivered = receive(sink, INT_MAX);
-  acknowledge_now(socket_.get());
+  for (const int fd : fds_) acknowledge_now(fd);
   return delivered;
 }
 
 int TcpLink::receive(FrameSink& sink, int budget) {
-  int delivered = received_.deliver(sink, budget);
-  bool more = true;
-  while (delivered < budget && more && !broken()) {
-    more = fill();
-    delivered += received_.deliver(sink, budget - delivered);
+  int delivered = deliver(sink, budget);
+  for (bool more = true; delivered < budget && more && !broken();) {
+    more = false;
+    for (const auto& each : sockets_) more |= each->fill();
+    const int now = deliver(sink, budget - delivered);
+    delivered += now;
+    // Buffers that were full of frames out of turn may have room again.
+    more |= now > 0 && sockets_.size() > 1;
   }
   delivered_.fetch_add(static_cast<uint64_t>(delivered), std::memory_order_release);
-  if (!received_.error().empty()) fail(received_.error());
-  pending_.store(received_.has_frame(), std::memory_order_release);
+  bool pending = false;
+  for (const auto& each : sockets_) {
+    each->note_room();
+    // An end that was read, but not yet looked at, is work, too.
+    pending |= each->received().has_frame(receive_order_) || (delivered >= budget && each->ended());
+  }
+  if (delivered < budget && !broken()) look_for_an_end();
+  pending_.store(pending && !broken(), std::memory_order_release);
   return delivered;
 }
 
-bool TcpLink::fill() {
-  size_t room = 0;
-  std::byte* at = received_.room(&room);
-  const ssize_t got = recv(socket_.get(), at, room, MSG_DONTWAIT);
-  if (got > 0) {
-    received_.commit(static_cast<size_t>(got));
-    // A short read emptied the socket: asking again would only cost a system call.
-    return static_cast<size_t>(got) == room;
+int TcpLink::deliver(FrameSink& sink, int budget) {
+  int delivered = 0;
+  for (int before = -1; delivered != before && delivered < budget && !broken();) {
+    before = delivered;
+    for (const auto& each : sockets_) {
+      FrameBuffer& buffer = each->received();
+      delivered += buffer.deliver(sink, budget - delivered, &receive_order_);
+      if (!buffer.error().empty()) fail(buffer.error());
+    }
+    if (sockets_.size() == 1) break;
   }
-  if (got == 0) {
-    fail(received_.empty() ? "the peer closed the connection"
-                           : "the peer closed the connection in the middle of a frame");
-  } else if (!would_block(errno)) {
-    fail("receiving: " + error_text(errno));
+  return delivered;
+}
+
+// What had arrived has been delivered. An error of one connection is the link's at once. After the
+// end of one nothing can be sent any more either, and the others end, too, when the peer hears
+// that; until then they may still bring frames.
+void TcpLink::look_for_an_end() {
+  size_t ended = 0, blocked = 0;
+  bool whole = true;
+  for (const auto& each : sockets_) {
+    if (each->receive_error() != 0) fail("receiving: " + error_text(each->receive_error()));
+    ended += each->ended() ? 1 : 0;
+    blocked += each->received().has_any_frame() ? 1 : 0;
+    whole &= each->received().empty();
   }
-  return false;
+  // The next frame is the first of one of them.
+  if (blocked == sockets_.size())
+    fail("received frames out of order; the link cannot be trusted any more");
+  if (ended > 0) close_sending();
+  if (ended == sockets_.size()) {
+    fail(whole ? "the peer closed the connection"
+               : "the peer closed the connection in the middle of a frame");
+  }
 }
 
 void TcpLink::close_sending() {
-  closed_.store(true, std::memory_order_release);
-  shutdown(socket_.get(), SHUT_WR);
+  if (closed_.exchange(true, std::memory_order_acq_rel)) return;
+  for (const int fd : fds_) shutdown(fd, SHUT_WR);
 }
 
 bool TcpLink::flushed() {
@@ -159,17 +175,18 @@ bool TcpLink::flushed() {
     const std::lock_guard lock(send_mutex_);
     if (!flush_staging()) return closed_.load(std::memory_order_acquire);
   }
-  int unsent = 0;
-  return ioctl(socket_.get(), SIOCOUTQ, &unsent) != 0 || unsent == 0;
+  return std::all_of(sockets_.begin(), sockets_.end(),
+                     [](const auto& each) { return each->acknowledged(); });
 }
 
+// The others are ended as well: the peer must not wait for frames that went down with this one.
 void TcpLink::stop_sending(int error) {
   {
     const std::lock_guard lock(why_mutex_);
     if (why_.empty()) why_ = "connection to " + peer_ + ": sending: " + error_text(error);
   }
-  staged_bytes_.store(0, std::memory_order_release);
-  closed_.store(true, std::memory_order_release);
+  for (const auto& each : sockets_) each->forget_staged();
+  close_sending();
 }
 
 void TcpLink::fail(const std::string& why) {

@@ -47,6 +47,29 @@ def reduce_one_shot() -> Program:
     return p.build()
 
 
+# Exchanges of one group. Each group costs its slowest link's latency, but two ranks pay for the
+# places that they do not use.
+_AT_ONCE = 2
+_ALL_REDUCE = Collective.ALL_REDUCE
+
+
+def all_reduce_one_shot() -> Program:
+    """Everybody sends everything to all: one message's latency, where two_shots has two."""
+    p = ProgramBuilder("direct1", Collective.ALL_REDUCE)
+    p.use_scratch(p.size * minimum(p.segment, p.count))
+    for k in p.loop(0, ceil_div(p.count, p.segment)):
+        off, n = piece(p.count, p.segment, k)
+        for g in p.loop(0, ceil_div(p.size - 1, _AT_ONCE)):
+            with p.group():
+                for i in range(1, _AT_ONCE + 1):
+                    s = g * _AT_ONCE + i
+                    source = (p.rank + p.size - s) % p.size
+                    p.send(select(s < p.size, (p.rank + s) % p.size, -1), p.input, off, n)
+                    p.recv(select(s < p.size, source, -1), p.scratch, source * n, n)
+        p.fold(0, (p.output, off), (p.input, off), n)
+    return p.build()
+
+
 def _blocks(p: ProgramBuilder) -> Iterator[Callable[[IntLike], Span]]:
     """Blocks of at most one segment for each rank: how each is shared out."""
     block = p.size * p.segment
@@ -62,7 +85,7 @@ def _blocks(p: ProgramBuilder) -> Iterator[Callable[[IntLike], Span]]:
         yield share_of
 
 
-def all_reduce() -> Program:
+def all_reduce_two_shots() -> Program:
     """Each rank collects its share, reduces it and sends it to all."""
     p = ProgramBuilder("direct2", Collective.ALL_REDUCE)
     for share_of in _blocks(p):
@@ -103,6 +126,17 @@ def _one_shot_us(c: CostInput) -> float:
     return n * (arriving + taken) + fold_us(c, c.size * c.bytes)
 
 
+def _exchange_all_us(c: CostInput) -> float:
+    """The members of a domain share its border."""
+    n = pieces(c.bytes, c.segment)
+    remote, sent = c.size - c.local, c.bytes / n
+    groups = -(-remote // _AT_ONCE)
+    latency = (groups - 1) * c.remote_hop_us(0) if groups else 0.0
+    crossing = c.remote_hop_us(remote * c.local * sent) if remote else 0.0
+    taken = (c.local - 1) * c.local_hop_us(sent)
+    return n * (latency + crossing + taken) + fold_us(c, c.size * c.bytes)
+
+
 def _two_shots_us(c: CostInput) -> float:
     return collect_us(c) + exchange_us(c, collected_pieces(c))
 
@@ -112,7 +146,8 @@ def distos_coll_algorithms() -> list[AlgorithmSpec]:
     table: list[tuple[str, Collective, Build, Cost, str]] = [
         ("direct1", Collective.REDUCE, reduce_one_shot, _one_shot_us, "the root collects all"),
         ("direct2", Collective.REDUCE, reduce_two_shots, _two_shots_us, "owners collect shares"),
-        ("direct2", Collective.ALL_REDUCE, all_reduce, _two_shots_us, "owners collect shares"),
+        ("direct1", _ALL_REDUCE, all_reduce_one_shot, _exchange_all_us, "all collect all"),
+        ("direct2", _ALL_REDUCE, all_reduce_two_shots, _two_shots_us, "owners collect shares"),
     ]
     return [
         AlgorithmSpec(

@@ -265,9 +265,9 @@ def test_planning_asks_for_few_costs(
 
 def test_nothing_left_says_why() -> None:
     with raises("nothing-left") as caught:
-        planned(hosts(2, 2), "all_reduce:direct1")
+        planned(hosts(2, 2), "broadcast:direct1")
     text = str(caught.value)
-    assert "DISTOS_COLL_ALGO='direct1' leaves no algorithm for all_reduce" in text
+    assert "DISTOS_COLL_ALGO='direct1' leaves no algorithm for broadcast" in text
     assert "direct1: needs all ranks in one domain, and this group has 2" in text
     assert "ring: left out by DISTOS_COLL_ALGO=direct1" in text
 
