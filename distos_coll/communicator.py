@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 ANY_SOURCE = -1
 
+_SMALLEST_REGION = 16 << 10
+"""Smaller arrays gain nothing, and a program may have many: they are not registered."""
+
 open_groups: "weakref.WeakSet[Communicator]" = weakref.WeakSet()
 """Every group of this process that is alive, closed or not."""
 
@@ -274,14 +277,19 @@ class Communicator:
     def empty(
         self, shape: int | tuple[int, ...], dtype: Any = np.float32
     ) -> "np.ndarray[Any, Any]":
-        """Return a numpy array at the start of a page, uninitialised."""
+        """Return a numpy array in registered memory, uninitialised. Not collective.
+
+        Ranks of this host map it, too, so that collectives whose arrays are registered on all ranks
+        work on them in place, in this group and in others. The memory is freed with the last array
+        that refers to it (docs/memory.md).
+        """
         kind = np.dtype(dtype)
-        count = math.prod((shape,) if isinstance(shape, int) else shape)
-        page = 4096
-        raw = np.empty(count * kind.itemsize + page, dtype=np.uint8)
-        start = -raw.ctypes.data % page
-        array: np.ndarray[Any, Any] = raw[start : start + count * kind.itemsize].view(kind)
-        return array.reshape(shape)
+        nbytes = math.prod((shape,) if isinstance(shape, int) else shape) * kind.itemsize
+        if nbytes < _SMALLEST_REGION:
+            return _at_page(nbytes).view(kind).reshape(shape)
+        with translated():
+            memory = self._native.allocate(nbytes)
+        return np.frombuffer(memory, kind).reshape(shape)
 
     def split(self, color: int | None, key: int = 0) -> "Communicator | None":
         """Make one group of the ranks that pass the same `color`, ordered by `key`, then rank.
@@ -395,3 +403,11 @@ class Communicator:
             self._grouped.works.append(work)
             return work
         return work if async_op else work.wait()
+
+
+def _at_page(nbytes: int) -> "np.ndarray[Any, Any]":
+    """Return bytes at the start of a page."""
+    page = 4096
+    raw = np.empty(nbytes + page, dtype=np.uint8)
+    start = -raw.ctypes.data % page
+    return raw[start : start + nbytes]

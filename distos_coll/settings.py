@@ -207,6 +207,13 @@ class Settings:
         "Bytes of messages nobody has received yet that one peer may leave at a rank, per group.",
         agreed=True,
     )
+    registered_cache: int = _bytes(
+        256 << 20,
+        0,
+        1 << 40,
+        "Registered memory (docs/memory.md) that a process keeps for its next allocation after "
+        "the program let go of it, bytes.",
+    )
     spin_us: int = _int(5, 0, 1_000_000, "Busy waiting before the first yield, microseconds.")
     yield_us: int = _int(200, 0, 1_000_000, "Yielding before sleep, microseconds.")
     heartbeat_ms: int = _int(

@@ -15,6 +15,7 @@
 #include "comm/communicator.h"
 #include "comm/interrupt.h"
 #include "comm/job_store.h"
+#include "comm/regions.h"
 #include "comm/seal.h"
 #include "comm/shrink.h"
 #include "comm/store.h"
@@ -103,6 +104,12 @@ class PyWork {
   Share<Communicator> communicator_;
 };
 
+// Registered memory, which whoever views it keeps.
+struct PyMemory {
+  std::shared_ptr<std::byte> data;
+  size_t bytes;
+};
+
 class PyCommunicator {
  public:
   PyCommunicator(const PyRuntime& runtime, const std::shared_ptr<Store>& store, int rank, int size,
@@ -176,9 +183,13 @@ class PyCommunicator {
             communicator_};
   }
 
-  std::tuple<size_t, size_t, size_t, size_t> memory_use() {
+  std::tuple<size_t, size_t, size_t, size_t, size_t> memory_use() {
     const MemoryUse use = communicator_->memory_use();
-    return {use.window, use.window_touched, use.scratch, use.queued};
+    return {use.window, use.window_touched, use.scratch, use.queued, use.registered};
+  }
+
+  PyMemory allocate(size_t bytes) {
+    return {communicator_->shared_engine()->runtime().regions()->allocate(bytes), bytes};
   }
 
   Communicator& operator*() const { return *communicator_; }
@@ -255,6 +266,11 @@ void bind_communicator(py::module_& m) {
       .def_property_readonly("source", &PyWork::source)
       .def_property_readonly("algorithm", &PyWork::algorithm);
 
+  py::class_<PyMemory>(m, "Memory", py::buffer_protocol()).def_buffer([](const PyMemory& self) {
+    return py::buffer_info(reinterpret_cast<uint8_t*>(self.data.get()),
+                           static_cast<py::ssize_t>(self.bytes));
+  });
+
   py::class_<PyCommunicator>(m, "Communicator")
       .def(py::init<const PyRuntime&, const std::shared_ptr<Store>&, int, int, int64_t,
                     const std::string&, const std::vector<int>&>(),
@@ -308,6 +324,7 @@ void bind_communicator(py::module_& m) {
           "set_timeout",
           [](PyCommunicator& self, int64_t timeout_ms) { (*self).set_timeout(timeout_ms); },
           arg("timeout_ms"))
+      .def("allocate", &PyCommunicator::allocate, arg("bytes"), NoGil())
       .def("memory_use", &PyCommunicator::memory_use, NoGil())
       .def(
           "close", [](PyCommunicator& self) { (*self).close(); }, NoGil())

@@ -17,6 +17,7 @@
 #include "comm/inbox.h"
 #include "comm/inquiry.h"
 #include "comm/matcher.h"
+#include "comm/offers.h"
 #include "comm/operation.h"
 #include "comm/runtime.h"
 #include "comm/store.h"
@@ -49,7 +50,7 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   void give_up(Store& store, const std::string& why);
   // The program that a collective of so many bytes takes.
   const program::Program& choice(Collective collective, int64_t bytes, int64_t* segment_bytes,
-                                 bool halves = false) const;
+                                 program::Rows rows = program::Rows::kAll) const;
 
   // Throws Error for wrong arguments, and then nothing has started; failures later are the work's.
   // A blocking call is finished on return. If `early` is not null it gets a reference before
@@ -113,6 +114,7 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   Code step_current(bool* moved, std::string* why);
   // kAgain: it runs now. Else it could not start, and `why` says so.
   Code begin(Operation& operation, std::string* why);
+  Code start_program(Operation& operation, std::string* why);
   Code check_losses(std::string* why);
   // For an operation that does not move: deadlines, and what other ranks say of where they are.
   Code look_around(int64_t now, std::string* why);
@@ -162,6 +164,7 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   std::unique_ptr<Inbox> inbox_;
   std::unique_ptr<Matcher> matcher_;
   std::unique_ptr<exec::Run> run_;
+  std::unique_ptr<Offers> offers_;
   program::PlanTable plan_;
   program::Environment environment_;  // what does not change between calls
   int n_domains_ = 1;

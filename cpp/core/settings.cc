@@ -29,6 +29,7 @@ constexpr Entry kEntries[] = {
     {"stream_credit", &Settings::stream_credit},
     {"eager_bytes", &Settings::eager_bytes},
     {"eager_credit", &Settings::eager_credit},
+    {"registered_cache", &Settings::registered_cache},
     {"spin_us", &Settings::spin_us},
     {"yield_us", &Settings::yield_us},
     {"heartbeat_ms", &Settings::heartbeat_ms},

@@ -342,6 +342,9 @@ Run::Step Run::window_step(Lane& lane, const Instruction& instruction) {
     case Opcode::kReadReduce:
       result = pull_reduce(instruction, instruction.op == Opcode::kReadReduce);
       break;
+    case Opcode::kReduceToAll:
+      result = reduce_to_all(instruction);
+      break;
     default:  // kAwaitAll
       if (!window_->all_arrived()) return Step::kBlocked;
       break;
@@ -365,6 +368,12 @@ Run::Step Run::pull(const Instruction& instruction, bool exposed) {
   const size_t bytes = static_cast<size_t>(length) * element_bytes_;
   if (dst == nullptr || offset < 0) return fail(Code::kInternal);
   const size_t byte_offset = static_cast<size_t>(offset) * element_bytes_;
+  if (exposed && !call_.registered.empty()) {
+    const std::byte* from = registered_at(m, program::Buffer::kInput, byte_offset, bytes);
+    if (from == nullptr) return fail(Code::kInternal);
+    std::memcpy(dst, from, bytes);
+    return Step::kNext;
+  }
   if (exposed) {
     const Code code = window_->read(m, byte_offset, dst, bytes);
     return code == Code::kOk ? Step::kNext : fail(code, domain_ranks_[static_cast<size_t>(m)]);
@@ -374,15 +383,20 @@ Run::Step Run::pull(const Instruction& instruction, bool exposed) {
   return Step::kNext;
 }
 
-Run::Step Run::pull_reduce(const Instruction& instruction, bool exposed) {
-  const int64_t length = value(instruction.arg[5]);
-  if (length <= 0) return Step::kNext;
+Run::Step Run::all_ready() {
   for (int member = 0; member < window_->size(); ++member) {
     if (!member_ready(member)) return Step::kBlocked;
     if (window_->signature_of(member) == call_.signature) continue;
     failed_signature_ = window_->signature_of(member);
     return fail(Code::kMismatch, domain_ranks_[static_cast<size_t>(member)]);
   }
+  return Step::kNext;
+}
+
+Run::Step Run::pull_reduce(const Instruction& instruction, bool exposed) {
+  const int64_t length = value(instruction.arg[5]);
+  if (length <= 0) return Step::kNext;
+  if (const Step ready = all_ready(); ready != Step::kNext) return ready;
   const int64_t offset = value(instruction.arg[0]);
   if (offset < 0) return fail(Code::kInternal);
   return exposed ? reduce_exposed(instruction, offset, length)
@@ -414,7 +428,8 @@ Run::Step Run::reduce_exposed(const Instruction& instruction, int64_t remote_off
   const std::byte* own = at(instruction.arg[3], value(instruction.arg[4]), length);
   if (dst == nullptr || own == nullptr) return fail(Code::kInternal);
   const auto local_rank = call_.environment.params[static_cast<int>(program::Param::kLocalRank)];
-  bounce_.resize(static_cast<size_t>(window_->size()) * kPieceBytes);
+  const bool registered = !call_.registered.empty();
+  if (!registered) bounce_.resize(static_cast<size_t>(window_->size()) * kPieceBytes);
   const size_t total = static_cast<size_t>(length) * element_bytes_;
   const size_t remote = static_cast<size_t>(remote_offset) * element_bytes_;
   for (size_t done = 0; done < total; done += kPieceBytes) {
@@ -423,6 +438,11 @@ Run::Step Run::reduce_exposed(const Instruction& instruction, int64_t remote_off
     for (int member = 0; member < window_->size(); ++member) {
       if (member == local_rank) {
         sources_.push_back(own + done);
+        continue;
+      }
+      if (registered) {
+        sources_.push_back(registered_at(member, program::Buffer::kInput, remote + done, bytes));
+        if (sources_.back() == nullptr) return fail(Code::kInternal);
         continue;
       }
       std::byte* piece = bounce_.data() + static_cast<size_t>(member) * kPieceBytes;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,12 @@
 
 namespace distos_coll::exec {
 
+// A member's input and output in registered memory, where this process has them; indexed by Buffer.
+struct RegisteredBuffers {
+  std::byte* data[2] = {};
+  size_t bytes[2] = {};
+};
+
 // Everything of one call that a run needs. Counts in elements.
 struct Call {
   const program::Program* program = nullptr;
@@ -25,6 +32,7 @@ struct Call {
   ReduceOp op = ReduceOp::kSum;
   int64_t divisor = 1;  // > 1: average
   Signature signature;
+  std::span<const RegisteredBuffers> registered;  // by member, for a program that needs them
 };
 
 class Run {
@@ -85,6 +93,9 @@ class Run {
   Step reduce_slots(const program::Instruction& instruction, int64_t slot_offset, int64_t length);
   Step reduce_exposed(const program::Instruction& instruction, int64_t remote_offset,
                       int64_t length);
+  Step reduce_to_all(const program::Instruction& instruction);
+  std::byte* registered_at(int member, program::Buffer buffer, size_t offset, size_t bytes) const;
+  Step all_ready();
   Step finalize(const program::Instruction& instruction);
   Step fold(const program::Instruction& instruction);
 

@@ -36,6 +36,11 @@ class Candidate:
     def key(self) -> str:
         return self.algorithm.spec.key
 
+    @property
+    def registered(self) -> bool:
+        """Whether it runs only where all ranks' arrays lie in registered memory."""
+        return Need.REGISTERED in self.algorithm.spec.needs
+
 
 @dataclass(frozen=True)
 class Excluded:
@@ -106,7 +111,7 @@ def candidates(
             excluded.append(Excluded(algorithm, reason))
             continue
         allowed += [_candidate(algorithm, segment, costs) for segment in sorted(spec.segments)]
-    if not allowed:
+    if all(candidate.registered for candidate in allowed):
         raise PlanError(_nothing_left(collective, names.text if names else "", excluded))
     return allowed, excluded
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from distos_coll._vocabulary import Collective
+from distos_coll._vocabulary import Collective, Rows
 from distos_coll.errors import InvalidArgument, PlanError
 from distos_coll.planner import algo as algo_module
 from distos_coll.planner.algo import AlgoFilter
@@ -37,6 +37,8 @@ class Plan:
     rows: tuple[Row, ...]
     half_rows: tuple[Row, ...]
     """For float16 and bfloat16, where they differ."""
+    registered_rows: tuple[Row, ...]
+    """For arrays in registered memory; where a row's candidate has no use of it, `rows` decide."""
     allowed: dict[Collective, tuple[Candidate, ...]] = field(repr=False)
     excluded: dict[Collective, tuple[Excluded, ...]] = field(repr=False)
     programs: tuple[Program, ...] = field(repr=False)
@@ -51,9 +53,13 @@ class Plan:
                 row.max_bytes,
                 self._index[row.collective, row.candidate.key],
                 row.candidate.segment_bytes,
-                halves,
+                kind,
             )
-            for rows, halves in ((self.rows, False), (self.half_rows, True))
+            for rows, kind in (
+                (self.rows, Rows.ALL),
+                (self.half_rows, Rows.HALVES),
+                (self.registered_rows, Rows.REGISTERED),
+            )
             for row in rows
         )
         table = PlanTable(self.programs, arrays_of(self.view.domain_of), choices)
@@ -87,7 +93,12 @@ class Plan:
                 for row in rows
             )
 
-        return replace(self, rows=changed(self.rows), half_rows=changed(self.half_rows))
+        return replace(
+            self,
+            rows=changed(self.rows),
+            half_rows=changed(self.half_rows),
+            registered_rows=changed(self.registered_rows),
+        )
 
     def explain(self, collective: Collective | str, size: int) -> Explanation:
         wanted = _collective(collective)
@@ -118,19 +129,24 @@ def plan(
     wanted = replace(algo_module.parse(algo, known.names), in_rank_order=deterministic)
     rows: list[Row] = []
     half_rows: list[Row] = []
+    registered_rows: list[Row] = []
     allowed: dict[Collective, tuple[Candidate, ...]] = {}
     excluded: dict[Collective, tuple[Excluded, ...]] = {}
     for collective in sorted(collectives):
         able, unable = candidates(view, collective, known, wanted)
         allowed[collective], excluded[collective] = tuple(able), tuple(unable)
-        own_rows = rows_of(collective, able)
+        private = [candidate for candidate in able if not candidate.registered]
+        own_rows = rows_of(collective, private)
         rows += own_rows
         if len(view.members) == 1 and collective in REDUCING:
-            halves = rows_of(collective, for_halves(view, known, able))
+            halves = rows_of(collective, for_halves(view, known, private))
             half_rows += halves if _outline(halves) != _outline(own_rows) else []
+        # Rows without a use of registered memory are the others' again.
+        shared = rows_of(collective, able)
+        registered_rows += shared if any(row.candidate.registered for row in shared) else []
     programs: list[Program] = []
     index: dict[tuple[Collective, str], int] = {}
-    for row in (*rows, *half_rows):
+    for row in (*rows, *half_rows, *registered_rows):
         key = (row.collective, row.candidate.key)
         if key not in index:
             index[key] = len(programs)
@@ -141,6 +157,7 @@ def plan(
         algo,
         tuple(rows),
         tuple(half_rows),
+        tuple(registered_rows),
         allowed,
         excluded,
         tuple(programs),
