@@ -107,7 +107,7 @@ class PyWork {
 // Registered memory, which whoever views it keeps.
 struct PyMemory {
   std::shared_ptr<std::byte> data;
-  size_t bytes;
+  size_t bytes = 0;
 };
 
 class PyCommunicator {
@@ -324,7 +324,18 @@ void bind_communicator(py::module_& m) {
           "set_timeout",
           [](PyCommunicator& self, int64_t timeout_ms) { (*self).set_timeout(timeout_ms); },
           arg("timeout_ms"))
-      .def("allocate", &PyCommunicator::allocate, arg("bytes"), NoGil())
+      .def(
+          "allocate",
+          [](PyCommunicator& self, size_t bytes) {
+            PyMemory memory;
+            {
+              const py::gil_scoped_release no_gil;
+              memory = self.allocate(bytes);
+            }
+            return py::memoryview(py::cast(std::move(memory)));
+          },
+          arg("bytes"),
+          "Registered memory, which lives as long as the view and what is made of it.")
       .def("memory_use", &PyCommunicator::memory_use, NoGil())
       .def(
           "close", [](PyCommunicator& self) { (*self).close(); }, NoGil())

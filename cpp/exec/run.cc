@@ -18,8 +18,10 @@ void Run::start(const Call& call) {
   for (int a = 0; a < program::kArrayCount; ++a)
     call_.environment.arrays[a] = call.environment.arrays[a];
   element_bytes_ = dtype_bytes(call.dtype);
-  sources_.reserve(
-      static_cast<size_t>(call.environment.params[static_cast<int>(program::Param::kSize)]));
+  const auto size =
+      static_cast<size_t>(call.environment.params[static_cast<int>(program::Param::kSize)]);
+  sources_.reserve(size);
+  targets_.reserve(size);
   values_.start(*call.program, call_.environment);
   n_lanes_ = call.program->lanes.size();
   if (lanes_.size() < n_lanes_) lanes_.resize(n_lanes_);

@@ -120,6 +120,7 @@ class Run {
   int64_t events_[program::kMaxEvents] = {};
   std::vector<std::byte> bounce_;     // reduce_exposed reads the members' pieces here
   std::vector<const void*> sources_;  // scratch for k-input reductions
+  std::vector<std::byte*> targets_;   // and for those into all members' memory
   Code code_ = Code::kOk;
   int failed_rank_ = -1;
   size_t failed_lane_ = 0;

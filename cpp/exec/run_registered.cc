@@ -21,31 +21,34 @@ Run::Step Run::reduce_to_all(const Instruction& instruction) {
   const int64_t length = value(instruction.arg[2]);
   if (length <= 0) return Step::kNext;
   if (const Step ready = all_ready(); ready != Step::kNext) return ready;
-  // Pieces small enough that all that belongs to one is in the cache when it goes to the others.
-  constexpr size_t kPieceBytes = 16 * 1024;
-  const int64_t in_offset = value(instruction.arg[0]), out_offset = value(instruction.arg[1]);
-  if (in_offset < 0 || out_offset < 0 || call_.registered.empty()) return fail(Code::kInternal);
-  const auto local_rank =
-      static_cast<int>(call_.environment.params[static_cast<int>(program::Param::kLocalRank)]);
+  const int64_t in = value(instruction.arg[0]), out = value(instruction.arg[1]);
+  if (in < 0 || out < 0 || call_.registered.empty()) return fail(Code::kInternal);
   const size_t total = static_cast<size_t>(length) * element_bytes_;
-  const size_t in = static_cast<size_t>(in_offset) * element_bytes_;
-  const size_t out = static_cast<size_t>(out_offset) * element_bytes_;
-  for (size_t done = 0; done < total; done += kPieceBytes) {
-    const size_t bytes = std::min(kPieceBytes, total - done);
-    sources_.clear();
-    for (int member = 0; member < window_->size(); ++member) {
-      sources_.push_back(registered_at(member, Buffer::kInput, in + done, bytes));
-      if (sources_.back() == nullptr) return fail(Code::kInternal);
-    }
-    std::byte* const own = registered_at(local_rank, Buffer::kOutput, out + done, bytes);
-    if (own == nullptr) return fail(Code::kInternal);
-    reduce_fn()(own, sources_.data(), sources_.size(), bytes / element_bytes_, call_.divisor);
-    for (int member = 0; member < window_->size(); ++member) {
-      if (member == local_rank) continue;
-      std::byte* const theirs = registered_at(member, Buffer::kOutput, out + done, bytes);
-      if (theirs == nullptr) return fail(Code::kInternal);
-      std::memcpy(theirs, own, bytes);
-    }
+  const int n = window_->size();
+  const auto own =
+      static_cast<int>(call_.environment.params[static_cast<int>(program::Param::kLocalRank)]);
+  sources_.clear();
+  targets_.clear();
+  for (int i = 0; i < n; ++i) {
+    sources_.push_back(
+        registered_at(i, Buffer::kInput, static_cast<size_t>(in) * element_bytes_, total));
+    // From this rank on, so that all do not write to the same one at once.
+    targets_.push_back(registered_at((own + i) % n, Buffer::kOutput,
+                                     static_cast<size_t>(out) * element_bytes_, total));
+    if (sources_.back() == nullptr || targets_.back() == nullptr) return fail(Code::kInternal);
+  }
+  const auto reduce =
+      reduce::kernels().reduce_to_two[static_cast<int>(call_.dtype)][static_cast<int>(call_.op)];
+  // Pieces that are still in the cache when they go to the third member.
+  constexpr size_t kPieceBytes = 16 * 1024;
+  for (size_t left = total; left > 0;) {
+    const size_t bytes = std::min(kPieceBytes, left);
+    reduce(targets_[0], n > 1 ? targets_[1] : nullptr, sources_.data(), sources_.size(),
+           bytes / element_bytes_, call_.divisor);
+    for (size_t i = 2; i < targets_.size(); ++i) std::memcpy(targets_[i], targets_[0], bytes);
+    for (const void*& source : sources_) source = static_cast<const std::byte*>(source) + bytes;
+    for (std::byte*& target : targets_) target += bytes;
+    left -= bytes;
   }
   return Step::kNext;
 }
