@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from distos_coll._version import __version__
 
 if TYPE_CHECKING:
-    from distos_coll.communicator import ANY_SOURCE, Communicator
+    from distos_coll.collectives import ANY_SOURCE
+    from distos_coll.communicator import Communicator
     from distos_coll.flight import dump_flight_record
     from distos_coll.start import ThreadStore, init, run_threads
     from distos_coll.work import Work
@@ -33,7 +34,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ANY_SOURCE": "distos_coll.communicator",
+    "ANY_SOURCE": "distos_coll.collectives",
     "Communicator": "distos_coll.communicator",
     "Work": "distos_coll.work",
     "ThreadStore": "distos_coll.start",

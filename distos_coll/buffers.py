@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from distos_coll import _native
 from distos_coll._vocabulary import DType
 from distos_coll.errors import InvalidArgument, Unsupported
 
@@ -166,12 +167,16 @@ def _of_torch(x: Any, dense: Any, finish: Callable[[], None] | None = None) -> B
 
 
 def _of_numpy(x: Any, plain: "np.ndarray[Any, Any]", finish: Any = None) -> Buffer:
+    name = plain.dtype.name
+    if name in _DTYPES or name in _AS_SIGNED:
+        # The next call on such an array may be a quick one (cpp/bind/quick.h).
+        _native.learn_type(plain.dtype, plain.itemsize, _DTYPES.get(name, -1))
     return Buffer(
         x,
         int(plain.ctypes.data),
         plain.size,
         plain.itemsize,
-        plain.dtype.name,
+        name,
         plain.shape,
         plain,
         finish,

@@ -1,28 +1,24 @@
-"""The array door: collectives on numpy arrays, torch tensors and arrays with DLPack."""
+"""The array door's groups: who is in them, and how they begin and end."""
 
 import math
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from distos_coll import _native, calls
-from distos_coll.buffers import readable, writable
-from distos_coll.calls import ArrayCall, Place
+from distos_coll.collectives import Collectives
 from distos_coll.errors import DistosError, InvalidArgument
 from distos_coll.group_plan import plan_and_log
 from distos_coll.memory import Memory
 from distos_coll.settings import Settings
-from distos_coll.work import Flying, Grouped, Work, milliseconds, translated, wait_for_all
+from distos_coll.work import milliseconds, translated
 
 if TYPE_CHECKING:
     from distos_coll.planner.explain import Explanation
     from distos_coll.planner.plan import Plan
-
-ANY_SOURCE = -1
 
 _SMALLEST_REGION = 16 << 10
 """Smaller arrays gain nothing, and a program may have many: they are not registered."""
@@ -41,7 +37,7 @@ class Home:
 
 
 @final
-class Communicator:
+class Communicator(Collectives):
     """A group of ranks. Made by `init()`, `split()` and `shrink()`; a context manager that closes.
 
     Every method but `send`, `recv`, `abort` and `close` is collective: all ranks call it, in the
@@ -60,7 +56,7 @@ class Communicator:
         name: str,
         job_ranks: Sequence[int],
     ) -> None:
-        self._native = native
+        super().__init__(native, wide=home.settings.wide_reduce)
         self._plan = plan
         self._home = home
         self._name = name
@@ -68,8 +64,6 @@ class Communicator:
         self._closed = False
         self._job_ranks = job_ranks
         self._parts: weakref.WeakSet[Communicator] = weakref.WeakSet()
-        self._grouped = Grouped()
-        self._flying = Flying()
         open_groups.add(self)
 
     def __del__(self) -> None:
@@ -139,138 +133,6 @@ class Communicator:
 
     def __repr__(self) -> str:
         return f"<distos_coll.Communicator {self._name!r}, rank {self.rank} of {self.size}>"
-
-    # ---- reductions
-
-    def all_reduce(
-        self, x: Any, op: str = "sum", out: Any = None, *, async_op: bool = False
-    ) -> Any:
-        """Reduce `x` over all ranks, element by element; all get the same bits."""
-        return self._run(calls.all_reduce(x, op, out), async_op)
-
-    def reduce(
-        self, x: Any, op: str = "sum", root: int = 0, out: Any = None, *, async_op: bool = False
-    ) -> Any:
-        """Reduce `x` over all ranks at `root`; the others get None and keep their `x`."""
-        return self._run(calls.reduce(self._place, x, op, root, out), async_op)
-
-    def reduce_scatter(
-        self, x: Any, op: str = "sum", out: Any = None, *, async_op: bool = False
-    ) -> Any:
-        """Reduce `x` over all ranks; rank i gets the i-th of `size` equal parts of dimension 0.
-
-        Of an `x` with one row for each rank it gets row i, without dimension 0.
-        """
-        return self._run(calls.reduce_scatter(self._place, x, op, out), async_op)
-
-    def reduce_scatter_v(
-        self,
-        x: Any,
-        counts: Sequence[int],
-        op: str = "sum",
-        out: Any = None,
-        *,
-        async_op: bool = False,
-    ) -> Any:
-        """Reduce `x` over all ranks; rank i gets `counts[i]` rows of dimension 0."""
-        return self._run(calls.reduce_scatter_v(self._place, x, counts, op, out), async_op)
-
-    # ---- data as it is
-
-    def broadcast(self, x: Any, root: int = 0, *, async_op: bool = False) -> Any:
-        """Overwrite `x` with the root's."""
-        return self._run(calls.broadcast(self._place, x, root), async_op)
-
-    def all_gather(self, x: Any, out: Any = None, *, async_op: bool = False) -> Any:
-        """Return all ranks' `x` in rank order, along a new dimension 0."""
-        return self._run(calls.all_gather(self._place, x, out), async_op)
-
-    def all_gather_v(
-        self, x: Any, counts: Sequence[int], out: Any = None, *, async_op: bool = False
-    ) -> Any:
-        """Return all ranks' rows of dimension 0 one after the other; rank i brings `counts[i]`."""
-        return self._run(calls.all_gather_v(self._place, x, counts, out), async_op)
-
-    def all_to_all(self, x: Any, out: Any = None, *, async_op: bool = False) -> Any:
-        """Send the i-th of `size` equal parts of dimension 0 to rank i; return what came."""
-        return self._run(calls.all_to_all(self._place, x, out), async_op)
-
-    def all_to_all_v(
-        self,
-        x: Any,
-        send_counts: Sequence[int],
-        recv_counts: Sequence[int],
-        out: Any = None,
-        *,
-        async_op: bool = False,
-    ) -> Any:
-        """Send `send_counts[i]` rows of dimension 0 to rank i, receive `recv_counts[i]` from it."""
-        call = calls.all_to_all_v(self._place, x, send_counts, recv_counts, out)
-        return self._run(call, async_op)
-
-    def gather(self, x: Any, root: int = 0, out: Any = None, *, async_op: bool = False) -> Any:
-        """Return all ranks' `x` along a new dimension 0 at the root, None elsewhere."""
-        return self._run(calls.gather(self._place, x, root, out), async_op)
-
-    def scatter(self, x: Any, out: Any, root: int = 0, *, async_op: bool = False) -> Any:
-        """Fill `out` with this rank's equal part of dimension 0 of the root's `x`.
-
-        Only the root's `x` is looked at; pass None elsewhere.
-        """
-        return self._run(calls.scatter(self._place, x, out, root), async_op)
-
-    def barrier(self, *, async_op: bool = False) -> Any:
-        """Wait until every rank has called it."""
-        return self._run(calls.barrier(), async_op)
-
-    def monitored_barrier(
-        self, timeout: float | None = None, *, wait_all_ranks: bool = False
-    ) -> None:
-        """Wait for every rank; TimeoutExpired names one that did not come, or all of them."""
-        limit = 0 if timeout is None else milliseconds(timeout)
-        with translated():
-            self._native.monitored_barrier(limit, wait_all_ranks)
-
-    # ---- point to point
-
-    def send(self, x: Any, dest: int, tag: int = 0, *, async_op: bool = False) -> Any:
-        """Send `x` to rank `dest`, which receives as many bytes with the same tag."""
-        calls.check_tag(tag)
-        source = readable(x, "send")
-        later = async_op or self._grouped.works is not None
-        with translated():
-            native = self._native.send(source.address, source.nbytes, dest, tag, blocking=not later)
-        return self._started(Work(native, None, [source], self._flying), async_op)
-
-    def recv(
-        self, out: Any, source: int = ANY_SOURCE, tag: int = 0, *, async_op: bool = False
-    ) -> Any:
-        """Fill `out` with a message from rank `source`, or from any, with this tag."""
-        calls.check_tag(tag)
-        target = writable(out, "recv")
-        later = async_op or self._grouped.works is not None
-        with translated():
-            native = self._native.receive(
-                target.address, target.nbytes, source, tag, blocking=not later
-            )
-        return self._started(Work(native, out, [target], self._flying), async_op)
-
-    @contextmanager
-    def group(self) -> Iterator[None]:
-        """Start every operation of the block at once, and wait for all of them at its end.
-
-        Sends and receives between the same ranks then need no order. Only calls of this thread
-        belong to the block. Where an exception leaves it, what was started goes on by itself.
-        """
-        if self._grouped.works is not None:
-            raise InvalidArgument("a group() of this communicator is open already")
-        works: list[Work] = []
-        self._grouped.works = works
-        try:
-            yield
-        finally:
-            self._grouped.works = None
-        wait_for_all(works)
 
     # ---- memory and groups
 
@@ -374,35 +236,6 @@ class Communicator:
         for part in list(self._parts):
             part._end(why)  # noqa: SLF001  another object of this class
         self.abort(why)
-
-    # ---- how a call runs
-
-    @property
-    def _place(self) -> Place:
-        return Place(self.rank, self.size)
-
-    def _run(self, call: ArrayCall, async_op: bool) -> Any:
-        with translated():
-            native = self._native.enqueue(
-                int(call.collective),
-                int(call.dtype),
-                int(call.op),
-                call.root,
-                call.source.address if call.source is not None else 0,
-                call.target.address if call.target is not None else 0,
-                call.count,
-                blocking=not async_op and self._grouped.works is None,
-                wide=self._home.settings.wide_reduce,
-                **call.vectors,  # type: ignore[arg-type]  # each a keyword of its own
-            )
-        buffers = [buffer for buffer in (call.source, call.target) if buffer is not None]
-        return self._started(Work(native, call.result, buffers, self._flying), async_op)
-
-    def _started(self, work: Work, async_op: bool) -> Any:
-        if self._grouped.works is not None:
-            self._grouped.works.append(work)
-            return work
-        return work if async_op else work.wait()
 
 
 def _at_page(nbytes: int) -> "np.ndarray[Any, Any]":

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, final
+from typing import Any, NoReturn, final
 
 from distos_coll import _native
 from distos_coll.buffers import Buffer
@@ -24,6 +24,12 @@ def milliseconds(seconds: float, what: str = "timeout") -> int:
     if not 0 <= seconds < 1e9:
         raise InvalidArgument(f"{what} is {seconds} s; it must not be negative, and below 1e9")
     return max(1, int(seconds * 1000))
+
+
+def failed(code: int, text: str) -> NoReturn:
+    """Raise what a call ended with: what a signal handler raised meanwhile, or the core's error."""
+    _native.raise_interrupt()
+    raise from_code(code, text)
 
 
 class Flying:
@@ -97,8 +103,7 @@ class Work:
         with self._lock:
             buffers, self._buffers = self._buffers, ()
             if self._native.code != 0:
-                _native.raise_interrupt()
-                raise from_code(self._native.code, self._native.error)
+                failed(self._native.code, self._native.error)
             for buffer in buffers:
                 if buffer.finish is not None:
                     buffer.finish()

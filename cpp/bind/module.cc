@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "bind/quick.h"
 #include "capi/default_runtime.h"
 #include "comm/board_store.h"
 #include "comm/communicator.h"
@@ -257,7 +258,7 @@ void bind_stores(py::module_& m) {
       .def_property_readonly("dropped", &PyJobStore::dropped);
 }
 
-void bind_communicator(py::module_& m) {
+void bind_work(py::module_& m) {
   py::class_<PyWork>(m, "Work")
       .def("wait", &PyWork::wait, arg("timeout_ms") = 0, NoGil())
       .def("test", &PyWork::test, NoGil())
@@ -265,7 +266,9 @@ void bind_communicator(py::module_& m) {
       .def_property_readonly("error", &PyWork::error)
       .def_property_readonly("source", &PyWork::source)
       .def_property_readonly("algorithm", &PyWork::algorithm);
+}
 
+void bind_communicator(py::module_& m) {
   py::class_<PyMemory>(m, "Memory", py::buffer_protocol()).def_buffer([](const PyMemory& self) {
     return py::buffer_info(reinterpret_cast<uint8_t*>(self.data.get()),
                            static_cast<py::ssize_t>(self.bytes));
@@ -298,8 +301,7 @@ void bind_communicator(py::module_& m) {
       .def(
           "choice",
           [](PyCommunicator& self, int collective, int64_t bytes) {
-            int64_t segment_bytes = 0;
-            return (*self).choice(static_cast<Collective>(collective), bytes, &segment_bytes).name;
+            return (*self).choice(static_cast<Collective>(collective), bytes).name;
           },
           arg("collective"), arg("bytes"))
       .def("enqueue", &PyCommunicator::enqueue, arg("collective"), arg("dtype"), arg("op"),
@@ -337,6 +339,12 @@ void bind_communicator(py::module_& m) {
           arg("bytes"),
           "Registered memory, which lives as long as the view and what is made of it.")
       .def("memory_use", &PyCommunicator::memory_use, NoGil())
+      .def(
+          "quick_calls",
+          [](const py::object& self, const py::object& fail, bool wide) {
+            return std::make_unique<QuickCalls>(self, *self.cast<PyCommunicator&>(), fail, wide);
+          },
+          arg("fail"), arg("wide"))
       .def(
           "close", [](PyCommunicator& self) { (*self).close(); }, NoGil())
       .def_property_readonly("rank", [](const PyCommunicator& self) { return (*self).rank(); })
@@ -397,6 +405,8 @@ PYBIND11_MODULE(_native, m) {
           arg("settings_text") = "", NoGil())
       .def("describe", &PyRuntime::describe, NoGil())
       .def("shutdown", &PyRuntime::shutdown, NoGil());
+  bind_quick(m);
+  bind_work(m);
   bind_communicator(m);
   bind_parts(m);
 

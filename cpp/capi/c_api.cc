@@ -79,6 +79,13 @@ int outcome(const Ref<Work>& work, dc_work** out) {
   return failed(work->code(), work->error());
 }
 
+int run_now(dc_comm* comm, const dc_call* call) {
+  Code code = Code::kOk;
+  std::string error;
+  const int status = guarded([&] { code = pinned(comm)->call(collective_of(call), &error); });
+  return status != DC_OK || code == Code::kOk ? status : failed(code, error);
+}
+
 template <typename Start>
 int start(const dc_call* call, dc_work** out, Start start_operation) {
   if (out == nullptr && (call == nullptr || (call->flags & DC_BLOCKING) == 0)) {
@@ -162,6 +169,8 @@ int dc_comm_give_up(dc_comm* comm, const dc_store* store, const char* why) {
 }
 
 int dc_comm_enqueue(dc_comm* comm, const dc_call* call, dc_work** out) {
+  const bool blocking = call != nullptr && (call->flags & DC_BLOCKING) != 0;
+  if (out == nullptr && blocking && call->on_done == nullptr) return run_now(comm, call);
   return start(call, out,
                [&](Work** early) { return pinned(comm)->enqueue(collective_of(call), early); });
 }
@@ -229,8 +238,7 @@ const char* dc_comm_choice(const dc_comm* comm, int32_t collective, int64_t byte
   name.clear();
   guarded([&] {
     check_range(collective, distos_coll::kCollectiveCount, "collective");
-    int64_t segment_bytes = 0;
-    name = pinned(comm)->choice(static_cast<Collective>(collective), bytes, &segment_bytes).name;
+    name = pinned(comm)->choice(static_cast<Collective>(collective), bytes).name;
   });
   return name.c_str();
 }

@@ -2,22 +2,15 @@
 
 #include <algorithm>
 #include <cstring>
-#include <tuple>
 
 #include "comm/interrupt.h"
+#include "comm/waiter.h"
+#include "program/choose.h"
 
 namespace distos_coll {
 
 using program::Array;
 using program::Param;
-
-namespace {
-
-// Even when something always moves, clocks and other groups get their turn.
-constexpr uint64_t kPassesPerLook = 64;
-constexpr const char* kInterrupted = "a signal interrupted it";
-
-}  // namespace
 
 Communicator::Communicator(std::shared_ptr<Engine> engine, const CommunicatorOptions& options)
     : engine_(std::move(engine)),
@@ -26,8 +19,7 @@ Communicator::Communicator(std::shared_ptr<Engine> engine, const CommunicatorOpt
       timeout_ms_(options.timeout_ms),
       inquiry_(options.size),
       audit_(options.size),
-      losses_(static_cast<size_t>(options.size)),
-      early_windows_(static_cast<size_t>(options.size)) {}
+      state_(options.size) {}
 
 Communicator::~Communicator() {
   if (in_forked_child()) return;
@@ -60,22 +52,10 @@ void Communicator::install_plan(const void* data, size_t bytes) {
   inbox_->reserve_lanes(lanes);
 }
 
-const program::Program& Communicator::choice(Collective collective, int64_t bytes,
-                                             int64_t* segment_bytes, program::Rows rows) const {
+const program::Program& Communicator::choice(Collective collective, int64_t bytes) const {
   if (plan_.choices.empty())
     throw Error(Code::kInvalid, "the group has no plan: install one first");
-  const auto wanted = std::tuple(rows, collective, bytes);
-  const auto row = std::lower_bound(plan_.choices.begin(), plan_.choices.end(), wanted,
-                                    [](const program::Choice& candidate, const auto& key) {
-                                      return std::tuple(candidate.rows, candidate.collective,
-                                                        candidate.max_bytes) < key;
-                                    });
-  const bool found =
-      row != plan_.choices.end() && row->rows == rows && row->collective == collective;
-  // There are rows for halves, and for registered memory, only where their choice differs.
-  if (!found) return choice(collective, bytes, segment_bytes);
-  *segment_bytes = row->segment_bytes;
-  return plan_.programs[static_cast<size_t>(row->program)];
+  return program_of(plan_, program::choose(plan_, program::Rows::kAll, collective, bytes));
 }
 
 // --- Calls
@@ -113,19 +93,21 @@ void Communicator::admit(const char* what) {
   throw Error(Code::kInvalid, strf("%s: the group '%s' was closed", what, options_.name.c_str()));
 }
 
+void Communicator::number(Operation& operation, int64_t now) {
+  // Numbers and histories go together, or threads that call at once would give ranks different
+  // histories of the same calls.
+  const std::lock_guard lock(queue_mutex_);
+  operation.sequence = sequence_.fetch_add(1, std::memory_order_relaxed) + 1;
+  recorder_.queued(operation.sequence, operation.signature(), now);
+}
+
 Ref<Work> Communicator::enqueue(const CollectiveCall& call, Work** early) {
   check_usable();
   Ref<Operation> operation(new Operation(call, options_.rank, options_.size));
   admit(name_of(call.collective));
   hand_out(*operation, early);
   const int64_t now = now_ns();
-  {
-    // Numbers and histories go together, or threads that call at once would give ranks different
-    // histories of the same calls.
-    const std::lock_guard lock(queue_mutex_);
-    operation->sequence = sequence_.fetch_add(1, std::memory_order_relaxed) + 1;
-    recorder_.queued(operation->sequence, operation->signature(), now);
-  }
+  number(*operation, now);
   if (operation->local()) {
     operation->set_algorithm("local");
     recorder_.running(operation->sequence, "local");
@@ -139,104 +121,6 @@ Ref<Work> Communicator::enqueue(const CollectiveCall& call, Work** early) {
   return start_now_or_queue(std::move(operation), call.options.blocking);
 }
 
-Ref<Work> Communicator::start_now_or_queue(Ref<Operation> operation, bool blocking) {
-  if (blocking && run_inline(*operation)) return Ref<Work>(operation.detach());
-  {
-    const std::lock_guard lock(queue_mutex_);
-    queue_.push_back(operation);
-  }
-  engine_->activate(shared_from_this());
-  if (blocking) wait(*operation, 0);
-  return Ref<Work>(operation.detach());
-}
-
-bool Communicator::run_inline(Operation& operation) {
-  Completions finished;
-  std::unique_lock lock(run_mutex_, std::try_to_lock);
-  // Whatever was called before runs first; one of those counted is this call.
-  if (!lock.owns_lock() || queued_.load(std::memory_order_acquire) > 1) return false;
-  operation.retain();
-  current_ = Ref<Operation>(&operation);
-  attend();
-  std::string why;
-  Code code = begin(operation, &why);
-  Waiter waiter(runtime_);
-  InterruptWatch signals;
-  const auto attempt = [&] {
-    bool moved = false;
-    code = step_current(&moved, &why);
-    if (code == Code::kAgain && operation.uses_streams()) moved |= runtime_.poll_links() > 0;
-    moved |= progress_messages(&finished) > 0;
-    return moved || code != Code::kAgain;
-  };
-  // What others wait for must be told at once, with no lock held; then this operation goes on like
-  // any other that is waited for.
-  for (uint64_t pass = 1; code == Code::kAgain && finished.empty(); ++pass) {
-    const bool moved = attempt();
-    if (code != Code::kAgain) break;
-    if (waiter.time_to_look() || pass % kPassesPerLook == 0) {
-      engine_->pass(this, &finished);
-      const int64_t now = now_ns();
-      if (signals.interrupted(now)) abort(kInterrupted);
-      code = look_around(now, &why);
-      if (code != Code::kAgain) break;
-    }
-    if (moved) {
-      waiter.reset();
-    } else {
-      waiter.idle(operation.deadline_ns, attempt);
-    }
-  }
-  if (code != Code::kAgain) finish_current(code, std::move(why), 0, &finished);
-  lock.unlock();
-  complete(&finished);
-  if (code == Code::kAgain) wait(operation, 0);
-  leave();
-  // Whoever is told of a failure finds the flight record written.
-  if (operation.code() != Code::kOk) engine_->flight().settle();
-  return true;
-}
-
-bool Communicator::wait(Work& work, int64_t timeout_ms) {
-  if (work.done()) return true;
-  const int64_t deadline = timeout_ms > 0 ? deadline_after(timeout_ms) : 0;
-  attend();
-  Waiter waiter(runtime_);
-  InterruptWatch signals;
-  const auto attempt = [&] {
-    const int moved = progress() + runtime_.poll_links();
-    return moved > 0 || work.done();
-  };
-  bool in_time = true;
-  for (uint64_t pass = 1; !work.done(); ++pass) {
-    const bool moved = attempt();
-    if (waiter.time_to_look() || pass % kPassesPerLook == 0) {
-      Completions finished;
-      engine_->pass(this, &finished);
-      complete(&finished);
-      const int64_t now = now_ns();
-      if (signals.interrupted(now)) abort(kInterrupted);
-      if (deadline > 0 && now >= deadline) {
-        in_time = work.done();
-        break;
-      }
-    }
-    if (moved) {
-      waiter.reset();
-    } else {
-      waiter.idle(deadline, attempt);
-    }
-  }
-  leave();
-  if (work.done() && work.code() != Code::kOk) engine_->flight().settle();
-  return in_time;
-}
-
-void Communicator::leave() {
-  if (attendants_.fetch_sub(1, std::memory_order_acq_rel) == 1 && busy())
-    engine_->activate(shared_from_this());
-}
-
 bool Communicator::busy() const {
   return queued_.load() > 0 || (matcher_ && matcher_->pending() > 0);
 }
@@ -244,13 +128,10 @@ bool Communicator::busy() const {
 // --- Progress
 
 Code Communicator::begin(Operation& operation, std::string* why) {
+  run_ = own_run_.get();
   inquiry_.begin(operation.sequence);
   offers_->say();
-  int64_t segment_bytes = 0;
-  const program::Program& shared = choice(operation.collective(), operation.choice_bytes(),
-                                          &segment_bytes, program::Rows::kRegistered);
-  const bool could = (shared.needs & program::kNeedRegistered) != 0;
-  if (!could || !offers_->begin(operation, shared)) return start_program(operation, why);
+  if (!offers_->begin(operation)) return start_program(operation, why);
   operation.set_algorithm(offers_->call().program->name.c_str());
   recorder_.running(operation.sequence, operation.algorithm());
   run_->start(offers_->call());
@@ -258,21 +139,10 @@ Code Communicator::begin(Operation& operation, std::string* why) {
 }
 
 Code Communicator::start_program(Operation& operation, std::string* why) try {
-  const auto rows = !offers_->buffers().empty()  ? program::Rows::kRegistered
-                    : is_half(operation.dtype()) ? program::Rows::kHalves
-                                                 : program::Rows::kAll;
-  int64_t segment_bytes = 0;
-  const program::Program& chosen =
-      choice(operation.collective(), operation.choice_bytes(), &segment_bytes, rows);
-  // Inside one domain halves are rounded once, whatever the algorithm; between domains when the
-  // caller asks.
-  const bool widen =
-      is_half(operation.dtype()) && chosen.reduces_per_hop && (n_domains_ == 1 || operation.wide());
   exec::Call call;
-  operation.bind(chosen, environment_, segment_bytes, window_->slot_bytes(), widen, scratch_,
-                 &call);
+  bind(operation, &call);
   call.registered = offers_->buffers();
-  offers_->note_program(chosen);
+  offers_->note_program(*call.program);
   scratch_bytes_.store(scratch_.capacity(), std::memory_order_relaxed);
   recorder_.running(operation.sequence, operation.algorithm());
   run_->start(call);
@@ -282,11 +152,26 @@ Code Communicator::start_program(Operation& operation, std::string* why) try {
   return Code::kSystem;
 }
 
+void Communicator::bind(Operation& operation, exec::Call* call) {
+  const auto rows = !offers_->buffers().empty()  ? program::Rows::kRegistered
+                    : is_half(operation.dtype()) ? program::Rows::kHalves
+                                                 : program::Rows::kAll;
+  const program::Choice& row =
+      program::choose(plan_, rows, operation.collective(), operation.choice_bytes());
+  const program::Program& chosen = program_of(plan_, row);
+  // Inside one domain halves are rounded once, whatever the algorithm; between domains when the
+  // caller asks.
+  const bool widen =
+      is_half(operation.dtype()) && chosen.reduces_per_hop && (n_domains_ == 1 || operation.wide());
+  operation.bind(chosen, environment_, row.segment_bytes, window_->slot_bytes(), widen, scratch_,
+                 call);
+}
+
 Code Communicator::step_current(bool* moved, std::string* why) {
   if (broken()) {
     *why = broken_why();
-    const std::lock_guard lock(state_mutex_);
-    return broken_code_;
+    const std::lock_guard lock(state_.mutex);
+    return state_.broken_code;
   }
   if (inquiry_.concluding()) return Code::kAgain;
   const Code code = run_->advance(moved);
@@ -298,7 +183,7 @@ Code Communicator::step_current(bool* moved, std::string* why) {
   }
   if (code == Code::kOk) return code;
   if (code == Code::kAgain) {
-    return !*moved && lost_.load(std::memory_order_acquire) > 0 ? check_losses(why) : code;
+    return !*moved && state_.lost.load(std::memory_order_acquire) > 0 ? check_losses(why) : code;
   }
   if (code == Code::kMismatch) {
     if (run_->failed_signature() == run_->signature()) {
@@ -425,17 +310,17 @@ void Communicator::on_control(uint32_t source, ControlKind kind, const std::stri
     return;
   }
   {
-    const std::lock_guard lock(state_mutex_);
+    const std::lock_guard lock(state_.mutex);
     if (kind == ControlKind::kWindow) {
-      early_windows_[source] = std::move(fd);
-      window_arrived_.notify_all();
+      state_.early_windows[source] = std::move(fd);
+      state_.window_arrived.notify_all();
       return;
     }
-    Loss& loss = losses_[source];
+    Loss& loss = state_.losses[source];
     if (loss.state != PeerState::kAlive) return;
     loss = {PeerState::kLeft, "it closed the group", now_ns()};
-    lost_.fetch_add(1, std::memory_order_acq_rel);
-    window_arrived_.notify_all();
+    state_.lost.fetch_add(1, std::memory_order_acq_rel);
+    state_.window_arrived.notify_all();
   }
   board_.changed();
   engine_->notify();
@@ -444,15 +329,15 @@ void Communicator::on_control(uint32_t source, ControlKind kind, const std::stri
 void Communicator::on_peer_lost(const PeerUid& uid, PeerState state, const std::string& why) {
   bool member = false;
   {
-    const std::lock_guard lock(state_mutex_);
+    const std::lock_guard lock(state_.mutex);
     for (size_t rank = 0; rank < peers_.size(); ++rank) {
       if (!peers_[rank] || peers_[rank]->card().uid != uid) continue;
       member = true;
-      Loss& loss = losses_[rank];
-      if (loss.state == PeerState::kAlive) lost_.fetch_add(1, std::memory_order_acq_rel);
+      Loss& loss = state_.losses[rank];
+      if (loss.state == PeerState::kAlive) state_.lost.fetch_add(1, std::memory_order_acq_rel);
       if (loss.state != PeerState::kDead) loss = {state, why, now_ns()};
     }
-    window_arrived_.notify_all();
+    state_.window_arrived.notify_all();
   }
   if (!member) return;
   board_.changed();
@@ -484,7 +369,7 @@ void Communicator::close() {
       continue;
     }
     const int64_t now = waiter.time_to_look() ? now_ns() : 0;
-    if (now > 0 && signals.interrupted(now)) abort(kInterrupted);
+    if (now > 0 && signals.interrupted(now)) abort(kInterruptedText);
     if (now >= deadline) {
       break_down(Code::kTimeout,
                  strf("the group '%s' was closed with operations in flight", options_.name.c_str()),

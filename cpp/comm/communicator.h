@@ -3,7 +3,6 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -19,9 +18,9 @@
 #include "comm/matcher.h"
 #include "comm/offers.h"
 #include "comm/operation.h"
+#include "comm/prepared.h"
 #include "comm/runtime.h"
 #include "comm/store.h"
-#include "comm/waiter.h"
 #include "exec/run.h"
 #include "exec/window.h"
 #include "program/ir.h"
@@ -49,13 +48,14 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   // Instead of ready(): tells the others that this rank cannot go on, so that they stop at once.
   void give_up(Store& store, const std::string& why);
   // The program that a collective of so many bytes takes.
-  const program::Program& choice(Collective collective, int64_t bytes, int64_t* segment_bytes,
-                                 program::Rows rows = program::Rows::kAll) const;
+  const program::Program& choice(Collective collective, int64_t bytes) const;
 
   // Throws Error for wrong arguments, and then nothing has started; failures later are the work's.
   // A blocking call is finished on return. If `early` is not null it gets a reference before
   // anything can finish, so that a completion callback finds it there.
   Ref<Work> enqueue(const CollectiveCall& call, Work** early = nullptr);
+  // A blocking call without a work; `error` is set if it fails.
+  Code call(const CollectiveCall& call, std::string* error);
   Ref<Work> send(const void* data, size_t bytes, int dest, int64_t tag, const CallOptions& options,
                  Work** early = nullptr);
   Ref<Work> receive(void* data, size_t bytes, int source, int64_t tag, const CallOptions& options,
@@ -102,15 +102,20 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   friend class Shrink;  // comm/shrink.h
 
   using Completions = std::vector<Completion>;
-
   Communicator(std::shared_ptr<Engine> engine, const CommunicatorOptions& options);
 
   void check_usable() const;
   // Counts a call into queued_, or throws because the group was closed.
   void admit(const char* what);
+  void number(Operation& operation, int64_t now);
   Ref<Work> start_now_or_queue(Ref<Operation> operation, bool blocking);
   bool run_inline(Operation& operation);
   // The following need run_mutex_.
+  Prepared* prepare(const CollectiveCall& call);
+  bool run_prepared(Prepared& prepared, const CollectiveCall& call,
+                    std::unique_lock<std::mutex>* lock);
+  void drive(Operation& operation, Code code, std::string why, std::unique_lock<std::mutex>* lock);
+  void bind(Operation& operation, exec::Call* call);
   Code step_current(bool* moved, std::string* why);
   // kAgain: it runs now. Else it could not start, and `why` says so.
   Code begin(Operation& operation, std::string* why);
@@ -130,13 +135,13 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   int progress_messages(Completions* finished);
   void on_question_or_answer(uint32_t source, ControlKind kind, const std::string& payload);
   void fail_messages_of_lost(Completions* finished);
-  // The following two need state_mutex_.
+  // The following two need state_.mutex.
   int fatal_loss(const std::vector<int>& waiting) const;
   Code loss_text(int rank, const std::string& doing, std::string* why) const;
   void complete(Completions* finished);
   void break_down(Code code, const std::string& why, bool tell_others);
   void broke_protocol(uint32_t source, const std::string& sent);
-  bool broken() const { return broken_.load(std::memory_order_acquire); }
+  bool broken() const { return state_.broken.load(std::memory_order_acquire); }
   std::string broken_why() const;
   std::string timeout_text(const Operation& operation) const;
   std::string mismatch_text(const Operation& operation) const;
@@ -163,16 +168,17 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   std::unique_ptr<exec::Window> window_;
   std::unique_ptr<Inbox> inbox_;
   std::unique_ptr<Matcher> matcher_;
-  std::unique_ptr<exec::Run> run_;
+  std::unique_ptr<exec::Run> own_run_;
   std::unique_ptr<Offers> offers_;
   program::PlanTable plan_;
   program::Environment environment_;  // what does not change between calls
   int n_domains_ = 1;
-  bool registered_ = false;
-  bool ready_ = false;
+  bool registered_ = false, ready_ = false;
 
-  std::mutex run_mutex_;  // current_, run_, scratch_
+  std::mutex run_mutex_;  // current_, run_, prepared_, scratch_
   Ref<Operation> current_;
+  exec::Run* run_ = nullptr;  // current_'s
+  PreparedCalls prepared_;
   std::vector<std::byte> scratch_;
   std::atomic<size_t> scratch_bytes_{0};  // for those who ask while an operation runs
 
@@ -180,9 +186,7 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   std::atomic<int64_t> shrinks_{0};  // the newest call of shrink() that is known of
   Recorder recorder_;
   Inquiry inquiry_;  // about current_
-
   Audit audit_;
-
   std::mutex queue_mutex_;
   std::deque<Ref<Operation>> queue_;
   std::atomic<int> queued_{0};                      // on their way into queue_, in it, or current
@@ -190,14 +194,7 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   std::atomic<int> attendants_{0};
   std::atomic<bool> closed_{false};
 
-  mutable std::mutex state_mutex_;  // below; held for moments
-  std::vector<Loss> losses_;        // by rank
-  std::atomic<int> lost_{0};        // how many entries are not alive
-  Code broken_code_ = Code::kOk;
-  std::string broken_why_;
-  std::atomic<bool> broken_{false};
-  std::vector<Fd> early_windows_;  // by rank, between on_control and set-up's attach
-  std::condition_variable window_arrived_;
+  mutable GroupState state_;
 };
 
 }  // namespace distos_coll

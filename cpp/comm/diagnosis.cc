@@ -250,9 +250,9 @@ FlightGroup Communicator::flight() const {
   out.collectives = recorder_.records();
   out.last_message = matcher_->recorder().last();
   out.messages = matcher_->recorder().records();
-  const std::lock_guard lock(state_mutex_);
-  out.code = broken_code_;
-  out.why = broken_why_;
+  const std::lock_guard lock(state_.mutex);
+  out.code = state_.broken_code;
+  out.why = state_.broken_why;
   return out;
 }
 

@@ -10,7 +10,7 @@ namespace distos_coll {
 // A link or a read failed under an operation. The control channel will say why; until then the
 // operation waits.
 Code Communicator::check_broken_link(int rank, Code code, std::string* why) {
-  const std::lock_guard lock(state_mutex_);
+  const std::lock_guard lock(state_.mutex);
   const int culprit = fatal_loss({rank});
   if (culprit >= 0) return loss_text(culprit, current_->describe(), why);
   if (code == Code::kPeerDied) return Code::kAgain;
@@ -29,14 +29,14 @@ int Communicator::fatal_loss(const std::vector<int>& waiting) const {
   int first_dead = -1, missed = -1;
   bool patience_over = false;
   for (int rank = 0; rank < options_.size; ++rank) {
-    const Loss& loss = losses_[static_cast<size_t>(rank)];
+    const Loss& loss = state_.losses[static_cast<size_t>(rank)];
     if (loss.state == PeerState::kAlive) continue;
     const bool needed = std::find(waiting.begin(), waiting.end(), rank) != waiting.end();
     if (needed && now - loss.at_ns >= kSettleNs) missed = rank;
     if (loss.state != PeerState::kDead) continue;
     patience_over |= now - loss.at_ns >= runtime_.settings().death_grace_ms * 1'000'000;
     const bool earlier =
-        first_dead < 0 || loss.at_ns < losses_[static_cast<size_t>(first_dead)].at_ns;
+        first_dead < 0 || loss.at_ns < state_.losses[static_cast<size_t>(first_dead)].at_ns;
     if (earlier) first_dead = rank;
   }
   if (missed < 0 && !patience_over) return -1;
@@ -44,7 +44,7 @@ int Communicator::fatal_loss(const std::vector<int>& waiting) const {
 }
 
 Code Communicator::loss_text(int rank, const std::string& doing, std::string* why) const {
-  const Loss& loss = losses_[static_cast<size_t>(rank)];
+  const Loss& loss = state_.losses[static_cast<size_t>(rank)];
   const bool dead = loss.state == PeerState::kDead;
   *why = strf("%s %s while rank %d was in %s of group '%s': %s", rank_name(rank).c_str(),
               dead ? "died" : "left", options_.rank, doing.c_str(), options_.name.c_str(),
@@ -54,7 +54,7 @@ Code Communicator::loss_text(int rank, const std::string& doing, std::string* wh
 
 Code Communicator::check_losses(std::string* why) {
   const std::vector<int> waiting = run_->waiting_for();
-  const std::lock_guard lock(state_mutex_);
+  const std::lock_guard lock(state_.mutex);
   const int rank = fatal_loss(waiting);
   return rank < 0 ? Code::kAgain : loss_text(rank, current_->describe(), why);
 }
@@ -65,9 +65,9 @@ void Communicator::fail_messages_of_lost(Completions* finished) {
   Code code = Code::kOk;
   std::vector<int> left;
   {
-    const std::lock_guard lock(state_mutex_);
+    const std::lock_guard lock(state_.mutex);
     for (int rank = 0; rank < options_.size; ++rank) {
-      if (losses_[static_cast<size_t>(rank)].state == PeerState::kLeft) left.push_back(rank);
+      if (state_.losses[static_cast<size_t>(rank)].state == PeerState::kLeft) left.push_back(rank);
     }
     const int dead = fatal_loss({});
     if (dead >= 0) code = loss_text(dead, "send or recv", &why);
@@ -79,7 +79,7 @@ void Communicator::fail_messages_of_lost(Completions* finished) {
   }
   for (const int rank : left) {
     {
-      const std::lock_guard lock(state_mutex_);
+      const std::lock_guard lock(state_.mutex);
       if (fatal_loss({rank}) != rank) continue;
       code = loss_text(rank, "send or recv", &why);
     }
@@ -89,12 +89,12 @@ void Communicator::fail_messages_of_lost(Completions* finished) {
 
 void Communicator::break_down(Code code, const std::string& why, bool tell_others) {
   {
-    const std::lock_guard lock(state_mutex_);
-    if (broken_code_ != Code::kOk) return;
-    broken_code_ = code;
-    broken_why_ = why;
-    broken_.store(true, std::memory_order_release);
-    window_arrived_.notify_all();
+    const std::lock_guard lock(state_.mutex);
+    if (state_.broken_code != Code::kOk) return;
+    state_.broken_code = code;
+    state_.broken_why = why;
+    state_.broken.store(true, std::memory_order_release);
+    state_.window_arrived.notify_all();
   }
   engine_->flight().ask(strf("%s in group '%s'", name_of(code), options_.name.c_str()));
   if (tell_others) {
@@ -136,10 +136,10 @@ void Communicator::show(const std::vector<int>& ranks, const std::string& key,
 }
 
 void Communicator::check_members(const std::vector<int>& ranks, int needed) {
-  const std::lock_guard lock(state_mutex_);
-  if (broken_code_ != Code::kOk) throw Error(broken_code_, broken_why_);
+  const std::lock_guard lock(state_.mutex);
+  if (state_.broken_code != Code::kOk) throw Error(state_.broken_code, state_.broken_why);
   for (const int rank : ranks) {
-    const Loss& loss = losses_[static_cast<size_t>(rank)];
+    const Loss& loss = state_.losses[static_cast<size_t>(rank)];
     const bool dead = loss.state == PeerState::kDead;
     if (!dead && (rank != needed || loss.state == PeerState::kAlive)) continue;
     throw Error(dead ? Code::kPeerDied : Code::kPeerLeft,
@@ -158,8 +158,8 @@ std::string Communicator::rank_name(int rank) const {
 }
 
 std::string Communicator::broken_why() const {
-  const std::lock_guard lock(state_mutex_);
-  return broken_why_;
+  const std::lock_guard lock(state_.mutex);
+  return state_.broken_why;
 }
 
 }  // namespace distos_coll

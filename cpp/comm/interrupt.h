@@ -11,6 +11,8 @@ namespace distos_coll {
 // handler's work could need. Null: none.
 void set_interrupt_check(bool (*check)());
 
+inline constexpr const char* kInterruptedText = "a signal interrupted it";
+
 // One thread's wait.
 class InterruptWatch {
  public:

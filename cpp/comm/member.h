@@ -1,11 +1,16 @@
 // What a group is made with, and what it finds out about its members.
 #pragma once
 
+#include <atomic>
+#include <condition_variable>
 #include <cstdint>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include "comm/runtime.h"
+#include "core/fd.h"
+#include "core/status.h"
 
 namespace distos_coll {
 
@@ -44,6 +49,21 @@ struct Loss {
   PeerState state = PeerState::kAlive;
   std::string why;
   int64_t at_ns = 0;
+};
+
+// What a group knows of its members' ends and of its own.
+struct GroupState {
+  explicit GroupState(int size)
+      : losses(static_cast<size_t>(size)), early_windows(static_cast<size_t>(size)) {}
+
+  std::mutex mutex;          // all below but the atomics; held for moments
+  std::vector<Loss> losses;  // by rank
+  std::atomic<int> lost{0};  // how many of them are not alive
+  Code broken_code = Code::kOk;
+  std::string broken_why;
+  std::atomic<bool> broken{false};
+  std::vector<Fd> early_windows;  // by rank, between on_control and set-up's attach
+  std::condition_variable window_arrived;
 };
 
 }  // namespace distos_coll

@@ -50,8 +50,8 @@ Ref<Work> Communicator::start_message(Ref<PointToPoint> operation, bool sends,
     queued_.fetch_sub(1);
     Code code;
     {
-      const std::lock_guard lock(state_mutex_);
-      code = broken_code_;
+      const std::lock_guard lock(state_.mutex);
+      code = state_.broken_code;
     }
     work->finish(code, broken_why());
     return work;
@@ -79,7 +79,7 @@ int Communicator::progress_messages(Completions* finished) {
   const size_t before = finished->size();
   moved += matcher_->progress(finished) ? 1 : 0;
   if (moved == 0 && broken()) {
-    matcher_->fail_all(broken_code_, broken_why(), finished);
+    matcher_->fail_all(state_.broken_code, broken_why(), finished);
   } else if (moved == 0) {
     if (matcher_->fail_expired(now_ns(), finished)) {
       break_down(
@@ -89,7 +89,7 @@ int Communicator::progress_messages(Completions* finished) {
                options_.rank, options_.name.c_str()),
           true);
     }
-    if (lost_.load(std::memory_order_acquire) > 0) fail_messages_of_lost(finished);
+    if (state_.lost.load(std::memory_order_acquire) > 0) fail_messages_of_lost(finished);
   }
   const bool failed =
       std::any_of(finished->begin() + static_cast<std::ptrdiff_t>(before), finished->end(),

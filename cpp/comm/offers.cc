@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "program/choose.h"
+
 namespace distos_coll {
 
 using program::Buffer;
@@ -51,13 +53,15 @@ Program offering_program(int64_t members, int64_t bytes) {
 }  // namespace
 
 Offers::Offers(std::shared_ptr<Regions> regions, exec::Window& window,
-               const std::vector<std::shared_ptr<Peer>>& members, const program::Environment& fixed)
+               std::vector<std::shared_ptr<Peer>> members, const program::Environment& fixed,
+               const program::PlanTable& plan)
     : regions_(std::move(regions)),
       window_(window),
-      members_(members),
+      members_(std::move(members)),
+      plan_(plan),
       arriving_(arriving_program()),
-      offering_(offering_program(static_cast<int64_t>(members.size()), sizeof(Offer))),
-      all_(members.size()),
+      offering_(offering_program(static_cast<int64_t>(members_.size()), sizeof(Offer))),
+      all_(members_.size()),
       quiet_(kMaxQuiet) {
   for (const auto& peer : members_) {
     if (peer) uids_.push_back(peer->card().uid);
@@ -82,9 +86,18 @@ void Offers::say() {
 
 void Offers::note_program(const Program& program) { quiet_ = program.uses_window ? 0 : quiet_ + 1; }
 
-bool Offers::begin(const Operation& operation, const Program& shared) {
+const Program* Offers::alternative(const Operation& operation) const {
+  const Program& chosen =
+      program_of(plan_, program::choose(plan_, program::Rows::kRegistered, operation.collective(),
+                                        operation.choice_bytes()));
+  return (chosen.needs & program::kNeedRegistered) != 0 ? &chosen : nullptr;
+}
+
+bool Offers::begin(const Operation& operation) {
+  const Program* const shared = alternative(operation);
+  if (shared == nullptr) return false;
   operation_ = &operation;
-  outputs_ = shared.writes_to_others;
+  outputs_ = shared->writes_to_others;
   if (quiet_ >= kMaxQuiet) return offer();
   if (!window_.registers_own()) return false;
   if (window_.all_arrived()) return window_.all_register() && offer();

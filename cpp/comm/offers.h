@@ -22,13 +22,16 @@ namespace distos_coll {
 
 class Offers {
  public:
-  // Peers in member order, null for this rank itself. `fixed` is what calls have in common.
+  // Peers in member order, null for this rank itself. `fixed` is what calls have in common, `plan`
+  // the group's, once it has one.
   Offers(std::shared_ptr<Regions> regions, exec::Window& window,
-         const std::vector<std::shared_ptr<Peer>>& members, const program::Environment& fixed);
+         std::vector<std::shared_ptr<Peer>> members, const program::Environment& fixed,
+         const program::PlanTable& plan);
 
-  // An operation begins that could run `shared`, a program for registered memory. False: it runs as
-  // in any memory. True: first, call() has to be run.
-  bool begin(const Operation& operation, const program::Program& shared);
+  // What the operation runs if all buffers are registered; null if that makes no difference.
+  const program::Program* alternative(const Operation& operation) const;
+  // The operation begins. False: it runs as in any memory. True: first, call() has to be run.
+  bool begin(const Operation& operation);
   const exec::Call& call() const { return call_; }
   bool pending() const { return stage_ != Stage::kDecided; }
   // What call() said has been run. True: there is another one.
@@ -40,8 +43,12 @@ class Offers {
 
   // What the rounds from here on say of this rank's memory.
   void say();
-  // The operation runs this program.
+  // The operation runs this program; or a small one runs that uses the window.
   void note_program(const program::Program& program);
+  void note_round() {
+    quiet_ = 0;
+    say();
+  }
   // The operation has ended; if not well, others may still be writing.
   void release(bool well);
 
@@ -58,7 +65,8 @@ class Offers {
 
   const std::shared_ptr<Regions> regions_;
   exec::Window& window_;
-  std::vector<std::shared_ptr<Peer>> members_;
+  const std::vector<std::shared_ptr<Peer>> members_;
+  const program::PlanTable& plan_;
   std::vector<PeerUid> uids_;  // the peers'
   const program::Program arriving_, offering_;
   exec::Call call_;

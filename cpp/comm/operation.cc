@@ -74,13 +74,23 @@ void Operation::take_vectors(int size) {
   }
 }
 
+bool Operation::renew(const void* input, void* output) {
+  call_.input = input;
+  call_.output = output;
+  reopen();
+  return has_buffers();
+}
+
+bool Operation::has_buffers() const {
+  return (input_elements_ == 0 || call_.input != nullptr) &&
+         (output_elements_ == 0 || call_.output != nullptr);
+}
+
 // Fills in what a rank has and gets, and by how much the plan chooses (docs/decisions/0001).
 void Operation::measure() {
   const int64_t key = is_v() ? measure_v() : measure_even();
   choice_bytes_ = key * static_cast<int64_t>(dtype_bytes(call_.dtype));
-  const bool missing = (input_elements_ > 0 && call_.input == nullptr) ||
-                       (output_elements_ > 0 && call_.output == nullptr);
-  if (missing) {
+  if (!has_buffers()) {
     throw Error(Code::kInvalid,
                 strf("%s on rank %d: a buffer is missing", name_of(call_.collective), rank_));
   }

@@ -51,6 +51,8 @@ class Operation final : public Work {
   void bind(const program::Program& program, const program::Environment& fixed,
             int64_t segment_bytes, size_t slot_bytes, bool widen, std::vector<std::byte>& scratch,
             exec::Call* call);
+  // The same call again with other buffers; false: one is missing.
+  bool renew(const void* input, void* output);
   // After a successful run: brings a float32 copy back.
   void unbind() const;
 
@@ -73,6 +75,7 @@ class Operation final : public Work {
 
  private:
   void check(int rank, int size);
+  bool has_buffers() const;
   void take_vectors(int size);
   void measure();
   int64_t measure_even();

@@ -135,9 +135,10 @@ class Setup {
   }
 
   void check_alive(int rank) {
-    const std::lock_guard lock(c_.state_mutex_);
-    const auto& loss = c_.losses_[static_cast<size_t>(rank)];
-    if (c_.broken_code_ != Code::kOk) throw Error(c_.broken_code_, c_.broken_why_);
+    const std::lock_guard lock(c_.state_.mutex);
+    const auto& loss = c_.state_.losses[static_cast<size_t>(rank)];
+    if (c_.state_.broken_code != Code::kOk)
+      throw Error(c_.state_.broken_code, c_.state_.broken_why);
     if (loss.state == PeerState::kAlive) return;
     throw Error(Code::kPeerDied, strf("rank %d ended while group '%s' was set up: %s", rank,
                                       c_.options_.name.c_str(), loss.why.c_str()));
@@ -318,27 +319,28 @@ class Setup {
     c_.window_->close_fd();
     std::vector<std::shared_ptr<Peer>> members;
     for (const int rank : c_.domain_ranks_) members.push_back(c_.peers_[static_cast<size_t>(rank)]);
-    c_.offers_ =
-        std::make_unique<Offers>(c_.runtime_.regions(), *c_.window_, members, c_.environment_);
-    c_.run_ = std::make_unique<exec::Run>(c_.window_.get(), c_.inbox_.get(), c_.domain_ranks_);
+    c_.offers_ = std::make_unique<Offers>(c_.runtime_.regions(), *c_.window_, std::move(members),
+                                          c_.environment_, c_.plan_);
+    c_.own_run_ = std::make_unique<exec::Run>(c_.window_.get(), c_.inbox_.get(), c_.domain_ranks_);
   }
 
   Fd await_window(int rank) {
-    std::unique_lock lock(c_.state_mutex_);
-    auto& window = c_.early_windows_[static_cast<size_t>(rank)];
+    std::unique_lock lock(c_.state_.mutex);
+    auto& window = c_.state_.early_windows[static_cast<size_t>(rank)];
     const auto over = [&] {
-      return window.valid() || c_.broken_code_ != Code::kOk ||
-             c_.losses_[static_cast<size_t>(rank)].state != PeerState::kAlive;
+      return window.valid() || c_.state_.broken_code != Code::kOk ||
+             c_.state_.losses[static_cast<size_t>(rank)].state != PeerState::kAlive;
     };
     // In slices, because of signals.
-    while (!c_.window_arrived_.wait_for(lock, kSlice, over) && now_ns() < deadline_) {
+    while (!c_.state_.window_arrived.wait_for(lock, kSlice, over) && now_ns() < deadline_) {
       lock.unlock();
       check_signals();
       lock.lock();
     }
     if (window.valid()) return std::move(window);
-    const auto& loss = c_.losses_[static_cast<size_t>(rank)];
-    if (c_.broken_code_ != Code::kOk) throw Error(c_.broken_code_, c_.broken_why_);
+    const auto& loss = c_.state_.losses[static_cast<size_t>(rank)];
+    if (c_.state_.broken_code != Code::kOk)
+      throw Error(c_.state_.broken_code, c_.state_.broken_why);
     if (loss.state != PeerState::kAlive) {
       throw Error(Code::kPeerDied, strf("rank %d ended while group '%s' was set up: %s", rank,
                                         c_.options_.name.c_str(), loss.why.c_str()));

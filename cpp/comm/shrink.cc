@@ -86,9 +86,9 @@ bool Shrink::keeps(const Word& word, int rank) const {
 
 // One that has left after it finished is no loss: it will be found that it finished.
 void Shrink::mark_losses() {
-  const std::lock_guard lock(parent_->state_mutex_);
+  const std::lock_guard lock(parent_->state_.mutex);
   for (const int rank : everybody_) {
-    const PeerState state = parent_->losses_[static_cast<size_t>(rank)].state;
+    const PeerState state = parent_->state_.losses[static_cast<size_t>(rank)].state;
     const bool lost = state == PeerState::kDead ||
                       (state == PeerState::kLeft && !board().find(done_key(prefix_, rank)));
     if (lost) word_.gone[static_cast<size_t>(rank)] = '1';

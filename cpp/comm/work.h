@@ -52,6 +52,8 @@ class Work {
 
  protected:
   Work() = default;
+  // Once nobody but its owner knows it any more.
+  void reopen() { done_.store(false, std::memory_order_relaxed); }
   int source_ = -1;
   const char* algorithm_ = "";
 

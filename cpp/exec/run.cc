@@ -28,12 +28,26 @@ void Run::start(const Call& call) {
   for (size_t i = 0; i < n_lanes_; ++i) {
     Lane& lane = lanes_[i];
     lane.code = &call.program->lanes[i];
-    lane.pc = 0;
-    lane.depth = 0;
-    lane.in_transfers = false;
-    if (!lane.transfers) lane.transfers = std::make_unique<Transfer[]>(program::kMaxGroup);
+    if (call.program->uses_streams && !lane.transfers)
+      lane.transfers = std::make_unique<Transfer[]>(program::kMaxGroup);
   }
-  std::fill_n(events_, call.program->n_events, 0);
+  rewind();
+}
+
+void Run::restart(std::byte* input, std::byte* output) {
+  call_.buffer[static_cast<int>(program::Buffer::kInput)] = input;
+  call_.buffer[static_cast<int>(program::Buffer::kOutput)] = output;
+  values_.rewind();
+  rewind();
+}
+
+void Run::rewind() {
+  for (size_t i = 0; i < n_lanes_; ++i) {
+    lanes_[i].pc = 0;
+    lanes_[i].depth = 0;
+    lanes_[i].in_transfers = false;
+  }
+  std::fill_n(events_, call_.program->n_events, 0);
   code_ = Code::kOk;
   failed_rank_ = -1;
 }

@@ -42,6 +42,8 @@ class Run {
   ~Run();
 
   void start(const Call& call);
+  // The same call once more with other buffers, after one that ended well.
+  void restart(std::byte* input, std::byte* output);
   // kOk: finished. kAgain: blocked; *progressed says whether anything moved. Else: failed, see
   // failure().
   Code advance(bool* progressed);
@@ -76,6 +78,7 @@ class Run {
     Loop loops[program::kMaxNesting];
     std::unique_ptr<Transfer[]> transfers;
   };
+  void rewind();
   enum class Step { kNext, kBlocked, kFailed };
 
   Step step(int lane_index, Lane& lane, bool* progressed);

@@ -28,10 +28,16 @@ class Values {
   }
 
   void set_var(int64_t var, int64_t value) {
+    if (vars_[var] == value) return;
     vars_[var] = value;
     for (const int32_t i : program_->dependents[static_cast<size_t>(var)]) {
       values_[static_cast<size_t>(i)] = evaluate(program_->exprs[static_cast<size_t>(i)]);
     }
+  }
+
+  // As after start().
+  void rewind() {
+    for (int64_t var = 0; var < program_->n_vars; ++var) set_var(var, 0);
   }
 
   int64_t operator[](int64_t expr) const { return values_[static_cast<size_t>(expr)]; }

@@ -16,12 +16,21 @@ float expected_sum(int size, float base) {
   return sum;
 }
 
+// With a work, then without: what such a call prepares is used from its third time on.
 void run_all_reduce(Communicator& group, size_t count, float base) {
-  std::vector<float> data(count, base + static_cast<float>(group.rank()));
-  const Ref<Work> work = group.enqueue(all_reduce_of(data, true));
-  ASSERT_EQ(work->code(), Code::kOk) << work->error();
-  const float expected = expected_sum(group.size(), base);
-  for (const float value : data) ASSERT_EQ(value, expected);
+  for (int time = 0; time < 5; ++time) {
+    std::vector<float> data(count, base + static_cast<float>(group.rank()));
+    std::string error;
+    if (time == 0) {
+      const Ref<Work> work = group.enqueue(all_reduce_of(data, true));
+      ASSERT_EQ(work->code(), Code::kOk) << work->error();
+    } else {
+      ASSERT_EQ(group.call(all_reduce_of(data, true), &error), Code::kOk) << error;
+    }
+    const float expected = expected_sum(group.size(), base);
+    for (const float value : data) ASSERT_EQ(value, expected);
+    base += 1;
+  }
 }
 
 struct Shape {
@@ -203,6 +212,55 @@ TEST(Communicator, AClosedMemberIsNamed) {
   const Ref<Work> work = group[0]->enqueue(all_reduce_of(data, true));
   EXPECT_EQ(work->code(), Code::kPeerLeft);
   EXPECT_NE(work->error().find("rank 1"), std::string::npos) << work->error();
+  close_all(group);
+}
+
+TEST(Communicator, APreparedCallFailsAsItsFirstDid) {
+  LocalWorld world(2);
+  auto group = world.make_group("direct1");
+  on_all_ranks(2, [&](int rank) { run_all_reduce(*group[static_cast<size_t>(rank)], 10, 1); });
+  std::vector<float> data(10, 1);
+  std::string error;
+  CollectiveCall missing = all_reduce_of(data, true);
+  missing.output = nullptr;
+  EXPECT_THROW((void)group[0]->call(missing, &error), Error);
+  group[1]->close();
+  for (int time = 0; time < 2; ++time) {
+    EXPECT_EQ(group[0]->call(all_reduce_of(data, true), &error), Code::kPeerLeft);
+    EXPECT_NE(error.find("rank 1"), std::string::npos) << error;
+  }
+  close_all(group);
+  EXPECT_THROW((void)group[0]->call(all_reduce_of(data, true), &error), Error);
+}
+
+// One waits in a prepared call while another thread's calls queue up behind it.
+TEST(Communicator, OtherThreadsCallWhileAPreparedCallWaits) {
+  LocalWorld world(2);
+  auto group = world.make_group("direct1");
+  on_all_ranks(2, [&](int rank) { run_all_reduce(*group[static_cast<size_t>(rank)], 10, 1); });
+  std::vector<float> first(10, 1),
+      later[2] = {std::vector<float>(10, 2), std::vector<float>(10, 2)};
+  std::atomic<bool> called{false};
+  const int64_t before = group[0]->sequence();
+  std::thread waiting([&] {
+    std::string error;
+    EXPECT_EQ(group[0]->call(all_reduce_of(first, true), &error), Code::kOk) << error;
+    called = true;
+  });
+  while (group[0]->sequence() == before) std::this_thread::yield();
+  const Ref<Work> queued = group[0]->enqueue(all_reduce_of(later[0], false));
+  EXPECT_FALSE(called);
+  std::vector<float> theirs(10, 1);
+  std::string error;
+  EXPECT_EQ(group[1]->call(all_reduce_of(theirs, true), &error), Code::kOk) << error;
+  EXPECT_EQ(group[1]->call(all_reduce_of(later[1], true), &error), Code::kOk) << error;
+  waiting.join();
+  group[0]->wait(*queued, 0);
+  EXPECT_EQ(queued->code(), Code::kOk) << queued->error();
+  for (size_t i = 0; i < 10; ++i) {
+    EXPECT_EQ(first[i], 2);
+    EXPECT_EQ(later[0][i], 4);
+  }
   close_all(group);
 }
 

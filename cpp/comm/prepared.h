@@ -1,0 +1,70 @@
+// Small blocking calls that are made again and again with the same arguments but for the buffers:
+// checked, chosen and evaluated once. Without it they spend most of their time on that.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "comm/operation.h"
+#include "exec/run.h"
+
+namespace distos_coll {
+
+struct Prepared {
+  Ref<Operation> operation;
+  exec::Run run;
+};
+
+class PreparedCalls {
+ public:
+  // What a larger call would save does not show.
+  static constexpr int64_t kMaxBytes = 1 << 16;
+
+  // Where such a call is kept; null for a call that is not worth it, or made for the first time.
+  std::unique_ptr<Prepared>* place_of(const CollectiveCall& call) {
+    const Key key = key_of(call);
+    Place& place = places_[index_of(key)];
+    if (place.key == key) return &place.prepared;
+    if (is_worth_it(call)) place = {key, nullptr};
+    return nullptr;
+  }
+
+ private:
+  // All that a program depends on.
+  struct Key {
+    int64_t count = -1;
+    int root = 0;
+    Collective collective = Collective::kBarrier;
+    DType dtype = DType::kUint8;
+    ReduceOp op = ReduceOp::kSum;
+    bool wide = false;
+    bool operator==(const Key&) const = default;
+  };
+  struct Place {
+    Key key;
+    std::unique_ptr<Prepared> prepared;
+  };
+  static constexpr size_t kPlaces = 16;
+
+  static Key key_of(const CollectiveCall& call) {
+    return {call.count, call.root, call.collective, call.dtype, call.op, call.options.wide};
+  }
+  static size_t index_of(const Key& key) {
+    const auto mixed = static_cast<uint64_t>(key.count) * 0x9e3779b97f4a7c15 +
+                       static_cast<uint64_t>(key.collective) * 5 +
+                       static_cast<uint64_t>(key.dtype) * 3 + static_cast<uint64_t>(key.op);
+    return (mixed ^ mixed >> 32) % kPlaces;
+  }
+  // The arguments of a call are not checked yet.
+  static bool is_worth_it(const CollectiveCall& call) {
+    const bool plain = call.send_counts == nullptr && call.recv_counts == nullptr &&
+                       call.options.on_done == nullptr;
+    return plain && call.count >= 0 &&
+           call.count <= kMaxBytes / static_cast<int64_t>(dtype_bytes(call.dtype));
+  }
+
+  std::array<Place, kPlaces> places_;
+};
+
+}  // namespace distos_coll

@@ -1,0 +1,143 @@
+"""Which calls of the array door go the short way, and that both ways mean the same."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from error_page import raises
+
+from distos_coll import Communicator, run_threads
+from distos_coll._vocabulary import Collective
+
+
+def ones(*shape: int, dtype: Any = np.float32) -> Any:
+    return np.ones(shape, dtype)
+
+
+def known(c: Communicator) -> None:
+    """A type is known after its first call."""
+    for dtype in (np.float32, np.int64, np.uint32):
+        c.all_reduce(ones(1, dtype=dtype))
+
+
+def quick(c: Communicator, name: str, x: Any, out: Any = None, op: str = "sum") -> bool:
+    return c._quick(int(Collective[name.upper()]), op, 0, x, out)
+
+
+SHORT: dict[str, Callable[[Communicator], tuple[Any, ...]]] = {
+    "in place": lambda c: ("all_reduce", ones(5)),
+    "no elements": lambda c: ("all_reduce", ones(0)),
+    "no dimension": lambda c: ("all_reduce", ones()),
+    "out": lambda c: ("all_reduce", ones(5), ones(5)),
+    "out with another shape": lambda c: ("all_reduce", ones(6), ones(2, 3)),
+    "maximum": lambda c: ("all_reduce", ones(5), None, "max"),
+    "average": lambda c: ("all_reduce", ones(5, dtype=np.int64), None, "avg"),
+    "broadcast": lambda c: ("broadcast", ones(5)),
+    "unsigned, moved": lambda c: ("broadcast", ones(5, dtype=np.uint32)),
+    "all_gather": lambda c: ("all_gather", ones(5), ones(2, 5)),
+    "reduce_scatter": lambda c: ("reduce_scatter", ones(2, 5), ones(5)),
+    "all_to_all": lambda c: ("all_to_all", ones(4, 5), ones(4, 5)),
+    "barrier": lambda c: ("barrier", None),
+}
+
+buffer = ones(12)
+LONG: dict[str, Callable[[Communicator], tuple[Any, ...]]] = {
+    "a list": lambda c: ("all_reduce", [1.0]),
+    "every second element": lambda c: ("all_reduce", ones(10)[::2]),
+    "Fortran's order": lambda c: ("all_reduce", np.asfortranarray(ones(3, 4))),
+    "read-only": lambda c: ("all_reduce", np.broadcast_to(ones(1), (1,))),
+    "masked": lambda c: ("all_reduce", np.ma.masked_array(ones(3))),
+    "a subclass": lambda c: ("all_reduce", ones(3).view(np.recarray)),
+    "swapped bytes": lambda c: ("all_reduce", ones(3).astype(">f4")),
+    "objects": lambda c: ("all_reduce", np.array([None])),
+    "unsigned, reduced": lambda c: ("all_reduce", ones(3, dtype=np.uint32)),
+    "an op that there is not": lambda c: ("all_reduce", ones(3), None, "mean"),
+    "an op without meaning": lambda c: ("all_reduce", ones(3), None, "band"),
+    "out of another type": lambda c: ("all_reduce", ones(3), ones(3, dtype=np.int64)),
+    "out of another size": lambda c: ("all_reduce", ones(3), ones(4)),
+    "overlapping": lambda c: ("all_reduce", buffer[:8], buffer[4:]),
+    "a part of out": lambda c: ("all_gather", buffer[:6], buffer),
+    "rows that cannot be divided": lambda c: ("reduce_scatter", ones(3, 4), ones(6)),
+    "nothing to divide": lambda c: ("all_to_all", ones(), ones()),
+    "no out": lambda c: ("all_gather", ones(3)),
+}
+
+
+@pytest.mark.parametrize("case", SHORT.values(), ids=SHORT)
+def test_plain_arrays_go_the_short_way(case: Any) -> None:
+    def body(c: Communicator) -> None:
+        known(c)
+        name, x, *rest = case(c)
+        assert quick(c, name, x, *rest)
+
+    run_threads(2, body)
+
+
+@pytest.mark.parametrize("case", LONG.values(), ids=LONG)
+def test_others_are_left_as_they_are(case: Any) -> None:
+    def body(c: Communicator) -> None:
+        known(c)
+        name, x, *rest = case(c)
+        before = np.array(x).tolist()
+        assert not quick(c, name, x, *rest)
+        assert np.array(x).tolist() == before
+
+    run_threads(2, body)
+
+
+def test_a_type_that_was_not_met_goes_the_long_way_once() -> None:
+    import ml_dtypes
+
+    def body(c: Communicator) -> None:
+        x = np.ones(3, ml_dtypes.bfloat16)
+        c.all_reduce(x)
+        assert quick(c, "all_reduce", x)
+        assert x.tolist() == [4.0, 4.0, 4.0]
+
+    run_threads(2, body)
+
+
+def test_calls_in_a_group_do_not_wait() -> None:
+    def body(c: Communicator) -> None:
+        known(c)
+        x, y = ones(3), ones(4)
+        with c.group():
+            assert not quick(c, "all_reduce", x)
+            c.all_reduce(x)
+            c.all_reduce(y)
+        assert x.tolist() == [2, 2, 2]
+        assert y.tolist() == [2, 2, 2, 2]
+        assert quick(c, "all_reduce", x)
+
+    run_threads(2, body)
+
+
+def test_new_buffers_and_sizes_each_time() -> None:
+    def body(c: Communicator) -> None:
+        for i in range(200):
+            x = np.full(i % 7 + 3, c.rank + i, np.int64)
+            assert c.all_reduce(x) is x
+            assert set(x.tolist()) == {2 * i + 1}
+            out = np.empty((2, i % 3), np.int64)
+            assert c.all_gather(x[: i % 3], out=out) is out
+            assert set(out.ravel().tolist()) <= {2 * i + 1}
+            assert (c.reduce(x, root=i % 2) is None) == (c.rank != i % 2)
+
+    run_threads(2, body)
+
+
+def test_failures_are_those_of_the_long_way() -> None:
+    def body(c: Communicator) -> None:
+        known(c)
+        known(c)
+        if c.rank == 1:
+            c.close()
+            return
+        with raises("peer-lost", "rank 1"):
+            c.all_reduce(ones(1))
+        c.close()
+        with raises("group-closed"):
+            c.all_reduce(ones(1))
+
+    run_threads(2, body)
