@@ -141,9 +141,7 @@ def plan(
         if len(view.members) == 1 and collective in REDUCING:
             halves = rows_of(collective, for_halves(view, known, private))
             half_rows += halves if _outline(halves) != _outline(own_rows) else []
-        # Rows without a use of registered memory are the others' again.
-        shared = rows_of(collective, able)
-        registered_rows += shared if any(row.candidate.registered for row in shared) else []
+        registered_rows += _registered_rows(own_rows, able)
     programs: list[Program] = []
     index: dict[tuple[Collective, str], int] = {}
     for row in (*rows, *half_rows, *registered_rows):
@@ -164,6 +162,13 @@ def plan(
         index,
         context,
     )
+
+
+def _registered_rows(private: list[Row], able: list[Candidate]) -> list[Row]:
+    """Against those that win in private memory; where they still win, rows repeat them."""
+    winners = [row.candidate for row in private]
+    rows = rows_of(private[0].collective, [c for c in able if c.registered or c in winners])
+    return rows if any(row.candidate.registered for row in rows) else []
 
 
 def _outline(rows: Iterable[Row]) -> list[tuple[int, str, int]]:
