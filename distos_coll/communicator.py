@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from distos_coll.planner.explain import Explanation
     from distos_coll.planner.plan import Plan
 
-_SMALLEST_REGION = 16 << 10
-"""Smaller arrays gain nothing, and a program may have many: they are not registered."""
-
 open_groups: "weakref.WeakSet[Communicator]" = weakref.WeakSet()
 """Every group of this process that is alive, closed or not."""
 
@@ -147,11 +144,11 @@ class Communicator(Collectives):
         """
         kind = np.dtype(dtype)
         nbytes = math.prod((shape,) if isinstance(shape, int) else shape) * kind.itemsize
-        if nbytes < _SMALLEST_REGION:
-            return _at_page(nbytes).view(kind).reshape(shape)
         with translated():
             memory = self._native.allocate(nbytes)
-        return np.frombuffer(memory, kind).reshape(shape)
+        # What is small stays ordinary memory.
+        raw = _at_page(nbytes) if memory is None else np.frombuffer(memory, np.uint8)
+        return raw.view(kind).reshape(shape)
 
     def split(self, color: int | None, key: int = 0) -> "Communicator | None":
         """Make one group of the ranks that pass the same `color`, ordered by `key`, then rank.

@@ -328,16 +328,18 @@ void bind_communicator(py::module_& m) {
           arg("timeout_ms"))
       .def(
           "allocate",
-          [](PyCommunicator& self, size_t bytes) {
+          [](PyCommunicator& self, size_t bytes) -> std::optional<py::memoryview> {
             PyMemory memory;
             {
               const py::gil_scoped_release no_gil;
               memory = self.allocate(bytes);
             }
+            if (!memory.data) return std::nullopt;
             return py::memoryview(py::cast(std::move(memory)));
           },
           arg("bytes"),
-          "Registered memory, which lives as long as the view and what is made of it.")
+          "Registered memory, which lives as long as the view and what is made of it; None for so "
+          "little that it would make no difference.")
       .def("memory_use", &PyCommunicator::memory_use, NoGil())
       .def(
           "quick_calls",

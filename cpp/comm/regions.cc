@@ -50,8 +50,9 @@ std::shared_ptr<std::byte> Regions::allocate(size_t bytes) {
     throw Error(Code::kInvalid,
                 "registered memory cannot be had in a forked child; start the process with spawn");
   }
+  if (bytes < kSmallest) return nullptr;
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  bytes = std::max(bytes + page - 1, page) / page * page;
+  bytes = (bytes + page - 1) / page * page;
   std::vector<std::shared_ptr<Peer>> peers;
   {
     const std::lock_guard lock(mutex_);

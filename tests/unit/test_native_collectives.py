@@ -275,7 +275,7 @@ class Arena:
     """Registered memory of one rank, from which the arrays of one call after the other are cut."""
 
     def __init__(self, rank: Rank) -> None:
-        self._bytes = np.frombuffer(rank.native.allocate(1 << 23), np.uint8)
+        self._bytes = np.frombuffer(rank.native.allocate(1 << 23) or b"", np.uint8)
         self._used = 0
 
     def reset(self) -> None:
