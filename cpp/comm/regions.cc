@@ -46,11 +46,7 @@ Regions::Regions(Peers peers, size_t idle_bytes)
 // --- This process's regions
 
 std::shared_ptr<std::byte> Regions::allocate(size_t bytes) {
-  if (in_forked_child()) {
-    throw Error(Code::kInvalid,
-                "registered memory cannot be had in a forked child; start the process with spawn");
-  }
-  if (bytes < kSmallest) return nullptr;
+  if (bytes < kSmallest || in_forked_child()) return nullptr;
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   bytes = (bytes + page - 1) / page * page;
   std::vector<std::shared_ptr<Peer>> peers;

@@ -35,9 +35,9 @@ class Regions : public std::enable_shared_from_this<Regions> {
 
   // What is smaller gains nothing from it, and a program may have many such arrays.
   static constexpr size_t kSmallest = 16 << 10;
-  // Memory at the start of a page, uninitialised; null for less than kSmallest. It goes back when
-  // the last reference does, which may be after the end of everything else here. Throws
-  // Error(kSystem). Any thread, as below.
+  // Memory at the start of a page, uninitialised; null for less than kSmallest, and in a forked
+  // child. It goes back when the last reference does, which may be after the end of everything else
+  // here. Throws Error(kSystem). Any thread, as below.
   std::shared_ptr<std::byte> allocate(size_t bytes);
 
   // Where memory of this process lies, in the words of those who map it.

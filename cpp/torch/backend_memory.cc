@@ -19,14 +19,13 @@ bool ProcessGroupDistos::supportsTensorAlloc(c10::DeviceIndex device) {
 
 // NOLINTNEXTLINE(google-runtime-int): torch's signature
 at::Tensor ProcessGroupDistos::allocateTensor(long size, at::TensorOptions options) {
-  TORCH_CHECK_VALUE(options.device().is_cpu(), "distos: allocate_tensor() makes CPU tensors, not ",
-                    options.device(), " ones");
-  TORCH_CHECK_VALUE(size >= 0, "distos: a tensor of ", size, " elements cannot be allocated");
   dc_comm* comm = group_->comm("allocate_tensor");
   dc_memory* memory = nullptr;
-  const size_t bytes = static_cast<size_t>(size) * options.dtype().itemsize();
-  const int code = dc_memory_allocate(comm, bytes, &memory);
-  if (code != 0) group_->raise(code, "allocate_tensor", 0, dc_last_error());
+  if (size > 0 && options.device().is_cpu()) {
+    const size_t bytes = static_cast<size_t>(size) * options.dtype().itemsize();
+    const int code = dc_memory_allocate(comm, bytes, &memory);
+    if (code != 0) group_->raise(code, "allocate_tensor", 0, dc_last_error());
+  }
   if (memory == nullptr) return at::empty({size}, options);
   return at::from_blob(
       dc_memory_data(memory), {size}, [memory](void*) { dc_memory_free(memory); }, options);

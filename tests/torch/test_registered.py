@@ -47,7 +47,7 @@ def newest(collective: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         (path,) = distos_coll.dump_flight_record(folder + "/")
         calls = [call for view in dump.read(Path(path)).views for call in view.calls]
-    large = [c for c in calls if c.call.startswith(collective) and int(c.call.split()[2]) >= WIDE**2]
+    large = [c for c in calls if c.call.startswith(collective) and int(c.call.split()[2]) >= WIDE**2 // 2]
     return large[-1].algorithm if large else ""
 
 
