@@ -145,10 +145,11 @@ class Communicator(Collectives):
         kind = np.dtype(dtype)
         nbytes = math.prod((shape,) if isinstance(shape, int) else shape) * kind.itemsize
         with translated():
-            memory = self._native.allocate(nbytes)
+            memory = _native.allocate(self._native, nbytes)
         # What is small stays ordinary memory.
         raw = _at_page(nbytes) if memory is None else np.frombuffer(memory, np.uint8)
-        return raw.view(kind).reshape(shape)
+        array: np.ndarray[Any, Any] = raw.view(kind).reshape(shape)
+        return array
 
     def split(self, color: int | None, key: int = 0) -> "Communicator | None":
         """Make one group of the ranks that pass the same `color`, ordered by `key`, then rank.

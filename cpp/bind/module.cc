@@ -189,10 +189,6 @@ class PyCommunicator {
     return {use.window, use.window_touched, use.scratch, use.queued, use.registered};
   }
 
-  PyMemory allocate(size_t bytes) {
-    return {communicator_->shared_engine()->runtime().regions()->allocate(bytes), bytes};
-  }
-
   Communicator& operator*() const { return *communicator_; }
   const std::shared_ptr<Communicator>& get() const { return communicator_.get(); }
 
@@ -269,11 +265,6 @@ void bind_work(py::module_& m) {
 }
 
 void bind_communicator(py::module_& m) {
-  py::class_<PyMemory>(m, "Memory", py::buffer_protocol()).def_buffer([](const PyMemory& self) {
-    return py::buffer_info(reinterpret_cast<uint8_t*>(self.data.get()),
-                           static_cast<py::ssize_t>(self.bytes));
-  });
-
   py::class_<PyCommunicator>(m, "Communicator")
       .def(py::init<const PyRuntime&, const std::shared_ptr<Store>&, int, int, int64_t,
                     const std::string&, const std::vector<int>&>(),
@@ -326,20 +317,6 @@ void bind_communicator(py::module_& m) {
           "set_timeout",
           [](PyCommunicator& self, int64_t timeout_ms) { (*self).set_timeout(timeout_ms); },
           arg("timeout_ms"))
-      .def(
-          "allocate",
-          [](PyCommunicator& self, size_t bytes) -> std::optional<py::memoryview> {
-            PyMemory memory;
-            {
-              const py::gil_scoped_release no_gil;
-              memory = self.allocate(bytes);
-            }
-            if (!memory.data) return std::nullopt;
-            return py::memoryview(py::cast(std::move(memory)));
-          },
-          arg("bytes"),
-          "Registered memory, which lives as long as the view and what is made of it; None for so "
-          "little that it would make no difference.")
       .def("memory_use", &PyCommunicator::memory_use, NoGil())
       .def(
           "quick_calls",
@@ -351,6 +328,27 @@ void bind_communicator(py::module_& m) {
           "close", [](PyCommunicator& self) { (*self).close(); }, NoGil())
       .def_property_readonly("rank", [](const PyCommunicator& self) { return (*self).rank(); })
       .def_property_readonly("size", [](const PyCommunicator& self) { return (*self).size(); });
+}
+
+void bind_memory(py::module_& m) {
+  py::class_<PyMemory>(m, "Memory", py::buffer_protocol()).def_buffer([](const PyMemory& self) {
+    return py::buffer_info(reinterpret_cast<uint8_t*>(self.data.get()),
+                           static_cast<py::ssize_t>(self.bytes));
+  });
+  m.def(
+      "allocate",
+      [](const PyCommunicator& communicator, size_t bytes) -> std::optional<py::memoryview> {
+        PyMemory memory{nullptr, bytes};
+        {
+          const py::gil_scoped_release no_gil;
+          memory.data = (*communicator).shared_engine()->runtime().regions()->allocate(bytes);
+        }
+        if (!memory.data) return std::nullopt;
+        return py::memoryview(py::cast(std::move(memory)));
+      },
+      arg("communicator"), arg("bytes"),
+      "Registered memory, which lives as long as the view and what is made of it; None where it "
+      "would make no difference.");
 }
 
 // They hold their parent; that its Python object lives as long keeps its end out of the GIL.
@@ -410,6 +408,7 @@ PYBIND11_MODULE(_native, m) {
   bind_quick(m);
   bind_work(m);
   bind_communicator(m);
+  bind_memory(m);
   bind_parts(m);
 
   m.def(

@@ -2,15 +2,15 @@
 block.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from distos_coll._vocabulary import Array, Buffer, Opcode, Param
+from distos_coll._vocabulary import Buffer, Opcode, Param
 from distos_coll.errors import PlanError
 from distos_coll.program.channel import Channel, Recv, Send
-from distos_coll.program.evaluate import Layout, Values
-from distos_coll.program.ir import Kind, Program
+from distos_coll.program.evaluate import Values
+from distos_coll.program.ir import Kind
 from distos_coll.program.memory import (
     Algebra,
     Elements,
@@ -24,30 +24,8 @@ from distos_coll.program.memory import (
     store,
     write,
 )
+from distos_coll.program.operation import Operation
 from distos_coll.program.window import Member, Window
-
-
-@dataclass(frozen=True)
-class RankCall:
-    """What one rank passes to a collective."""
-
-    params: Mapping[Param, int]
-    arrays: Mapping[Array, Sequence[int]]
-    buffers: Mapping[Buffer, View]
-
-
-@dataclass(eq=False)
-class Operation:
-    """One rank's run of one program."""
-
-    program: Program
-    layout: Layout
-    rank: int
-    call: RankCall
-    views: dict[Buffer, View]
-    events: list[int]
-    knowledge: int
-    """Bits of the ranks that this one knows to have started."""
 
 
 class World(Protocol):
@@ -352,8 +330,8 @@ class Lane:
         yield from self._reduce_members(args, lambda member, n: self._remote(member, remote_off, n))
 
     def _remote(self, member: Member, off: int, n: int) -> Elements:
-        registered = self.operation.program.registered
-        view = member.offered[Buffer.INPUT] if registered else self._window.exposed_by(self._me, member)
+        shared = self.operation.program.registered
+        view = member.offered[Buffer.INPUT] if shared else self._window.exposed_by(self._me, member)
         check_there(view)
         return load(self.world.algebra, view, off, n, self._me)
 

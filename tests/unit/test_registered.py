@@ -13,7 +13,7 @@ import pytest
 from distos_coll import Communicator, run_threads
 
 COUNT = 1 << 18
-"""Elements of float32: a size at which the plan takes registered memory with any number of ranks."""
+"""Elements of float32, so many that the plan takes registered memory at any number of ranks."""
 REGISTERED = "direct2/registered"
 
 

@@ -1,7 +1,7 @@
-"""torch's allocator hooks: DDP's buckets and FSDP2's buffers lie in registered memory and use it."""
+"""torch's allocator hooks: DDP's buckets and FSDP2's buffers in registered memory, and in use."""
 
 # torch types only part of torch.distributed, and parts of that wrongly.
-# mypy: disable-error-code="arg-type,attr-defined,no-any-return,no-untyped-call,union-attr,misc"
+# mypy: disable-error-code="arg-type,attr-defined,no-any-return,no-untyped-call,operator,union-attr"
 
 import gc
 import tempfile
@@ -47,7 +47,9 @@ def newest(collective: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         (path,) = distos_coll.dump_flight_record(folder + "/")
         calls = [call for view in dump.read(Path(path)).views for call in view.calls]
-    large = [c for c in calls if c.call.startswith(collective) and int(c.call.split()[2]) >= WIDE**2 // 2]
+    large = [
+        c for c in calls if c.call.startswith(collective) and int(c.call.split()[2]) >= WIDE**2 // 2
+    ]
     return large[-1].algorithm if large else ""
 
 

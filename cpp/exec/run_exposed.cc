@@ -1,4 +1,4 @@
-// Run: what programs do in registered memory.
+// Run: reductions in memory that others expose, private or registered.
 #include <algorithm>
 #include <cstring>
 
@@ -8,6 +8,42 @@ namespace distos_coll::exec {
 
 using program::Buffer;
 using program::Instruction;
+
+Run::Step Run::reduce_exposed(const Instruction& instruction, int64_t remote_offset,
+                              int64_t length) {
+  // Pieces small enough that what is read stays in the second-level cache until it is reduced.
+  constexpr size_t kPieceBytes = 64 * 1024;
+  std::byte* dst = at(instruction.arg[1], value(instruction.arg[2]), length);
+  const std::byte* own = at(instruction.arg[3], value(instruction.arg[4]), length);
+  if (dst == nullptr || own == nullptr) return fail(Code::kInternal);
+  const auto local_rank = call_.environment.params[static_cast<int>(program::Param::kLocalRank)];
+  const bool registered = !call_.registered.empty();
+  if (!registered) bounce_.resize(static_cast<size_t>(window_->size()) * kPieceBytes);
+  const size_t total = static_cast<size_t>(length) * element_bytes_;
+  const size_t remote = static_cast<size_t>(remote_offset) * element_bytes_;
+  for (size_t done = 0; done < total; done += kPieceBytes) {
+    const size_t bytes = std::min(kPieceBytes, total - done);
+    sources_.clear();
+    for (int member = 0; member < window_->size(); ++member) {
+      if (member == local_rank) {
+        sources_.push_back(own + done);
+        continue;
+      }
+      if (registered) {
+        sources_.push_back(registered_at(member, program::Buffer::kInput, remote + done, bytes));
+        if (sources_.back() == nullptr) return fail(Code::kInternal);
+        continue;
+      }
+      std::byte* piece = bounce_.data() + static_cast<size_t>(member) * kPieceBytes;
+      const Code code = window_->read(member, remote + done, piece, bytes);
+      if (code != Code::kOk) return fail(code, domain_ranks_[static_cast<size_t>(member)]);
+      sources_.push_back(piece);
+    }
+    reduce_fn()(dst + done, sources_.data(), sources_.size(), bytes / element_bytes_,
+                instruction.arg[6] != 0 ? call_.divisor : 1);
+  }
+  return Step::kNext;
+}
 
 // Where a member's memory is here; null if it has less.
 std::byte* Run::registered_at(int member, Buffer buffer, size_t offset, size_t bytes) const {
