@@ -129,7 +129,7 @@ bool Offers::offer() {
 }
 
 // A region that a peer has offered is mapped here, or the peer would not know that it may offer it;
-// if it is not all the same, the program finds no memory there and fails.
+// unless the peer has ended since.
 void Offers::collect() {
   if (std::any_of(all_.begin(), all_.end(), [](const Offer& offer) { return offer.good != 1; }))
     return;
@@ -144,6 +144,7 @@ void Offers::collect() {
       }
       const auto [region, offset] = all_[member].place[which];
       auto memory = regions_->of_peer(members_[member]->card().uid, region);
+      of.gone |= region != 0 && !memory;
       if (!memory || offset > memory->size()) continue;
       of.data[which] = memory->data() + offset;
       of.bytes[which] = memory->size() - offset;

@@ -49,12 +49,17 @@ std::shared_ptr<std::byte> Regions::allocate(size_t bytes) {
   if (bytes < kSmallest || in_forked_child()) return nullptr;
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   bytes = (bytes + page - 1) / page * page;
+  const auto [id, data] = take(bytes, page);
+  return {data, [self = shared_from_this(), id = id](std::byte*) { self->give_back(id); }};
+}
+
+// A region for the caller alone.
+std::pair<uint64_t, std::byte*> Regions::take(size_t bytes, size_t page) {
   std::vector<std::shared_ptr<Peer>> peers;
   {
     const std::lock_guard lock(mutex_);
     if (peers_) peers = peers_();
-    uint64_t id = 0;
-    if (reuse(bytes, peers, &id)) return hand_out(id, own_.at(id).memory.data());
+    if (const auto kept = reuse(bytes, peers)) return {*kept, own_.at(*kept).memory.data()};
   }
   Fd fd;
   Region region{Mapping::create("distos_coll region", bytes, &fd), {}, {}, true};
@@ -69,14 +74,11 @@ std::shared_ptr<std::byte> Regions::allocate(size_t bytes) {
   by_address_[data] = id;
   own_.emplace(id, std::move(region));
   changes_.fetch_add(1, std::memory_order_release);
-  return hand_out(id, data);
+  return {id, data};
 }
 
-std::shared_ptr<std::byte> Regions::hand_out(uint64_t id, std::byte* data) {
-  return {data, [self = shared_from_this(), id](std::byte*) { self->give_back(id); }};
-}
-
-bool Regions::reuse(size_t bytes, const std::vector<std::shared_ptr<Peer>>& peers, uint64_t* id) {
+std::optional<uint64_t> Regions::reuse(size_t bytes,
+                                       const std::vector<std::shared_ptr<Peer>>& peers) {
   const auto fits = [&](uint64_t idle) {
     const Region& region = own_.at(idle);
     // Not much larger; and nobody has connected since, who would not have it.
@@ -86,11 +88,11 @@ bool Regions::reuse(size_t bytes, const std::vector<std::shared_ptr<Peer>>& peer
            });
   };
   const auto found = std::find_if(idle_.begin(), idle_.end(), fits);
-  if (found == idle_.end()) return false;
-  *id = *found;
-  idle_now_ -= own_.at(*id).memory.size();
+  if (found == idle_.end()) return std::nullopt;
+  const uint64_t id = *found;
+  idle_now_ -= own_.at(id).memory.size();
   idle_.erase(found);
-  return true;
+  return id;
 }
 
 void Regions::tell(Region& region, uint64_t id, const Fd& fd,

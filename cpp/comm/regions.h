@@ -17,6 +17,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "comm/runtime.h"
@@ -76,10 +77,10 @@ class Regions : public std::enable_shared_from_this<Regions> {
   };
   using ById = std::map<uint64_t, Region>;
 
-  std::shared_ptr<std::byte> hand_out(uint64_t id, std::byte* data);
+  std::pair<uint64_t, std::byte*> take(size_t bytes, size_t page);
   void give_back(uint64_t id);
   // The following need mutex_.
-  bool reuse(size_t bytes, const std::vector<std::shared_ptr<Peer>>& peers, uint64_t* id);
+  std::optional<uint64_t> reuse(size_t bytes, const std::vector<std::shared_ptr<Peer>>& peers);
   void tell(Region& region, uint64_t id, const Fd& fd,
             const std::vector<std::shared_ptr<Peer>>& peers);
   void drop(uint64_t id);

@@ -386,7 +386,7 @@ Run::Step Run::pull(const Instruction& instruction, bool exposed) {
   const size_t byte_offset = static_cast<size_t>(offset) * element_bytes_;
   if (exposed && !call_.registered.empty()) {
     const std::byte* from = registered_at(m, program::Buffer::kInput, byte_offset, bytes);
-    if (from == nullptr) return fail(Code::kInternal);
+    if (from == nullptr) return Step::kFailed;
     std::memcpy(dst, from, bytes);
     return Step::kNext;
   }

@@ -20,6 +20,7 @@ namespace distos_coll::exec {
 struct RegisteredBuffers {
   std::byte* data[2] = {};
   size_t bytes[2] = {};
+  bool gone = false;  // the member has ended since it offered them
 };
 
 // Everything of one call that a run needs. Counts in elements.
@@ -97,7 +98,7 @@ class Run {
   Step reduce_exposed(const program::Instruction& instruction, int64_t remote_offset,
                       int64_t length);
   Step reduce_to_all(const program::Instruction& instruction);
-  std::byte* registered_at(int member, program::Buffer buffer, size_t offset, size_t bytes) const;
+  std::byte* registered_at(int member, program::Buffer buffer, size_t offset, size_t bytes);
   Step all_ready();
   Step finalize(const program::Instruction& instruction);
   Step fold(const program::Instruction& instruction);

@@ -31,7 +31,7 @@ Run::Step Run::reduce_exposed(const Instruction& instruction, int64_t remote_off
       }
       if (registered) {
         sources_.push_back(registered_at(member, program::Buffer::kInput, remote + done, bytes));
-        if (sources_.back() == nullptr) return fail(Code::kInternal);
+        if (sources_.back() == nullptr) return Step::kFailed;
         continue;
       }
       std::byte* piece = bounce_.data() + static_cast<size_t>(member) * kPieceBytes;
@@ -45,12 +45,18 @@ Run::Step Run::reduce_exposed(const Instruction& instruction, int64_t remote_off
   return Step::kNext;
 }
 
-// Where a member's memory is here; null if it has less.
-std::byte* Run::registered_at(int member, Buffer buffer, size_t offset, size_t bytes) const {
+// Where a member's memory is here; null, and the run has failed, if it is not.
+std::byte* Run::registered_at(int member, Buffer buffer, size_t offset, size_t bytes) {
   const RegisteredBuffers& of = call_.registered[static_cast<size_t>(member)];
   const auto which = static_cast<size_t>(buffer);
-  if (bytes > of.bytes[which] || offset > of.bytes[which] - bytes) return nullptr;
-  return of.data[which] + offset;
+  if (!of.gone && bytes <= of.bytes[which] && offset <= of.bytes[which] - bytes)
+    return of.data[which] + offset;
+  if (of.gone) {
+    fail(Code::kPeerDied, domain_ranks_[static_cast<size_t>(member)]);
+  } else {
+    fail(Code::kInternal);
+  }
+  return nullptr;
 }
 
 Run::Step Run::reduce_to_all(const Instruction& instruction) {
@@ -71,7 +77,7 @@ Run::Step Run::reduce_to_all(const Instruction& instruction) {
     // From this rank on, so that all do not write to the same one at once.
     targets_.push_back(registered_at((own + i) % n, Buffer::kOutput,
                                      static_cast<size_t>(out) * element_bytes_, total));
-    if (sources_.back() == nullptr || targets_.back() == nullptr) return fail(Code::kInternal);
+    if (sources_.back() == nullptr || targets_.back() == nullptr) return Step::kFailed;
   }
   const auto reduce =
       reduce::kernels().reduce_to_two[static_cast<int>(call_.dtype)][static_cast<int>(call_.op)];
