@@ -21,13 +21,14 @@ SAY = @printf '\033[1m==> %s\033[0m\n'
 # A change of TORCH or of pyproject.toml makes the environment stale.
 READY = $(VENV)/.ready-$(or $(subst $() ,_,$(subst =,-,$(TORCH))),default)
 LINTERS = $(VENV)/.linters
+PLOTS = $(VENV)/.plots
 CMAKE = $(BIN)/cmake -G Ninja -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja -DPython_EXECUTABLE=$(BIN)/python \
 	-DDISTOS_COLL_TESTS=ON -DDISTOS_COLL_WERROR=ON
 # Ninja takes no lock of its own; two makes in one tree would write the same files.
 NINJA = flock $(1)/.lock $(BIN)/cmake --build $(1) -j $(JOBS)
 CPP = $(shell find cpp -name '*.cc' -o -name '*.h')
 
-.PHONY: help demo test build cpp-test asan tsan test-torch test-torch-full test-faults soak bench check lint format typecheck arm pythons tidy wheel clean
+.PHONY: help demo test build cpp-test asan tsan test-torch test-torch-full test-faults soak bench peers check lint format typecheck arm pythons tidy wheel clean
 help: ## these lines
 	@grep -E '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -43,7 +44,7 @@ build: $(BUILD)/build.ninja ## compile into the source tree, for the editable in
 	@$(call NINJA,$(BUILD))
 
 cpp-test: build ## the core's own tests
-	@$(call NINJA,$(BUILD)) --target cpp_tests
+	@$(call NINJA,$(BUILD)) --target cpp_tests limits
 	$(SAY) "C++ tests"
 	@$(BIN)/ctest --test-dir $(BUILD) --output-on-failure --no-tests=ignore -j 1
 
@@ -75,6 +76,11 @@ soak: build ## random collectives over random subgroups for half an hour: no wro
 
 bench: build ## all_reduce through torch, distos beside gloo
 	$(BIN)/python bench/torch_vs_gloo.py $(ARGS)
+
+peers: build $(PLOTS) ## distos, gloo, Open MPI, MPICH and the machine's limits in one run
+	@$(call NINJA,$(BUILD)) --target peers
+	$(SAY) "Peers (results in build/peers)"
+	$(BIN)/python -m bench.peers --build $(BUILD) $(ARGS)
 
 check: lint typecheck ## everything that reads the code without running it
 
@@ -148,6 +154,12 @@ $(LINTERS): pyproject.toml tools/requirements.py | $(READY)
 	$(SAY) "Installing the linters"
 	@$(BIN)/python tools/requirements.py lint >$(VENV)/requirements-lint.txt
 	$(PIP) install -r $(VENV)/requirements-lint.txt
+	@touch $@
+
+$(PLOTS): pyproject.toml tools/requirements.py | $(READY)
+	$(SAY) "Installing matplotlib"
+	@$(BIN)/python tools/requirements.py plots >$(VENV)/requirements-plots.txt
+	$(PIP) install -r $(VENV)/requirements-plots.txt
 	@touch $@
 
 $(BUILD)/build.ninja: $(READY)

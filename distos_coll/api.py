@@ -2,7 +2,7 @@
 
 from distos_coll._vocabulary import Array, Buffer, Collective, DType, Need, Opcode, ReduceOp
 from distos_coll.errors import DistosError, InvalidArgument, PlanError, PluginError
-from distos_coll.plugins.costs import CostInput, LinkCost, log2_ceil, log2_floor, pieces
+from distos_coll.plugins.costs import CostInput, Figures, LinkCost, log2_ceil, log2_floor, pieces
 from distos_coll.plugins.hookspecs import hookimpl, hookspec
 from distos_coll.plugins.spec import AlgorithmSpec, Build, Cost
 from distos_coll.program.builder import ProgramBuilder
@@ -42,6 +42,7 @@ __all__ = [
     "verify",
     # costs
     "CostInput",
+    "Figures",
     "LinkCost",
     "log2_ceil",
     "log2_floor",

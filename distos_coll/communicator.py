@@ -11,8 +11,9 @@ import numpy as np
 from distos_coll import _native, calls
 from distos_coll.collectives import Collectives
 from distos_coll.errors import DistosError, InvalidArgument
-from distos_coll.group_plan import plan_and_log
+from distos_coll.group_plan import Found, plan_and_log
 from distos_coll.memory import Memory
+from distos_coll.profiles import STORE_KEY, shared
 from distos_coll.settings import Settings
 from distos_coll.work import milliseconds, translated
 
@@ -75,18 +76,17 @@ class Communicator(Collectives):
         """Meet the ranks of the group `name`, these of the job, in a store of its own; agree."""
         timeout_ms = milliseconds(home.timeout)
         with translated():
+            if rank == 0:
+                # Before the others can see this rank, so that they find it once they have met it.
+                store.set(STORE_KEY, shared(home.settings, len(job_ranks)))
             native = _native.Communicator(
                 home.runtime, store, rank, len(job_ranks), timeout_ms, name, job_ranks
             )
         try:
-            plan = plan_and_log(
-                home.settings,
-                name,
-                rank,
-                native.domain_of(),
-                native.domain_bits(),
-                home.runtime.describe,
-            )
+            with translated():
+                told = store.get(STORE_KEY, timeout_ms) or b""
+            found = Found(native.domain_of(), native.domain_bits(), told)
+            plan = plan_and_log(home.settings, name, rank, found, home.runtime.describe)
             with translated():
                 native.install_plan(plan.encode())
         except BaseException as error:

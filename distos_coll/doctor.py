@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from distos_coll._version import __version__
-from distos_coll.errors import DistosError
+from distos_coll.errors import DistosError, InvalidArgument
 
 Status = Literal["good", "note", "bad"]
 
@@ -188,6 +188,28 @@ def _links() -> Iterator[Finding]:
         yield Finding(about, "good" if both else "bad", text if both else "a WRONG result")
 
 
+def _profile() -> Iterator[Finding]:
+    from distos_coll import profiles
+    from distos_coll.settings import NO_PROFILE, Settings
+
+    values = Settings.from_env(os.environ)
+    mend = "distos-coll bench --calibrate measures this machine, when it is idle"
+    try:
+        stored = profiles.find(values)
+    except InvalidArgument as error:
+        yield Finding("profile", "bad" if values.profile else "note", str(error))
+        return
+    if stored is None:
+        off = values.profile == NO_PROFILE
+        text = "switched off" if off else "none"
+        yield Finding("profile", "note", f"{text}: predictions use built-in figures", mend)
+        return
+    groups = sorted({sum(table.shape.domains) for table in stored.profile.tables})
+    ranks = ", ".join(map(str, groups)) or "no"
+    text = f"{profiles.path_of(values)}, of {stored.measured_at}, groups of {ranks} ranks"
+    yield Finding("profile", "good", text)
+
+
 def _plugins() -> Iterator[Finding]:
     from distos_coll.plugins.manager import default_registry
 
@@ -201,6 +223,7 @@ CHECKS: tuple[Check, ...] = (
     _settings,
     _launcher,
     _plugins,
+    _profile,
     _cores,
     _open_files,
     _kernel,

@@ -34,6 +34,7 @@ def log_group(values: Settings, who: str, plan: "Plan | None", links: Callable[[
     if plan is not None:
         domains = len(set(plan.view.domain_of))
         of = f"{domains} domain" + ("" if domains == 1 else "s")
+        _logger.info("%s: predictions: %s", head, plan.basis)
         _logger.info("%s: plan for %s, what is predicted fastest at each size:", head, of)
         for line in plan_lines(plan):
             _logger.info("%s: %s", head, line)

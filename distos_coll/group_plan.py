@@ -2,8 +2,10 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from distos_coll import profiles
 from distos_coll.group_log import log_group
 from distos_coll.settings import Settings
 
@@ -16,35 +18,41 @@ CORES_SHIFT = 8
 """From this bit of domain_bits on: the cores that the ranks of the domain may use together."""
 
 
-def plan_for(values: Settings, domain_of: Sequence[int], domain_bits: Sequence[int]) -> "Plan":
-    """Plan for ranks with these domains (c_api.h, dc_comm_topology); alike on every rank."""
+@dataclass(frozen=True)
+class Found:
+    """What set-up found out, alike on every rank."""
+
+    domain_of: Sequence[int]
+    domain_bits: Sequence[int]
+    """For each rank (c_api.h, dc_comm_topology)."""
+    profile: bytes = profiles.NONE
+    """What rank 0 shared (distos_coll/profiles.py)."""
+
+
+def plan_for(values: Settings, found: Found) -> "Plan":
     single_copy: dict[int, bool] = {}
     cores: dict[int, int] = {}
-    for domain, bits in zip(domain_of, domain_bits, strict=True):
+    for domain, bits in zip(found.domain_of, found.domain_bits, strict=True):
         single_copy.setdefault(domain, bool(bits & SINGLE_COPY))
         cores.setdefault(domain, bits >> CORES_SHIFT)
     return _plan(
-        tuple(domain_of),
+        tuple(found.domain_of),
         tuple(single_copy.values()),
         tuple(cores.values()),
         values.slot_bytes,
         values.algo,
         values.deterministic,
         values.plan_affecting(),
+        found.profile,
     )
 
 
 def plan_and_log(
-    values: Settings,
-    name: str,
-    rank: int,
-    domain_of: Sequence[int],
-    domain_bits: Sequence[int],
-    links: Callable[[], str],
+    values: Settings, name: str, rank: int, found: Found, links: Callable[[], str]
 ) -> "Plan":
     """Plan a new group and say so at INFO; `links` describes this process's links."""
-    plan = plan_for(values, domain_of, domain_bits)
-    who = f"{name!r}, rank {rank} of {len(domain_of)}"
+    plan = plan_for(values, found)
+    who = f"{name!r}, rank {rank} of {len(found.domain_of)}"
     log_group(values, who, plan if rank == 0 else None, links)
     return plan
 
@@ -59,9 +67,11 @@ def _plan(
     algo: str,
     deterministic: bool,
     context: str,
+    profile: bytes,
 ) -> "Plan":
     from distos_coll.planner.plan import plan
     from distos_coll.planner.view import ClusterView
 
-    view = ClusterView(len(domain_of), domain_of, single_copy, cores, slot_bytes=slot_bytes)
+    known = profiles.received(profile)
+    view = ClusterView(len(domain_of), domain_of, single_copy, cores, slot_bytes, known)
     return plan(view, algo, deterministic=deterministic, context=context)

@@ -17,6 +17,7 @@ from distos_coll.errors import SettingsError
 
 PREFIX = "DISTOS_COLL_"
 PLUGIN_PREFIX = "DISTOS_COLL_X_"
+NO_PROFILE = "none"
 
 Value = bool | int | str
 
@@ -128,6 +129,15 @@ class Settings:
         agreed=True,
         alias="NCCL_ALGO",
     )
+    profile: str = _text(
+        "",
+        _parse_name,
+        "a path, or none",
+        "What `distos-coll bench --calibrate` measured: predictions use rank 0's "
+        "(docs/decisions/0007). Unset: a file in the cache folder, if it is of this machine and "
+        "build. `none`: the built-in figures.",
+        native=False,
+    )
     wide_reduce: bool = _flag(
         False,
         "Half-precision sums travel as float32 between hosts too: they round once, for twice the "
@@ -181,8 +191,8 @@ class Settings:
         1 << 20,
         256,
         1 << 30,
-        "One slot of a rank's shared-memory window; each rank has two per group. Also the largest "
-        "pipeline segment.",
+        "One slot of a rank's shared-memory window; a rank reserves three per group. Also the "
+        "largest pipeline segment.",
         agreed=True,
     )
     ring_bytes: int = _bytes(1 << 20, 128 << 10, 1 << 30, "One direction of a shared-memory link.")
@@ -194,11 +204,7 @@ class Settings:
         agreed=True,
     )
     eager_bytes: int = _bytes(
-        32 << 10,
-        0,
-        64 << 10,
-        "Largest point-to-point message that is sent before the receiver asks for it.",
-        agreed=True,
+        32 << 10, 0, 64 << 10, "Largest message that is sent before its receiver asks.", agreed=True
     )
     eager_credit: int = _bytes(
         1 << 20,
@@ -208,11 +214,7 @@ class Settings:
         agreed=True,
     )
     registered_cache: int = _bytes(
-        256 << 20,
-        0,
-        1 << 40,
-        "Registered memory (docs/memory.md) that a process keeps for its next allocation after "
-        "the program let go of it, bytes.",
+        256 << 20, 0, 1 << 40, "Bytes of registered memory kept for the next array after the last."
     )
     spin_us: int = _int(5, 0, 1_000_000, "Busy waiting before the first yield, microseconds.")
     yield_us: int = _int(200, 0, 1_000_000, "Yielding before sleep, microseconds.")

@@ -39,6 +39,17 @@ std::vector<std::string> own_addresses(const std::string& interfaces) {
   return out;
 }
 
+// One call of the kernels that programs use, so that their speed can be measured.
+void reduce_sum(int dtype, uintptr_t dst, const std::vector<uintptr_t>& sources, size_t count) {
+  std::vector<const void*> srcs;
+  srcs.reserve(sources.size());
+  for (const uintptr_t each : sources) srcs.push_back(reinterpret_cast<const void*>(each));
+  if (dtype < 0 || dtype >= kDTypeCount || srcs.empty())
+    throw py::value_error("reduce_sum: no such dtype, or no sources");
+  reduce::kernels().reduce[dtype][static_cast<int>(ReduceOp::kSum)](
+      reinterpret_cast<void*>(dst), srcs.data(), srcs.size(), count, 1);
+}
+
 using Vector = std::optional<std::vector<int64_t>>;
 using NoGil = py::call_guard<py::gil_scoped_release>;
 
@@ -423,6 +434,8 @@ PYBIND11_MODULE(_native, m) {
   m.def("read_job_key", &read_job_key, arg("path"));
   m.def("own_addresses", &own_addresses, arg("interfaces"),
         "Addresses of this host that others may reach, best first.");
+  m.def("reduce_sum", &reduce_sum, arg("dtype"), arg("dst"), arg("sources"), arg("count"), NoGil(),
+        "dst = the sum of the sources, arrays of `count` elements, by the kernels in use.");
   m.def("isa", [] { return std::string(reduce::kernels().isa); });
   m.def(
       "check_plan",

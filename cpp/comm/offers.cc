@@ -120,7 +120,8 @@ bool Offers::offer() {
     here = bytes > 0 ? regions_->find(operation_->data(buffer), bytes, uids_) : Regions::Place{};
     return bytes == 0 || here.region != 0;
   };
-  own_.good = place(Buffer::kInput) && (!outputs_ || place(Buffer::kOutput)) ? 1 : 0;
+  const bool good = place(Buffer::kInput) && (!outputs_ || place(Buffer::kOutput));
+  if (!good) own_.place[0].region = kNone;
   call_.program = &offering_;
   call_.signature = operation_->signature();
   quiet_ = 0;
@@ -131,8 +132,8 @@ bool Offers::offer() {
 // A region that a peer has offered is mapped here, or the peer would not know that it may offer it;
 // unless the peer has ended since.
 void Offers::collect() {
-  if (std::any_of(all_.begin(), all_.end(), [](const Offer& offer) { return offer.good != 1; }))
-    return;
+  const auto is_bad = [](const Offer& offer) { return offer.place[0].region == kNone; };
+  if (std::any_of(all_.begin(), all_.end(), is_bad)) return;
   for (size_t member = 0; member < members_.size(); ++member) {
     exec::RegisteredBuffers& of = buffers_.emplace_back();
     for (const Buffer buffer : {Buffer::kInput, Buffer::kOutput}) {

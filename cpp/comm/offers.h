@@ -55,10 +55,11 @@ class Offers {
  private:
   enum class Stage { kDecided, kArriving, kOffering };
   struct Offer {
-    uint64_t good = 0;
-    Regions::Place place[2];  // by Buffer
+    Regions::Place place[2];  // by Buffer; the first is kNone if there is nothing to offer
   };
-  static_assert(sizeof(Offer) == exec::kInlineBytes);
+  static constexpr uint64_t kNone = ~uint64_t{0};
+  // So that it needs no line of the slot.
+  static_assert(sizeof(Offer) <= exec::kInlineBytes);
 
   bool offer();
   void collect();

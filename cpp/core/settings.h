@@ -17,7 +17,7 @@ struct Settings {
   std::string interfaces;       // NCCL_SOCKET_IFNAME's grammar: "eth,ib", "^docker", "=eth0"
   std::string host_id;          // not empty: ranks with different values never share memory
   std::string job_key_file;     // what guards new connections against strangers; empty: the store
-  size_t slot_bytes = 1 << 20;  // one window slot; a rank owns two per communicator
+  size_t slot_bytes = 1 << 20;  // one window slot; a rank owns three per communicator
   size_t ring_bytes = 1 << 20;  // one direction of a shared-memory link
   size_t stream_credit = 1 << 20;  // bytes a sender may have unread at the receiver, per stream
   size_t eager_bytes = 32 << 10;   // largest point-to-point message sent without asking

@@ -11,7 +11,11 @@
 namespace distos_coll::exec {
 namespace {
 
-constexpr size_t kSlotsOffset = 4096;
+constexpr size_t kPage = 4096;
+constexpr size_t kAreaOffset = kPage + 2 * kSmallSlotBytes;
+constexpr size_t kAreaSlots = 3;
+
+constexpr size_t whole_pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
 std::byte* map_shared(int fd, size_t bytes) {
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -29,7 +33,8 @@ Window::Window(int local_rank, std::vector<std::shared_ptr<Neighbour>> neighbour
     : local_rank_(local_rank),
       slot_bytes_(slot_bytes),
       members_(neighbours.size()),
-      seen_(neighbours.size(), 0) {
+      seen_(neighbours.size(), 0),
+      area_next_(kAreaOffset) {
   for (size_t i = 0; i < neighbours.size(); ++i) members_[i].neighbour = std::move(neighbours[i]);
   fd_ = Fd(memfd_create("distos_coll window", MFD_CLOEXEC));
   if (!fd_.valid()) throw_errno("cannot create shared memory (memfd_create)", errno);
@@ -48,7 +53,10 @@ Window::~Window() {
   }
 }
 
-size_t Window::map_bytes() const { return kSlotsOffset + 2 * slot_bytes_; }
+// Programs count a slot from its start, wherever that is.
+size_t Window::area_slot_bytes() const { return whole_pages(slot_bytes_); }
+
+size_t Window::map_bytes() const { return kAreaOffset + kAreaSlots * area_slot_bytes(); }
 
 size_t Window::own_bytes_touched() const {
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
@@ -72,7 +80,9 @@ void Window::attach(int member, Fd fd) {
 }
 
 std::byte* Window::slot(int member) const {
-  return members_[static_cast<size_t>(member)].base + kSlotsOffset + (round_ & 1) * slot_bytes_;
+  // Whatever the owner wrote there, what is read is a slot of its window.
+  const auto at = std::min<uint64_t>(line(member).slot, map_bytes() - area_slot_bytes());
+  return members_[static_cast<size_t>(member)].base + at;
 }
 
 void Window::open(Signature signature) {
@@ -80,14 +90,30 @@ void Window::open(Signature signature) {
   Arrival& own = line(local_rank_);
   own.signature = signature.word();
   own.exposed = registers_ ? kRegistersBit : 0;
+  slot_at_ = kPage + (round_ & 1) * kSmallSlotBytes;
+  filled_ = 0;
+  in_area_ = false;
 }
 
 void Window::put(size_t offset, const void* data, size_t bytes) {
-  std::memcpy(slot(local_rank_) + offset, data, bytes);
+  const size_t end = offset + bytes;
+  if (end > kSmallSlotBytes && !in_area_) move_to_area();
+  writer_.copy(members_[static_cast<size_t>(local_rank_)].base + slot_at_ + offset, data, bytes);
+  filled_ = std::max(filled_, end);
   if (offset < kInlineBytes) {
     std::memcpy(line(local_rank_).inline_data + offset, data,
                 std::min(bytes, kInlineBytes - offset));
   }
+}
+
+// The slot that others may still read ends at area_next_. Where no slot fits behind it, it began
+// beyond the first one's place.
+void Window::move_to_area() {
+  if (area_next_ > map_bytes() - area_slot_bytes()) area_next_ = kAreaOffset;
+  std::byte* own = members_[static_cast<size_t>(local_rank_)].base;
+  std::memcpy(own + area_next_, own + slot_at_, filled_);
+  slot_at_ = area_next_;
+  in_area_ = true;
 }
 
 void Window::expose(const void* buffer) {
@@ -95,6 +121,8 @@ void Window::expose(const void* buffer) {
 }
 
 void Window::commit() {
+  if (in_area_) area_next_ = slot_at_ + whole_pages(filled_);
+  line(local_rank_).slot = slot_at_;
   line(local_rank_).round.store(round_, std::memory_order_release);
   seen_[static_cast<size_t>(local_rank_)] = round_;
   for (const Member& member : members_) {

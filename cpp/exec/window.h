@@ -1,10 +1,12 @@
 // The memory that the ranks of a domain map of each other, and the rounds in which they use it
 // (docs/decisions/0001).
 //
-// One rank's window: two lines that carry its arrivals, then two slots, each used in turn. Round k
-// writes line and slot k % 2; a rank opens round k + 1 only after everyone has arrived in round k,
-// hence finished reading round k - 1, which used the same ones. The first bytes of a slot are
-// mirrored in the line, so that a small payload costs no second cache miss.
+// One rank's window: two lines that carry its arrivals, two small slots, and an area for large
+// ones. A rank opens round k + 1 only after everyone has arrived in round k, hence finished reading
+// round k - 1; so round k takes line and small slot k % 2. A slot that outgrows the small one moves
+// to the area, behind the slot that was there last: by the time it comes round again, its lines
+// have left the second-level caches of those who read it, and writing them need not wait for those.
+// The first bytes of a slot are mirrored in the line, so that a small payload costs no second miss.
 #pragma once
 
 #include <atomic>
@@ -13,6 +15,7 @@
 #include <vector>
 
 #include "core/fd.h"
+#include "core/shared_writer.h"
 #include "core/signature.h"
 #include "core/types.h"
 
@@ -27,13 +30,16 @@ class Neighbour {
   virtual Code read_memory(uint64_t address, void* dst, size_t bytes) = 0;
 };
 
-inline constexpr size_t kInlineBytes = 40;
+inline constexpr size_t kInlineBytes = 32;
+// Small slots stay in the first-level caches.
+inline constexpr size_t kSmallSlotBytes = 8 << 10;
 
 // One writer (the owner), any number of readers. Exactly what one cache miss brings.
 struct alignas(64) Arrival {
   std::atomic<uint64_t> round;
   uint64_t signature;
   uint64_t exposed;  // address of the exposed buffer in the owner's memory, and kRegistersBit
+  uint64_t slot;     // where the slot begins in the owner's window
   std::byte inline_data[kInlineBytes];
 };
 static_assert(sizeof(Arrival) == 64);
@@ -97,15 +103,22 @@ class Window {
     return reinterpret_cast<Arrival*>(members_[static_cast<size_t>(member)].base)[round_ & 1];
   }
   std::byte* slot(int member) const;
+  void move_to_area();
+  size_t area_slot_bytes() const;
   size_t map_bytes() const;
 
   int local_rank_;
   size_t slot_bytes_;
   Fd fd_;
+  SharedWriter writer_;
   std::vector<Member> members_;
   std::vector<uint64_t> seen_;  // the last round each member was seen in
   uint64_t round_ = 0;
   bool registers_ = false;
+  // This rank's slot of the current round, and how much of it is filled.
+  size_t slot_at_ = 0, filled_ = 0;
+  bool in_area_ = false;
+  size_t area_next_ = 0;  // where the last slot in the area ended
 };
 
 }  // namespace distos_coll::exec

@@ -30,10 +30,15 @@ struct PlanRequest {
   int size;
   std::vector<int32_t> domain_of;
   std::vector<int32_t> domain_bits;
+  std::string profile;  // what rank 0 told, see Planner
 };
-// Returns a PlanTable, or nothing for the core's own default. Called without the GIL, once per
-// group.
-using Planner = std::function<std::string(const PlanRequest&)>;
+// Both are called without the GIL, once per group.
+struct Planner {
+  // On rank 0: what it tells the others of its measurements (distos_coll/profiles.py).
+  std::function<std::string(int size)> profile;
+  // Returns a PlanTable, or nothing for the core's own default.
+  std::function<std::string(const PlanRequest&)> plan;
+};
 void set_planner(Planner planner);
 
 class ProcessGroupDistos final : public c10d::Backend {

@@ -47,17 +47,39 @@ Planner current_planner() {
   C10_THROW_ERROR(DistBackendError, text);
 }
 
+// distos_coll.profiles.STORE_KEY.
+constexpr const char* kProfileKey = "distos/profile/0";
+
+// Before the others can see rank 0, so that they find it once they have met it. What a store
+// refuses here it refuses in the next step, too, which says so.
+void share_profile(const dc_store* store, int rank, int size) {
+  const Planner planner = current_planner();
+  if (rank != 0 || !planner.profile) return;
+  const std::string profile = planner.profile(size);
+  store->set(store->ctx, kProfileKey, profile.data(), profile.size());
+}
+
+std::string told_profile(const dc_store* store, int64_t timeout_ms) {
+  std::string profile;
+  const auto keep = [](void* out, const void* data, size_t bytes) {
+    static_cast<std::string*>(out)->assign(static_cast<const char*>(data), bytes);
+  };
+  store->get(store->ctx, kProfileKey, timeout_ms, keep, &profile);
+  return profile;
+}
+
 PlanRequest topology_of(dc_comm* comm, int rank, int size, const std::string& name) {
-  PlanRequest request{name, rank, size, std::vector<int32_t>(size), std::vector<int32_t>(size)};
+  PlanRequest request{name, rank, size, std::vector<int32_t>(size), std::vector<int32_t>(size), ""};
   const int code = dc_comm_topology(comm, request.domain_of.data(), request.domain_bits.data());
   if (code != 0) throw_setup(code, name, "read the topology of", "");
   return request;
 }
 
-void install_plan(dc_comm* comm, const PlanRequest& request) {
+void install_plan(dc_comm* comm, const dc_store* store, int64_t timeout_ms, PlanRequest& request) {
   const Planner planner = current_planner();
-  if (!planner) return;
-  const std::string plan = planner(request);
+  if (!planner.plan) return;
+  request.profile = told_profile(store, timeout_ms);
+  const std::string plan = planner.plan(request);
   if (plan.empty()) return;
   const int code = dc_comm_install_plan(comm, plan.data(), plan.size());
   if (code != 0) throw_setup(code, request.name, "install the plan of", "");
@@ -93,6 +115,7 @@ c10::intrusive_ptr<ProcessGroupDistos> ProcessGroupDistos::join(
   const auto& globals = options->global_ranks_in_group;
   const std::vector<int32_t> job_ranks(globals.begin(), globals.end());
   if (job_ranks.size() == static_cast<size_t>(size)) comm_options.job_ranks = job_ranks.data();
+  share_profile(store, rank, size);
   dc_comm* comm = nullptr;
   int code = dc_comm_connect(runtime, store, &comm_options, &comm);
   if (code != 0) throw_setup(code, name, "connect the ranks of", trouble);
@@ -101,7 +124,7 @@ c10::intrusive_ptr<ProcessGroupDistos> ProcessGroupDistos::join(
   group->set_timeout(options->timeout.count());
   PlanRequest topology = topology_of(comm, rank, size, name);
   try {
-    install_plan(comm, topology);
+    install_plan(comm, store, options->timeout.count(), topology);
   } catch (const std::exception& error) {
     dc_comm_give_up(comm, store, error.what());
     throw;

@@ -17,21 +17,28 @@ namespace {
 
 // The planner is Python, the thread that asks for a plan holds no GIL, and an exception must not
 // cross as a Python object that is destroyed without it.
-Planner planner_of(py::object callable) {
-  if (callable.is_none()) return nullptr;
+template <typename... Arguments>
+std::string planned(const py::object& callable, const Arguments&... arguments) {
+  const py::gil_scoped_acquire gil;
+  try {
+    const py::object answer = callable(arguments...);
+    return answer.is_none() ? std::string() : py::cast<std::string>(py::bytes(answer));
+  } catch (py::error_already_set& error) {
+    const std::string text = error.what();
+    TORCH_CHECK(false, "distos: planning failed: ", text);
+  }
+}
+
+Planner planner_of(py::object plan, py::object profile) {
   // Leaked on purpose: the slot outlives the interpreter.
-  auto* held = new py::object(std::move(callable));
-  return [held](const PlanRequest& request) -> std::string {
-    py::gil_scoped_acquire gil;
-    try {
-      const py::object plan =
-          (*held)(request.name, request.rank, request.domain_of, request.domain_bits);
-      return plan.is_none() ? std::string() : py::cast<std::string>(py::bytes(plan));
-    } catch (py::error_already_set& error) {
-      const std::string text = error.what();
-      TORCH_CHECK(false, "distos: planning failed: ", text);
-    }
-  };
+  auto* planning = new py::object(std::move(plan));
+  auto* sharing = new py::object(std::move(profile));
+  return {[sharing](int size) { return planned(*sharing, size); },
+          [planning](const PlanRequest& request) {
+            const py::gil_scoped_acquire gil;  // for the bytes
+            return planned(*planning, request.name, request.rank, request.domain_of,
+                           request.domain_bits, py::bytes(request.profile));
+          }};
 }
 
 void configure(const std::string& settings) {
@@ -74,7 +81,8 @@ void bind_backend(py::module& module) {
                                  [](const ProcessGroupDistos& self) {
                                    const PlanRequest& known = self.topology();
                                    return py::make_tuple(known.size, known.domain_of,
-                                                         known.domain_bits);
+                                                         known.domain_bits,
+                                                         py::bytes(known.profile));
                                  })
           .def("choice", &ProcessGroupDistos::choice, py::arg("collective"), py::arg("bytes"),
                py::call_guard<py::gil_scoped_release>());
@@ -89,8 +97,11 @@ PYBIND11_MODULE(_c10d, module) {
   module.def("create", &create, py::arg("store"), py::arg("rank"), py::arg("size"),
              py::arg("options"), py::call_guard<py::gil_scoped_release>());
   module.def(
-      "set_planner", [](py::object callable) { set_planner(planner_of(std::move(callable))); },
-      py::arg("planner"));
+      "set_planner",
+      [](py::object plan, py::object profile) {
+        set_planner(planner_of(std::move(plan), std::move(profile)));
+      },
+      py::arg("plan"), py::arg("profile"));
   module.def("configure", &configure, py::arg("settings"));
   module.def("close_all", &Group::close_all, py::arg("timeout_ms"),
              py::call_guard<py::gil_scoped_release>());

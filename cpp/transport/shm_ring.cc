@@ -46,7 +46,7 @@ bool RingWriter::write(const FrameHeader& header, const void* payload) {
   }
   std::byte* at = data_ + tail_ % ring_bytes_;
   std::memcpy(at, &header, sizeof header);
-  if (header.bytes > 0) std::memcpy(at + sizeof header, payload, header.bytes);
+  if (header.bytes > 0) writer_.copy(at + sizeof header, payload, header.bytes);
   tail_ += record;
   control_->tail.store(tail_, std::memory_order_release);
   return true;

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <string>
 
+#include "core/shared_writer.h"
 #include "core/types.h"
 #include "transport/link.h"
 
@@ -45,6 +46,7 @@ class RingWriter {
   RingControl* control_;
   std::byte* data_;
   const uint64_t ring_bytes_;
+  SharedWriter writer_;
   uint64_t tail_ = 0;
   uint64_t seen_head_ = 0;
 };

@@ -9,10 +9,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 from distos_coll.bench.options import Options
@@ -31,12 +32,15 @@ class _Rank:
     errors: IO[bytes]
 
 
-def run_local(options: Options, ranks: int) -> bool:
-    """Run on `ranks` new processes; rank 0 reports on this one's standard output.
+def run_local(
+    options: Options, ranks: int, environment: Mapping[str, str] = MappingProxyType({})
+) -> bool:
+    """Run on `ranks` new processes, with more variables in their `environment`; rank 0 reports on
+    this one's standard output.
 
     Return whether every result was right. DistosError has the words of the ranks that failed.
     """
-    with _started(options, ranks) as started:
+    with _started(options, ranks, environment) as started:
         _wait(started)
         codes = [rank.process.poll() for rank in started]
         failed = [i for i, code in enumerate(codes) if code not in {0, WRONG}]
@@ -48,14 +52,16 @@ def run_local(options: Options, ranks: int) -> bool:
 
 
 @contextmanager
-def _started(options: Options, ranks: int) -> Iterator[list[_Rank]]:
+def _started(options: Options, ranks: int, environment: Mapping[str, str]) -> Iterator[list[_Rank]]:
     started: list[_Rank] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="distos_coll.bench.")))
         try:
             for rank in range(ranks):
                 errors = stack.enter_context(tempfile.TemporaryFile())
-                task = Task(options.as_dict(), rank, ranks, str(folder), os.getpid())
+                task = Task(
+                    options.as_dict(), rank, ranks, str(folder), os.getpid(), dict(environment)
+                )
                 started.append(_Rank(_start(task, errors), errors))
             yield started
         finally:
@@ -72,6 +78,7 @@ def _start(task: Task, errors: IO[bytes]) -> subprocess.Popen[bytes]:
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         # All ranks are on this host; what its name resolves to does not matter.
         "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo"),
+        **task.environment,
     }
     return subprocess.Popen(  # noqa: S603 - our own interpreter and module
         [sys.executable, "-m", "distos_coll.bench.worker", json.dumps(vars(task))],

@@ -62,6 +62,12 @@ class Options:
     """A backend of torch.distributed; "": the array door."""
     json_file: str = ""
     json_only: bool = False
+    purpose: str = ""
+    """What ranks do instead of the run, see findings.py."""
+    result_file: str = ""
+    """Where rank 0 then leaves what was found; "": it concludes itself."""
+    profile_file: str = ""
+    """Where a profile is written."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

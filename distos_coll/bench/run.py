@@ -206,7 +206,7 @@ class _Run:
             if not there:
                 measures.append(None)
                 continue
-            arrays = _Arrays(case, in_place=in_place, unalign=self._options.unalign)
+            arrays = Arrays(case, in_place=in_place, unalign=self._options.unalign)
             call = self._door.bind(case, arrays.x, arrays.out)
             seconds, served = self._time(case, arrays, call)
             algorithm = algorithm or served
@@ -224,7 +224,7 @@ class _Run:
             algorithm,
         )
 
-    def _time(self, case: Case, arrays: "_Arrays", call: Call) -> tuple[float, str]:
+    def _time(self, case: Case, arrays: "Arrays", call: Call) -> tuple[float, str]:
         options, door = self._options, self._door
         arrays.touch(case)
         algorithm = door.algorithm(case, call)
@@ -241,7 +241,7 @@ class _Run:
         elapsed = time.perf_counter() - started
         return elapsed / (options.iterations * options.together), algorithm
 
-    def _check(self, case: Case, arrays: "_Arrays", call: Call) -> int:
+    def _check(self, case: Case, arrays: "Arrays", call: Call) -> int:
         wrong = 0
         for _ in range(self._options.checks):
             self._seed += 1
@@ -275,7 +275,7 @@ def _followed(step: Call, door: Door) -> Call:
     return run
 
 
-class _Arrays:
+class Arrays:
     """A case's memory: two buffers, or one for both in place."""
 
     def __init__(self, case: Case, *, in_place: bool, unalign: int) -> None:

@@ -7,17 +7,19 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from distos_coll.bench.doors import ArrayDoor, Door
+from distos_coll.bench.findings import CALIBRATE, run_purpose
 from distos_coll.bench.options import Options
 from distos_coll.bench.report import Report, free_name
 from distos_coll.bench.run import Listener, bench
 from distos_coll.bench.table import Table
 from distos_coll.communicator import Communicator
 from distos_coll.errors import DistosError
+from distos_coll.settings import NO_PROFILE, variable_of
 from distos_coll.start import init, run_threads
 
 WRONG = 3
@@ -35,6 +37,14 @@ class Task:
     folder: str
     """A new one, for the ranks to meet."""
     parent: int
+    environment: dict[str, str] = field(default_factory=dict)
+    """Variables that it gets besides the starting process's."""
+
+
+def _run_group(group: Communicator, options: Options) -> bool:
+    if options.purpose:
+        return run_purpose(group, options, _say)
+    return run_door(ArrayDoor(group), options)
 
 
 def run_door(door: Door, options: Options) -> bool:
@@ -56,7 +66,7 @@ def run_door(door: Door, options: Options) -> bool:
 def run_threaded(options: Options) -> bool:
     """Run with this process's threads as ranks."""
     every = run_threads(
-        options.threads, lambda group: run_door(ArrayDoor(group), options), **_limit(options)
+        options.threads, lambda group: _run_group(group, options), **_limit(options)
     )
     return all(every)
 
@@ -65,8 +75,11 @@ def run_launched(options: Options) -> bool:
     """Run as one of a launcher's processes."""
     if options.backend:
         return _run_torch(options)
+    if options.purpose == CALIBRATE:
+        # One that is there already, perhaps a stale one, has no say in what is measured.
+        os.environ[variable_of("profile")] = NO_PROFILE
     with init(**_limit(options)) as group:
-        return run_door(ArrayDoor(group), options)
+        return _run_group(group, options)
 
 
 def _run_task(task: Task) -> bool:
@@ -75,7 +88,7 @@ def _run_task(task: Task) -> bool:
         store = f"file://{task.folder}/store"
         return _run_torch(options, init_method=store, rank=task.rank, world_size=task.ranks)
     with _joined(task, options) as group:
-        return run_door(ArrayDoor(group), options)
+        return _run_group(group, options)
 
 
 def _joined(task: Task, options: Options) -> Communicator:

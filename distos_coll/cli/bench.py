@@ -6,6 +6,7 @@ commands need neither.
 
 import importlib.util
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -86,10 +87,17 @@ Stamps = Annotated[
 Timeout = Annotated[
     float, typer.Option("-T", "--timeout", min=0, help="Seconds to join and for a call; 0: 1800.")
 ]
+Calibrate = Annotated[
+    bool, typer.Option("--calibrate", help="Measure links, kernels and all candidates instead.")
+]
+CheckPlan = Annotated[
+    bool, typer.Option("--check-plan", help="Measure all candidates: was the fastest chosen?")
+]
 File = Annotated[str, typer.Option("-J", "--output_file", help="Write JSON to this file.")]
 
 
 def bench(
+    ctx: typer.Context,
     collectives: Names = None,
     ranks: Ranks = 0,
     nthreads: Threads = 1,
@@ -112,6 +120,8 @@ def bench(
     report_timestamps: Stamps = 0,
     timeout: Timeout = 0,
     backend: Backend = "",
+    calibrate: Calibrate = False,
+    check_plan: CheckPlan = False,
     output_file: File = "",
     as_json: Json = False,
 ) -> None:
@@ -153,17 +163,50 @@ def bench(
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    options = _with_purpose(options, ctx, calibrate=calibrate, check_plan=check_plan)
     if not _run(options, launch.detect(os.environ), ranks):
         raise typer.Exit(1)
 
 
+def _with_purpose(
+    options: "Options", ctx: typer.Context, *, calibrate: bool, check_plan: bool
+) -> "Options":
+    """Say what --calibrate and --check-plan measure, where nobody else did."""
+    if not calibrate and not check_plan:
+        return options
+    from distos_coll import profiles, settings
+    from distos_coll.bench import findings
+    from distos_coll.bench import options as read
+
+    sources = {name: ctx.get_parameter_source(name) for name in ctx.params}
+    given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    if given & {"nthreads", "backend"}:
+        raise typer.BadParameter("--calibrate and --check-plan start processes of distos_coll only")
+    if not given & {"minbytes", "maxbytes", "stepfactor", "stepbytes"}:
+        options = replace(options, sizes=read.sizes(4, 64 << 20, factor=4, step=0))
+    if "iters" not in given:
+        options = replace(options, iterations=findings.REPEATS)
+    if "collectives" not in given:
+        options = replace(options, collectives=read.parse_collectives([read.ALL]))
+    return replace(
+        options,
+        purpose=findings.CHECK if check_plan else findings.CALIBRATE,
+        profile_file=str(profiles.path_of(settings.load())),
+    )
+
+
 def _run(options: "Options", found: Launch, ranks: int) -> bool:
     """Run where the ranks are: in a launcher's job, in threads, or in processes of our own."""
+    from distos_coll.bench.calibrate import run_here
     from distos_coll.bench.local import run_local
     from distos_coll.bench.report import free_name
     from distos_coll.bench.worker import run_launched, run_threaded
 
     launched = found != launch.explicit(0, 1)
+    if options.purpose and not launched:
+        if ranks == 1:
+            raise typer.BadParameter("--ranks 1: there is nothing to choose; give 2 or more")
+        return run_here(options, ranks, print)
     if options.threads > 1:
         if launched or ranks:
             raise typer.BadParameter("-t: threads are ranks of one process without a launcher")

@@ -162,9 +162,9 @@ def _choices(group: Any) -> list[dict[str, Any]]:
         return []
     from distos_coll import settings
     from distos_coll.cli import choices
-    from distos_coll.group_plan import plan_for
+    from distos_coll.group_plan import Found, plan_for
 
-    plan = plan_for(settings.load(), *backend.topology[1:])
+    plan = plan_for(settings.load(), Found(*backend.topology[1:]))
     return choices.rows(plan, Collective.ALL_REDUCE)
 
 

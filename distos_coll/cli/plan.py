@@ -6,11 +6,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from distos_coll import settings
+from distos_coll import profiles, settings
 from distos_coll.cli import choices
 from distos_coll.errors import InvalidArgument
 from distos_coll.planner import ClusterView, plan
 from distos_coll.planner.algo import collective_named
+from distos_coll.planner.profile import BUILT_IN
 
 app = typer.Typer(no_args_is_help=True, help="Plans, without running them.")
 
@@ -50,12 +51,16 @@ def explain(
     single_copy: Annotated[
         bool, typer.Option(help="Ranks of a domain can read each other's memory.")
     ] = True,
+    cores: Annotated[
+        int, typer.Option(min=0, help="Cores that the ranks of each domain share. 0: enough.")
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say which algorithm runs at which size, and why not the others.
 
     DISTOS_COLL_ALGO, DISTOS_COLL_DETERMINISTIC and DISTOS_COLL_SLOT_BYTES apply as they would in a
-    real group.
+    real group, and so does what `bench --calibrate` measured: then each candidate's measured time
+    stands beside the predicted one.
     """
     current = settings.load()
     try:
@@ -64,11 +69,15 @@ def explain(
         count = settings.parse_bytes(size) if size else None
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    stored = profiles.in_use(current)
+    domain_count = max(domain_of) + 1
     view = ClusterView(
         ranks,
         domain_of,
-        (single_copy and current.single_copy,) * (max(domain_of) + 1),
-        slot_bytes=current.slot_bytes,
+        (single_copy and current.single_copy,) * domain_count,
+        (cores,) * domain_count if cores else (),
+        current.slot_bytes,
+        stored.profile if stored else BUILT_IN,
     )
     table = plan(view, current.algo, deterministic=current.deterministic, collectives=[wanted])
     if count is not None:

@@ -2,13 +2,14 @@
 every rank.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from distos_coll._vocabulary import Collective, Need
 from distos_coll.errors import PlanError
 from distos_coll.planner.algo import DETERMINISTIC, VARIABLE, AlgoFilter
+from distos_coll.planner.profile import Curve, Kind, Predict
 from distos_coll.planner.view import ClusterView
 from distos_coll.plugins.costs import CostInput
 from distos_coll.plugins.manager import Algorithm, Registry
@@ -21,7 +22,7 @@ LARGEST = 1 << 40
 # Cut-overs are multiples of 1/16 of an octave: the model is not more exact than that.
 _STEPS_PER_OCTAVE = 16
 # One row only: a barrier has no size, and nobody knows all sizes of an all_to_all_v.
-_TYPICAL_BYTES = {Collective.BARRIER: 0, Collective.ALL_TO_ALL_V: 1 << 20}
+TYPICAL_BYTES = {Collective.BARRIER: 0, Collective.ALL_TO_ALL_V: 1 << 20}
 _LARGEST_ELEMENT = 16
 
 
@@ -29,12 +30,25 @@ _LARGEST_ELEMENT = 16
 class Candidate:
     algorithm: Algorithm
     segment_bytes: int
-    predict: Callable[[int], float] = field(compare=False)
-    """Microseconds for a size in bytes."""
+    model: Predict = field(compare=False)
+    """Microseconds for a size in bytes, as the spec says."""
+    measured: Curve | None = field(default=None, compare=False)
+    """What it took in a group of the same shape."""
+    predict: Predict = field(init=False, compare=False)
+    """The model, corrected where it was measured."""
+
+    def __post_init__(self) -> None:
+        predict = self.measured.correct(self.model) if self.measured else self.model
+        object.__setattr__(self, "predict", predict)
 
     @property
     def key(self) -> str:
         return self.algorithm.spec.key
+
+    @property
+    def name(self) -> str:
+        """Unique among the candidates of a collective: direct2/single_copy@262144."""
+        return f"{self.key}@{self.segment_bytes}"
 
     @property
     def registered(self) -> bool:
@@ -60,8 +74,9 @@ class Row:
 class Costs:
     """CostInputs of one view; they are asked for again and again."""
 
-    def __init__(self, view: ClusterView) -> None:
+    def __init__(self, view: ClusterView, *, halves: bool = False) -> None:
         sizes = [len(ranks) for ranks in view.members]
+        figures = view.profile.figures
         self._base: dict[str, Any] = {
             "size": view.size,
             "domains": len(sizes),
@@ -69,10 +84,7 @@ class Costs:
             "min_local": min(sizes),
             "slot": view.slot_bytes,
             "sharing": view.sharing,
-            "mapped": view.mapped,
-            "single_copy": view.single_copy_cost,
-            "tcp": view.tcp,
-            "reduce": view.reduce,
+            "figures": replace(figures, reduce=figures.half_reduce) if halves else figures,
         }
         self._inputs: dict[tuple[int, int], CostInput] = {}
 
@@ -110,7 +122,9 @@ def candidates(
         if reason is not None:
             excluded.append(Excluded(algorithm, reason))
             continue
-        allowed += [_candidate(algorithm, segment, costs) for segment in sorted(spec.segments)]
+        allowed += [
+            _candidate(algorithm, segment, costs, view) for segment in sorted(spec.segments)
+        ]
     if all(candidate.registered for candidate in allowed):
         raise PlanError(_nothing_left(collective, names.text if names else "", excluded))
     return allowed, excluded
@@ -122,29 +136,38 @@ def for_halves(
     """The same candidates with what they cost for float16 and bfloat16 in one domain: those that
     reduce hop by hop run on a float32 copy there (docs/decisions/0003).
     """
-    costs = Costs(view)
+    costs = Costs(view, halves=True)
 
-    def on_a_copy(candidate: Candidate) -> Candidate:
-        def predict(size: int) -> float:
-            c = costs.at(size, candidate.segment_bytes)
+    def for_half(candidate: Candidate) -> Candidate:
+        cost, segment = candidate.algorithm.spec.cost, candidate.segment_bytes
+
+        def as_they_are(size: int) -> float:
+            return cost(costs.at(size, segment))
+
+        def on_a_copy(size: int) -> float:
             # Widened: read 1, written 2; narrowed: read 2, written 1.
-            return candidate.predict(2 * size) + 3 * c.copy_us(size)
+            return candidate.model(2 * size) + 3 * costs.at(size, segment).copy_us(size)
 
-        return replace(candidate, predict=predict)
+        copied = registry.program(candidate.algorithm).reduces_per_hop
+        kind = Kind(candidate.algorithm.spec.collective, halves=True)
+        return replace(
+            candidate,
+            model=on_a_copy if copied else as_they_are,
+            measured=view.measured.curve(kind, candidate.name),
+        )
 
-    return [
-        on_a_copy(each) if registry.program(each.algorithm).reduces_per_hop else each
-        for each in allowed
-    ]
+    return [for_half(each) for each in allowed]
 
 
-def _candidate(algorithm: Algorithm, segment: int, costs: Costs) -> Candidate:
-    cost = algorithm.spec.cost
+def _candidate(algorithm: Algorithm, segment: int, costs: Costs, view: ClusterView) -> Candidate:
+    spec = algorithm.spec
 
-    def predict(size: int) -> float:
-        return cost(costs.at(size, segment))
+    def model(size: int) -> float:
+        return spec.cost(costs.at(size, segment))
 
-    return Candidate(algorithm, segment, predict)
+    plain = Candidate(algorithm, segment, model)
+    curve = view.measured.curve(Kind(spec.collective), plain.name)
+    return replace(plain, measured=curve)
 
 
 def _unmet(view: ClusterView, registry: Registry, algorithm: Algorithm) -> str | None:
@@ -182,23 +205,27 @@ def best(allowed: Sequence[Candidate], size: int) -> Candidate:
 
 def rows_of(collective: Collective, allowed: Sequence[Candidate]) -> list[Row]:
     """The lower envelope of the candidates from 0 bytes to LARGEST."""
-    typical = _TYPICAL_BYTES.get(collective)
+    typical = TYPICAL_BYTES.get(collective)
     if typical is not None:
         return [Row(collective, UNLIMITED, best(allowed, typical))]
     if len(allowed) == 1:
         return [Row(collective, UNLIMITED, allowed[0])]
     rows: list[Row] = []
     low, current = 0, best(allowed, 0)
-    high = 1
-    while high <= LARGEST:
-        if best(allowed, high) is current:
-            low, high = high, high * 2
-            continue
-        last, low = _cut(current, allowed, low, high)
-        rows.append(Row(collective, last, current))
-        current = best(allowed, low)
+    for high in _looked_at(allowed):
+        while best(allowed, high) is not current:
+            last, low = _cut(current, allowed, low, high)
+            rows.append(Row(collective, last, current))
+            current = best(allowed, low)
+        low = high
     rows.append(Row(collective, UNLIMITED, current))
     return _merge(rows)
+
+
+def _looked_at(allowed: Sequence[Candidate]) -> list[int]:
+    """Powers of two, and where something was measured: there the choice is exact."""
+    sizes = {1 << power for power in range(LARGEST.bit_length())}
+    return sorted(sizes.union(*(each.measured.sizes for each in allowed if each.measured)) - {0})
 
 
 def _cut(current: Candidate, allowed: Sequence[Candidate], low: int, high: int) -> tuple[int, int]:

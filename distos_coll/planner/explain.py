@@ -15,6 +15,10 @@ class Verdict:
     segment_bytes: int | None
     predicted_us: float | None
     """None: it may not run at all."""
+    measured_us: float | None
+    """In a group of the same shape, between two sizes interpolated; None: it was not measured."""
+    model_us: float | None
+    """What would be predicted if nothing had been measured of such groups."""
     chosen: bool
     reason: str
 
@@ -27,6 +31,8 @@ class Explanation:
     """The choice holds up to this size."""
     verdicts: tuple[Verdict, ...]
     """The winner, then the losers by predicted time, then what was excluded."""
+    basis: str
+    """What the predictions rest on."""
 
     @property
     def winner(self) -> Verdict:
@@ -37,22 +43,34 @@ class Explanation:
             "collective": self.collective,
             "bytes": self.bytes,
             "up_to_bytes": self.up_to_bytes,
+            "basis": self.basis,
             "candidates": [dict(vars(verdict)) for verdict in self.verdicts],
         }
 
     def __str__(self) -> str:
-        lines = [f"{self.collective} of {self.bytes} bytes"]
+        lines = [f"{self.collective} of {self.bytes} bytes, by {self.basis}", _line(_HEAD)]
         for v in self.verdicts:
             name = f"{v.algorithm}/{v.variant}" if v.variant else v.algorithm
             segment = "" if v.segment_bytes is None else f"{v.segment_bytes}"
-            time = "-" if v.predicted_us is None else f"{v.predicted_us:.1f} us"
-            mark = "*" if v.chosen else " "
-            lines.append(f"{mark} {name:20} {segment:>9} {time:>14}  {v.reason}")
+            times = (_us(v.predicted_us), _us(v.measured_us), _us(v.model_us))
+            lines.append(_line(("*" if v.chosen else " ", name, segment, *times, v.reason)))
         return "\n".join(lines)
 
 
+_HEAD = ("", "algorithm", "segment", "predicted", "measured", "by the model", "why")
+
+
+def _line(cells: Sequence[str]) -> str:
+    mark, name, segment, predicted, measured, model, why = cells
+    return f"{mark:1} {name:20} {segment:>9} {predicted:>13} {measured:>13} {model:>13}  {why}"
+
+
+def _us(time: float | None) -> str:
+    return "-" if time is None else f"{time:.1f} us"
+
+
 def explain(
-    row: Row, size: int, allowed: Sequence[Candidate], excluded: Sequence[Excluded]
+    row: Row, size: int, allowed: Sequence[Candidate], excluded: Sequence[Excluded], basis: str
 ) -> Explanation:
     winner = row.candidate
     time = winner.predict(size)
@@ -61,10 +79,9 @@ def explain(
         key=lambda c: (c.predict(size), c.key, c.segment_bytes),
     )
     rivals = [c for c in losers if not c.registered]
-    verdicts = [_verdict(winner, time, chosen=True, reason=_praise(winner, rivals, size))]
+    verdicts = [_verdict(winner, size, chosen=True, reason=_praise(winner, rivals, size))]
     verdicts += [
-        _verdict(c, c.predict(size), chosen=False, reason=_blame(c, winner, time, size))
-        for c in losers
+        _verdict(c, size, chosen=False, reason=_blame(c, winner, time, size)) for c in losers
     ]
     verdicts += [
         Verdict(
@@ -73,22 +90,26 @@ def explain(
             e.algorithm.plugin,
             None,
             None,
+            None,
+            None,
             False,
             e.reason,
         )
         for e in excluded
     ]
-    return Explanation(row.collective.name.lower(), size, row.max_bytes, tuple(verdicts))
+    return Explanation(row.collective.name.lower(), size, row.max_bytes, tuple(verdicts), basis)
 
 
-def _verdict(candidate: Candidate, time: float, *, chosen: bool, reason: str) -> Verdict:
+def _verdict(candidate: Candidate, size: int, *, chosen: bool, reason: str) -> Verdict:
     spec = candidate.algorithm.spec
     return Verdict(
         spec.name,
         spec.variant,
         candidate.algorithm.plugin,
         candidate.segment_bytes,
-        time,
+        candidate.predict(size),
+        candidate.measured.at(size) if candidate.measured else None,
+        candidate.model(size),
         chosen,
         reason,
     )

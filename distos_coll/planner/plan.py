@@ -1,6 +1,6 @@
 """plan(): from a view of the cluster to the table that the native core runs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -17,10 +17,11 @@ from distos_coll.planner.choose import (
     rows_of,
 )
 from distos_coll.planner.explain import Explanation, explain
+from distos_coll.planner.profile import BUILT_IN
 from distos_coll.planner.view import ClusterView
 from distos_coll.plugins.manager import Algorithm, Registry, default_registry
 from distos_coll.program.contract import REDUCING
-from distos_coll.program.encode import Choice, PlanTable, encode_plan
+from distos_coll.program.encode import UNLIMITED, Choice, PlanTable, encode_plan
 from distos_coll.program.ir import Program
 from distos_coll.program.layout import arrays_of
 
@@ -40,6 +41,8 @@ class Plan:
     registered_rows: tuple[Row, ...]
     """For arrays in registered memory; where a row's candidate has no use of it, `rows` decide."""
     allowed: dict[Collective, tuple[Candidate, ...]] = field(repr=False)
+    registered: dict[Collective, tuple[Candidate, ...]] = field(repr=False)
+    """What may run in registered memory only."""
     excluded: dict[Collective, tuple[Excluded, ...]] = field(repr=False)
     programs: tuple[Program, ...] = field(repr=False)
     _index: dict[tuple[Collective, str], int] = field(repr=False)
@@ -75,12 +78,24 @@ class Plan:
     def fingerprint(self) -> int:
         return int.from_bytes(self._encoded[16:24], "little")
 
-    def choice(self, collective: Collective | str, size: int) -> Row:
-        """The row that the core takes for `size` bytes (0001 says what counts)."""
+    @property
+    def basis(self) -> str:
+        """What the predictions rest on."""
+        if self.view.profile == BUILT_IN:
+            return "built-in figures"
+        if self.view.measured.kinds:
+            return "a profile, measured in groups like this one"
+        return "a profile's figures; groups like this one were not measured"
+
+    def choice(self, collective: Collective | str, size: int, *, halves: bool = False) -> Row:
+        """The row that the core takes for `size` bytes (0001 says what counts), of float16 and
+        bfloat16 if `halves`.
+        """
         wanted = _collective(collective)
         if size < 0:
             raise InvalidArgument(f"a size of {size} bytes is negative")
-        return next(r for r in self.rows if r.collective is wanted and size <= r.max_bytes)
+        rows = (*self.half_rows, *self.rows) if halves else self.rows
+        return next(r for r in rows if r.collective is wanted and size <= r.max_bytes)
 
     def with_segment_bytes(self, segment_bytes: int) -> "Plan":
         """The same choices with another segment, so that tests cross many with little data."""
@@ -100,10 +115,23 @@ class Plan:
             registered_rows=changed(self.registered_rows),
         )
 
+    def forcing(self, chosen: Mapping[Collective, Candidate], registry: Registry) -> "Plan":
+        """Return a plan that runs these candidates, at every size; for measurements."""
+        rows = tuple(Row(c, UNLIMITED, candidate) for c, candidate in sorted(chosen.items()))
+        programs = tuple(
+            replace(registry.program(row.candidate.algorithm), name=row.candidate.key)
+            for row in rows
+        )
+        index = {(row.collective, row.candidate.key): i for i, row in enumerate(rows)}
+        return replace(
+            self, rows=rows, half_rows=(), registered_rows=(), programs=programs, _index=index
+        )
+
     def explain(self, collective: Collective | str, size: int) -> Explanation:
         wanted = _collective(collective)
         row = self.choice(wanted, size)
-        return explain(row, size, self.allowed[wanted], self.excluded[wanted])
+        able = (*self.allowed[wanted], *self.registered[wanted])
+        return explain(row, size, able, self.excluded[wanted], self.basis)
 
 
 def plan(
@@ -131,17 +159,19 @@ def plan(
     half_rows: list[Row] = []
     registered_rows: list[Row] = []
     allowed: dict[Collective, tuple[Candidate, ...]] = {}
+    registered: dict[Collective, tuple[Candidate, ...]] = {}
     excluded: dict[Collective, tuple[Excluded, ...]] = {}
     for collective in sorted(collectives):
         able, unable = candidates(view, collective, known, wanted)
-        allowed[collective], excluded[collective] = tuple(able), tuple(unable)
-        private = [candidate for candidate in able if not candidate.registered]
+        private = allowed[collective] = tuple(c for c in able if not c.registered)
+        registered[collective] = tuple(c for c in able if c.registered)
+        excluded[collective] = tuple(unable)
         own_rows = rows_of(collective, private)
         rows += own_rows
         if len(view.members) == 1 and collective in REDUCING:
             halves = rows_of(collective, for_halves(view, known, private))
             half_rows += halves if _outline(halves) != _outline(own_rows) else []
-        registered_rows += _registered_rows(own_rows, able)
+        registered_rows += _registered_rows(own_rows, registered[collective])
     programs: list[Program] = []
     index: dict[tuple[Collective, str], int] = {}
     for row in (*rows, *half_rows, *registered_rows):
@@ -157,6 +187,7 @@ def plan(
         tuple(half_rows),
         tuple(registered_rows),
         allowed,
+        registered,
         excluded,
         tuple(programs),
         index,
@@ -164,10 +195,10 @@ def plan(
     )
 
 
-def _registered_rows(private: list[Row], able: list[Candidate]) -> list[Row]:
+def _registered_rows(private: Sequence[Row], registered: Sequence[Candidate]) -> list[Row]:
     """Against those that win in private memory; where they still win, rows repeat them."""
-    winners = [row.candidate for row in private]
-    rows = rows_of(private[0].collective, [c for c in able if c.registered or c in winners])
+    winners = dict.fromkeys(row.candidate for row in private)
+    rows = rows_of(private[0].collective, [*winners, *registered])
     return rows if any(row.candidate.registered for row in rows) else []
 
 

@@ -2,18 +2,12 @@
 itself.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from distos_coll.errors import InvalidArgument
-from distos_coll.plugins.costs import LinkCost
+from distos_coll.planner.profile import BUILT_IN, Profile, Shape, Table
 from distos_coll.program.layout import members_of, renumbered
-
-# Starting points on a present-day server; `distos-coll topo` and trials refine them.
-MAPPED = LinkCost(alpha_us=1.5, gbps=25.0)
-SINGLE_COPY = LinkCost(alpha_us=3.0, gbps=3.5)
-TCP = LinkCost(alpha_us=25.0, gbps=2.5)
-REDUCE = LinkCost(alpha_us=0.0, gbps=40.0)
 
 
 @dataclass(frozen=True)
@@ -30,10 +24,7 @@ class ClusterView:
     cores: tuple[int, ...] = ()
     """For each domain the cores its ranks may use; empty: enough for all."""
     slot_bytes: int = 1 << 20
-    mapped: LinkCost = field(default=MAPPED)
-    single_copy_cost: LinkCost = field(default=SINGLE_COPY)
-    tcp: LinkCost = field(default=TCP)
-    reduce: LinkCost = field(default=REDUCE)
+    profile: Profile = BUILT_IN
 
     def __post_init__(self) -> None:
         if self.size < 1 or len(self.domain_of) != self.size:
@@ -75,3 +66,9 @@ class ClusterView:
         return max(
             [1.0, *(len(r) / max(c, 1) for r, c in zip(self.members, self.cores, strict=True))]
         )
+
+    @cached_property
+    def measured(self) -> Table:
+        """What was measured in groups of this one's shape."""
+        sizes = tuple(len(ranks) for ranks in self.members)
+        return self.profile.table(Shape(sizes, self.all_single_copy, self.sharing, self.slot_bytes))

@@ -13,20 +13,45 @@ class LinkCost:
     alpha_us: float
     gbps: float
     """Gigabytes a second of one rank."""
+    far_gbps: float = 0.0
+    """Of data that come from memory, not from a cache. 0: no other than `gbps`."""
 
     def us(self, size: float) -> float:
         return size / (self.gbps * 1000)
 
+    def us_of(self, size: float, whole: int, cache_bytes: int) -> float:
+        """`size` bytes of buffers of `whole` bytes, of which a cache keeps the first."""
+        if not self.far_gbps or whole <= cache_bytes:
+            return self.us(size)
+        near = cache_bytes / whole
+        return self.us(near * size) + (1 - near) * size / (self.far_gbps * 1000)
 
-# A frame on a shared-memory ring is copied in and out, needs headers and credits, and a peer that
-# polls.
-_MESSAGE_COPIES = 1.3
-_MESSAGE_ALPHA = 6
-# A rank that shares its core must be scheduled before it can arrive.
-_SWITCH_US = 100
-# What does not fit in a core's cache until it is used again comes from memory once more.
-_CACHE = 1 << 20
-_SPILL = 1.2
+
+@dataclass(frozen=True)
+class Figures:
+    """What a machine can do. Those that stand here are a present-day server's; `distos-coll bench
+    --calibrate` measures one's own (docs/decisions/0007).
+    """
+
+    mapped: LinkCost = LinkCost(alpha_us=1.5, gbps=25.0)
+    """A window round of all members, and copies through memory that ranks share."""
+    single_copy: LinkCost = LinkCost(alpha_us=3.0, gbps=3.5)
+    """A read of another rank's private memory."""
+    message: LinkCost = LinkCost(alpha_us=9.0, gbps=19.2)
+    """A frame on a shared-memory ring: copied in and out, with headers, credits, and a peer that
+    polls.
+    """
+    tcp: LinkCost = LinkCost(alpha_us=25.0, gbps=2.5)
+    reduce: LinkCost = LinkCost(alpha_us=0.0, gbps=40.0)
+    """Bytes of inputs that the reduction kernels read."""
+    half_reduce: LinkCost = LinkCost(alpha_us=0.0, gbps=40.0)
+    """The same for float16 and bfloat16."""
+    switch_us: float = 100.0
+    """A rank that shares its core must be scheduled before it can arrive."""
+    cache_bytes: int = 1 << 20
+    """What a core's cache keeps until it is used again."""
+    spill: float = 1.2
+    """What does not fit there comes from memory once more: a factor on the work. Not measured."""
 
 
 @dataclass(frozen=True)
@@ -42,46 +67,51 @@ class CostInput:
     slot: int
     sharing: float
     """Ranks per core in the fullest domain, at least 1: they take turns."""
-    mapped: LinkCost
-    single_copy: LinkCost
-    tcp: LinkCost
-    reduce: LinkCost
+    figures: Figures
 
     def copy_us(self, size: float) -> float:
         """One rank copies through mapped memory."""
-        return self.mapped.us(size) * self.sharing
+        return self._memory_us(self.figures.mapped, size)
+
+    def read_alpha_us(self) -> float:
+        """What a read of another rank's private memory costs besides its bytes."""
+        return self.figures.single_copy.alpha_us * self.sharing
 
     def read_us(self, size: float) -> float:
         """One rank copies out of another's private memory."""
-        return self.single_copy.us(size) * self.sharing
+        return self._memory_us(self.figures.single_copy, size)
 
     def reduce_us(self, size: float) -> float:
         """One rank reads `size` bytes of inputs and accumulates them."""
-        return self.reduce.us(size) * self.sharing
+        return self._memory_us(self.figures.reduce, size)
+
+    def _memory_us(self, cost: LinkCost, size: float) -> float:
+        return cost.us_of(size, self.bytes, self.figures.cache_bytes) * self.sharing
 
     def sync_us(self, members: int | None = None) -> float:
         """A window round: every member sees every other arrive."""
         n = self.local if members is None else members
-        return self.mapped.alpha_us * (1 + 0.1 * n) * self.sharing + self._switch_us
+        return self.figures.mapped.alpha_us * round_factor(n) * self.sharing + self._switch_us
 
     @property
     def _switch_us(self) -> float:
-        return _SWITCH_US * (self.sharing - 1)
+        return self.figures.switch_us * (self.sharing - 1)
 
     def spill(self, working_set: float) -> float:
         """A factor on memory work whose data are used again after `working_set` bytes of others."""
-        return _SPILL if working_set > _CACHE else 1.0
+        return self.figures.spill if working_set > self.figures.cache_bytes else 1.0
 
     def local_hop_us(self, size: float) -> float:
         """A message inside a domain."""
-        alpha = _MESSAGE_ALPHA * self.mapped.alpha_us * self.sharing + self._switch_us
-        return alpha + _MESSAGE_COPIES * self.copy_us(size)
+        message = self.figures.message
+        alpha = message.alpha_us * self.sharing + self._switch_us
+        return alpha + self._memory_us(message, size)
 
     def remote_hop_us(self, size: float) -> float:
         """A message between domains; `size` is what crosses the domain's border in one
         direction.
         """
-        return self.tcp.alpha_us + self.tcp.us(size)
+        return self.figures.tcp.alpha_us + self.figures.tcp.us(size)
 
     def hop_us(self, size: float) -> float:
         """A message over the slowest kind of link there is."""
@@ -96,6 +126,11 @@ class CostInput:
         """Latency from a leaf to the root of a tree over the order."""
         remote = log2_ceil(self.domains) * self.remote_hop_us(0)
         return remote + log2_ceil(self.local) * self.local_hop_us(0)
+
+
+def round_factor(members: int) -> float:
+    """What a window round of so many members costs, in alphas."""
+    return 1 + 0.1 * members
 
 
 def log2_ceil(n: int) -> int:

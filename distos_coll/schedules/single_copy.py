@@ -143,7 +143,7 @@ def scatter(needs: Need = _NEEDS) -> Program:
 
 def _read_us(c: CostInput, read: float, reads: int) -> float:
     meetings = 2 * c.sync_us()
-    return meetings + reads * c.single_copy.alpha_us * c.sharing + c.read_us(read)
+    return meetings + reads * c.read_alpha_us() + c.read_us(read)
 
 
 def _all_reduce_us(c: CostInput) -> float:

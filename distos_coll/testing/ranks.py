@@ -18,7 +18,7 @@ import numpy.typing as npt
 from distos_coll import _native
 from distos_coll._vocabulary import Collective, DType, ReduceOp
 from distos_coll.errors import DistosError, from_code
-from distos_coll.group_plan import plan_for
+from distos_coll.group_plan import Found, plan_for
 from distos_coll.planner import Plan
 from distos_coll.settings import Settings
 from distos_coll.work import translated
@@ -140,7 +140,7 @@ class LocalWorld:
                     self._runtimes[rank], self._store, rank, size, timeout_ms, "local"
                 )
             values = Settings(algo=algo, slot_bytes=slot_bytes)
-            chosen = plan_for(values, native.domain_of(), native.domain_bits())
+            chosen = plan_for(values, Found(native.domain_of(), native.domain_bits()))
             if segment_bytes is not None:
                 chosen = chosen.with_segment_bytes(segment_bytes)
             with translated():

@@ -48,7 +48,7 @@ def explain_choice(group: Any, collective: str, nbytes: int) -> str:
     import torch.distributed as dist
 
     from distos_coll import settings
-    from distos_coll.group_plan import plan_for
+    from distos_coll.group_plan import Found, plan_for
 
     names = [member.name.lower() for member in Collective]
     if collective not in names:
@@ -59,7 +59,7 @@ def explain_choice(group: Any, collective: str, nbytes: int) -> str:
     backend = group._get_backend(torch.device("cpu"))  # noqa: SLF001  torch offers no other way
     if not hasattr(backend, "choice"):
         raise RuntimeError(f"the group's CPU backend is {backend.name()}, not distos")
-    _, domain_of, domain_bits = backend.topology
-    plan = plan_for(settings.load(), domain_of, domain_bits)
+    _, *found = backend.topology
+    plan = plan_for(settings.load(), Found(*found))
     explanation = plan.explain(collective, nbytes)
     return f"{explanation}\nthe core runs: {backend.choice(names.index(collective), nbytes)}"

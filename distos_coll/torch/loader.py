@@ -59,7 +59,7 @@ def native() -> ModuleType:
     settings_now = settings.load()
     module = importlib.import_module("distos_coll.torch._c10d")
     module.configure(settings_now.native_text())
-    module.set_planner(planning.planner(module.describe_links))
+    module.set_planner(planning.planner(module.describe_links), planning.shared_profile)
     # Groups that nobody destroyed say goodbye, so that other ranks see a rank leave and not die.
     atexit.register(module.close_all, EXIT_TIMEOUT_MS)
     return module

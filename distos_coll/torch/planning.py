@@ -2,20 +2,28 @@
 
 from collections.abc import Callable, Sequence
 
-from distos_coll import settings
-from distos_coll.group_plan import plan_and_log
+from distos_coll import profiles, settings
+from distos_coll.group_plan import Found, plan_and_log
 
 
-def planner(links: Callable[[], str]) -> Callable[[str, int, Sequence[int], Sequence[int]], bytes]:
-    """Return what is called once per group: (name, rank, domain_of, domain_bits).
+def shared_profile(size: int) -> bytes:
+    """Return what rank 0 of a group of so many ranks tells the others before it meets them."""
+    return profiles.shared(settings.load(), size)
+
+
+def planner(
+    links: Callable[[], str],
+) -> Callable[[str, int, Sequence[int], Sequence[int], bytes], bytes]:
+    """Return what is called once per group: (name, rank, domain_of, domain_bits, profile).
 
     It reads the environment each time: the algorithm may be set differently for each group.
     `links` describes the process's links, for the log.
     """
 
     def encoded_plan(
-        name: str, rank: int, domain_of: Sequence[int], domain_bits: Sequence[int]
+        name: str, rank: int, domain_of: Sequence[int], domain_bits: Sequence[int], profile: bytes
     ) -> bytes:
-        return plan_and_log(settings.load(), name, rank, domain_of, domain_bits, links).encode()
+        found = Found(domain_of, domain_bits, profile)
+        return plan_and_log(settings.load(), name, rank, found, links).encode()
 
     return encoded_plan

@@ -23,9 +23,11 @@ PROGRAM = """
 import os, resource, signal, sys, time
 import numpy, distos_coll
 rank = int(sys.argv[1])
-world = distos_coll.init(rank=rank, size=3, rendezvous="unix:" + sys.argv[2], timeout={timeout})
+world = distos_coll.init(rank=rank, size=3, rendezvous="unix:" + sys.argv[2], timeout=100)
 dp = world.split(0)
 world.all_reduce(numpy.ones(6))
+for group in (world, dp):  # once all have come
+    group._native.set_timeout({timeout} * 1000)
 print("ready", flush=True)
 try:
 {body}

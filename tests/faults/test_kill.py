@@ -4,14 +4,15 @@ nothing is left.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fork_server import spawner
 from ranks import COLLECTIVES, run
 
 torch = pytest.importorskip("torch", reason="the torch backend is what is killed")
@@ -24,11 +25,12 @@ if not os.environ.get("DISTOS_TEST_ALL"):
 
 
 @pytest.fixture(scope="module")
-def spawner() -> multiprocessing.context.ForkServerContext:
-    """Rank processes come from a fork server that has imported torch, which saves seconds each."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "torch.distributed", "torch.utils.data"])
-    return context
+def workers() -> Iterator[list[int]]:
+    """The DataLoader workers of all cases, which end by themselves."""
+    pids: list[int] = []
+    yield pids
+    # They look for their parent every five seconds, so all cases wait for them together.
+    assert wait_until(lambda: not any(map(alive, pids)), 30), "DataLoader workers are left"
 
 
 def free_port() -> int:
@@ -60,30 +62,28 @@ def wait_until(condition: object, seconds: float) -> bool:
 
 
 @pytest.mark.parametrize(("name", "victim"), CASES)
-def test_survivors_raise_and_name_the_dead(
-    spawner: multiprocessing.context.ForkServerContext, name: str, victim: int
-) -> None:
-    pipes = [spawner.Pipe(duplex=False) for _ in range(SIZE)]
+def test_survivors_raise_and_name_the_dead(workers: list[int], name: str, victim: int) -> None:
+    pipes = [spawner().Pipe(duplex=False) for _ in range(SIZE)]
     address = ("127.0.0.1", free_port())
     # Large enough that a kill lands inside an operation, small enough to be quick.
     count = 1 << 18
     processes = [
-        spawner.Process(target=run, args=(rank, SIZE, address, name, count, pipes[rank][1]))
+        spawner().Process(target=run, args=(rank, SIZE, address, name, count, pipes[rank][1]))
         for rank in range(SIZE)
     ]
-    workers: list[int] = []
     sockets: set[str] = set()
     try:
-        for process in processes:
+        for process, (_, writer) in zip(processes, pipes, strict=True):
             process.start()
+            writer.close()  # so that the end of a rank that fails is seen
         for reader, _ in pipes:
             assert reader.poll(90), "a rank did not get going"
-            kind, *rest = reader.recv()
-            assert kind == "ready", rest
-            workers += rest[0]
-            sockets |= rest[1]
-        assert len(workers) == 2 * SIZE
-        assert all(map(alive, workers))
+            kind, loaders, names = reader.recv()
+            assert kind == "ready"
+            assert len(loaders) == 2
+            assert all(map(alive, loaders))
+            workers += loaders
+            sockets |= names
         assert len(sockets) >= SIZE
         time.sleep(0.2)  # well into the loop
         pid = processes[victim].pid
@@ -107,6 +107,4 @@ def test_survivors_raise_and_name_the_dead(
             if process.is_alive():
                 process.kill()
                 process.join(10)
-    # torch's workers look for their parent every five seconds.
-    assert wait_until(lambda: not any(map(alive, workers)), 15), "DataLoader workers are left"
-    assert wait_until(lambda: not any_left(sockets), 5), "sockets are left"
+    assert wait_until(lambda: not any_left(sockets), 20), "sockets are left"

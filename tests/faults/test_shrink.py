@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import functools
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fork_server import spawner
 
 torch = pytest.importorskip("torch", reason="the model that is trained is torch's")
 
@@ -29,18 +29,18 @@ HERE = Path(__file__).parent
 @functools.lru_cache
 def train(door: str, how: str, victim: int) -> Any:
     """What all ranks that are left came to."""
-    # Ranks come from a fork server that has imported what takes longer than the training.
-    spawner = multiprocessing.get_context("forkserver")
-    spawner.set_forkserver_preload(["torch.distributed", "torch._dynamo", "sklearn.datasets"])
     # Not in rank 0, which may be the one that dies.
     store = torch.distributed.TCPStore("127.0.0.1", 0, SIZE, is_master=True, wait_for_workers=False)
     meet = str(store.port) if door == "torch" else f"unix:shrink{uuid.uuid4().hex}"
     job = Job(door, how, victim, meet)
-    pipes = [spawner.Pipe(duplex=False) for _ in range(SIZE)]
-    ranks = [spawner.Process(target=run, args=(job, rank, pipes[rank][1])) for rank in range(SIZE)]
+    pipes = [spawner().Pipe(duplex=False) for _ in range(SIZE)]
+    ranks = [
+        spawner().Process(target=run, args=(job, rank, pipes[rank][1])) for rank in range(SIZE)
+    ]
     try:
-        for rank in ranks:
+        for rank, (_, writer) in zip(ranks, pipes, strict=True):
             rank.start()
+            writer.close()  # so that the end of a rank that fails is seen
         left = [reader.recv() for i, (reader, _) in enumerate(pipes) if i != victim]
         for rank in ranks:
             rank.join(20)
@@ -85,7 +85,8 @@ def test_those_that_are_left_find_each_other_whenever_ranks_die(seed: int) -> No
             ranks[victim].kill()
             # Some of them die while the others shrink because of the one before.
             time.sleep(draw.choice([0.0, 0.001, 0.003, 0.01, 0.03, 0.3]))
-        time.sleep(0.5)
+        for victim in victims:
+            ranks[victim].wait(20)
         left = [rank for i, rank in enumerate(ranks) if i not in victims]
         for rank in left:
             rank.send_signal(signal.SIGUSR1)

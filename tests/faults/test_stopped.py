@@ -10,8 +10,9 @@ import sys
 PROGRAM = """
 import os, signal, sys, numpy, distos_coll
 rank = int(sys.argv[1])
-group = distos_coll.init(rank=rank, size=3, rendezvous="unix:" + sys.argv[2], timeout=10)
+group = distos_coll.init(rank=rank, size=3, rendezvous="unix:" + sys.argv[2], timeout=100)
 group.all_reduce(numpy.ones(6))
+group._native.set_timeout(4000)
 print("ready", flush=True)
 if rank == 2:
     os.kill(os.getpid(), signal.SIGSTOP)

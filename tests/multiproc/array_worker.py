@@ -6,6 +6,7 @@ Arguments: MODE FOLDER [RANK SIZE RENDEZVOUS]; without the last three the launch
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import json
 import os
@@ -91,8 +92,11 @@ def elastic(join: Join) -> dict[str, Any]:
 
 
 def late(join: Join) -> dict[str, Any]:
-    """The first call fails for want of the last rank; then that comes, too."""
-    first = failure(lambda: join(timeout=SHORT))
+    """The first calls fail for want of the last rank; then that comes, too."""
+    first = ""
+    # A process that starts slowly is missed as well, at first.
+    while "rank 2 of group" not in first:
+        first = failure(lambda: join(timeout=SHORT))
     print(first, flush=True)
     with join() as c:
         check(c)
@@ -100,11 +104,11 @@ def late(join: Join) -> dict[str, Any]:
 
 
 def latecomer(join: Join) -> dict[str, Any]:
-    """Comes when the others have failed once; it may meet what is left of that, and tries again."""
-    try:
-        c = join()
-    except DistosError:
-        c = join()
+    """Comes when the others have failed; it may meet what is left of that, and tries again."""
+    c = None
+    while c is None:
+        with contextlib.suppress(DistosError):
+            c = join()
     with c:
         check(c)
         return {"size": c.size, "failure": ""}

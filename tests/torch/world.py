@@ -5,8 +5,6 @@
 
 import atexit
 import contextlib
-import functools
-import multiprocessing
 import os
 import sys
 import tempfile
@@ -18,30 +16,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from fork_server import spawner
+
 Rank = Callable[..., Any]
-
-
-@functools.lru_cache(maxsize=1)
-def _context() -> Any:
-    # Forked from a server that has imported torch, a rank starts in tens of milliseconds; it has
-    # none of this process's threads.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["torch", "torch.distributed", "torch.distributed.fsdp", "numpy"]
-    )
-    # Until Python 3.13 the server ignored the parent's sys.path.
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)
-    try:
-        from multiprocessing import forkserver
-
-        forkserver.ensure_running()
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
-    return context
 
 
 def run_ranks(
@@ -59,7 +36,7 @@ def run_ranks(
     Raises AssertionError with every rank's traceback and output if one fails, or when the deadline
     passes. Ranks in `may_die` may end without an answer.
     """
-    context = _context()
+    context = spawner()
     with tempfile.TemporaryDirectory(prefix="distos-test-") as folder:
         ranks = []
         for rank in range(size):

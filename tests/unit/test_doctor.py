@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from error_page import says
 from typer.testing import CliRunner
 
-from distos_coll import doctor
+from distos_coll import doctor, profiles
 from distos_coll.cli.app import app
 from distos_coll.doctor import Finding
+from distos_coll.planner.profile import BUILT_IN
+from distos_coll.profiles import Stored
+from distos_coll.settings import Settings
 
 
 def found(check: doctor.Check) -> dict[str, Finding]:
@@ -87,3 +91,25 @@ def test_another_torch_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     finding = found(doctor._torch)["torch"]
     assert finding.status == "bad"
     assert "1.0.0" in finding.text
+
+
+def test_the_profile_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (missing,) = doctor._profile()
+    assert (missing.status, missing.text[:5]) == ("note", "none:")
+    assert "--calibrate" in missing.mend
+    place = profiles.path_of(Settings())
+    profiles.save(Stored(profiles.own_key(), "2026-01-01T00:00:00Z", BUILT_IN), place)
+    (used,) = doctor._profile()
+    assert used.status == "good"
+    assert str(place) in used.text
+    place.write_text("{")
+    (damaged,) = doctor._profile()
+    assert damaged.status == "note"
+    monkeypatch.setenv("DISTOS_COLL_PROFILE", str(place))
+    (refused,) = doctor._profile()
+    assert refused.status == "bad"
+    assert says("profile-refused", refused.text)
+    monkeypatch.setenv("DISTOS_COLL_PROFILE", "none")
+    (off,) = doctor._profile()
+    assert off.text.startswith("switched off")

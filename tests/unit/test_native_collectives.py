@@ -4,6 +4,7 @@ real.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -395,8 +396,9 @@ def test_an_absent_rank_is_named_at_the_deadline() -> None:
                 rank.all_reduce(np.zeros(4, np.float32), timeout_ms=300)
             return str(caught.value)
 
+        # On a busy machine one of the two may be late, and is then named as well.
         texts = local.run(absent)
-        assert any("waits for rank 2" in text for text in texts)
+        assert any(re.search(r"waits for rank (\d, )?2\b", text) for text in texts), texts
 
 
 def test_wrong_arguments_are_refused_before_anything_is_sent() -> None:
@@ -418,14 +420,16 @@ def test_the_monitored_barrier_names_who_is_missing() -> None:
         def barrier(rank: Rank) -> str:
             if rank.rank in (1, 3):
                 return ""
-            with pytest.raises(Exception, match="failed to pass") as caught:
-                rank.native.monitored_barrier(300, True)
+            # Rank 0's limit is the one that expires; it tells those that have come.
+            with pytest.raises(Exception, match=r"failed to pass|did not answer") as caught:
+                rank.native.monitored_barrier(300 if rank.rank == 0 else 10_000, True)
             return str(caught.value)
 
         texts = local.run(barrier)
         assert "rank 1" in texts[0]
         assert "rank 3" in texts[0]
-        assert texts[2] == texts[0]
+        # On a busy machine rank 2 may come too late itself.
+        assert texts[2] == texts[0] or "rank 2" in texts[0]
 
 
 def test_messages_that_finish_during_a_collective_are_told_at_once() -> None:

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from distos_coll._vocabulary import Array, Collective, Need
 from distos_coll.errors import InvalidArgument
-from distos_coll.planner import ClusterView, Plan, plan
+from distos_coll.planner import ClusterView, Figures, LinkCost, Plan, Profile, plan
 from distos_coll.planner.choose import LARGEST, Costs, best
-from distos_coll.plugins.costs import CostInput, LinkCost
+from distos_coll.plugins.costs import CostInput
 from distos_coll.plugins.manager import built_in_registry
 from distos_coll.program.encode import UNLIMITED, decode_plan
 
@@ -25,6 +25,10 @@ def planned(view: ClusterView, algo: str = "") -> Plan:
 def names(view: ClusterView, collective: Collective = C.ALL_REDUCE, algo: str = "") -> set[str]:
     rows = planned(view, algo).rows
     return {r.candidate.algorithm.spec.name for r in rows if r.collective is collective}
+
+
+def profile_of(**figures: LinkCost) -> Profile:
+    return Profile(Figures(**figures))  # type: ignore[arg-type]
 
 
 def hosts(*sizes: int, **options: object) -> ClusterView:
@@ -57,7 +61,7 @@ def test_one_domain_has_no_use_for_hier(size: int, single_copy: bool) -> None:
 
 def test_single_copy_is_used_where_it_is_and_pays() -> None:
     quick = LinkCost(alpha_us=1.5, gbps=40.0)
-    with_it = planned(ClusterView(4, (0,) * 4, (True,), single_copy_cost=quick))
+    with_it = planned(ClusterView(4, (0,) * 4, (True,), profile=profile_of(single_copy=quick)))
     assert any(row.candidate.key == "direct2/single_copy" for row in with_it.rows)
     without = planned(ClusterView.one_domain(4))
     assert all(Need.SINGLE_COPY not in row.candidate.algorithm.spec.needs for row in without.rows)
@@ -93,8 +97,7 @@ def test_rows_are_a_sorted_cover_and_near_the_envelope(view: ClusterView) -> Non
             continue
         for size in (0, 1, 7, 1000, 1 << 14, 100_000, 1 << 20, 12_345_678, 1 << 30, LARGEST):
             chosen = table.choice(collective, size).candidate
-            private = [c for c in table.allowed[collective] if not c.registered]
-            fastest = best(private, size)
+            fastest = best(table.allowed[collective], size)
             # Cut-overs are rounded, so near one of them the loser may still be chosen.
             assert chosen.predict(size) <= 1.1 * fastest.predict(size) + 1e-9, (collective, size)
 
@@ -117,7 +120,7 @@ def test_equal_views_give_equal_bytes(view: ClusterView) -> None:
 
 
 def vars_of(view: ClusterView) -> dict[str, Any]:
-    names = ("size", "domain_of", "single_copy", "cores", "slot_bytes", "mapped", "tcp", "reduce")
+    names = ("size", "domain_of", "single_copy", "cores", "slot_bytes", "profile")
     return {name: getattr(view, name) for name in names}
 
 
@@ -134,7 +137,7 @@ def test_what_ranks_must_agree_on_is_in_the_fingerprint() -> None:
 
 def test_faster_network_moves_the_cut_over() -> None:
     slow = hosts(*[1] * 8)
-    fast = hosts(*[1] * 8, tcp=LinkCost(2.0, 20.0))
+    fast = hosts(*[1] * 8, profile=profile_of(tcp=LinkCost(2.0, 20.0)))
     assert [r.max_bytes for r in planned(slow).rows] != [r.max_bytes for r in planned(fast).rows]
 
 
@@ -194,7 +197,10 @@ def test_explain() -> None:
     times = [v.predicted_us for v in text.verdicts[1:] if v.predicted_us is not None]
     assert times == sorted(times)
     assert json.loads(json.dumps(text.as_dict()))["candidates"][0]["algorithm"] == "hier"
-    assert str(text).splitlines()[1].startswith("* hier")
+    head, columns, winner, *_ = str(text).splitlines()
+    assert head == "all_reduce of 1048576 bytes, by built-in figures"
+    assert columns.split()[:4] == ["algorithm", "segment", "predicted", "measured"]
+    assert winner.startswith("* hier")
 
 
 @pytest.mark.parametrize("size", [4, 1 << 14, 1 << 20, 1 << 26])

@@ -20,7 +20,7 @@ def logged(
             monkeypatch.setenv(variable_of(name), value)
         caplog.set_level(logging.INFO, logger="distos_coll")
         planner = planning.planner(lambda: LINKS)
-        assert planner("world", rank, [0, 0, 1], [0x402, 0x402, 0x202])
+        assert planner("world", rank, [0, 0, 1], [0x402, 0x402, 0x202], b"")
         return [record.getMessage() for record in caplog.records]
 
     return plan
@@ -35,7 +35,8 @@ def test_info_says_settings_links_and_plan(logged: Callable[..., list[str]]) -> 
         "settings: DISTOS_COLL_ALGO=all_reduce:ring, DISTOS_COLL_SHM=0, DISTOS_COLL_DEBUG=INFO"
     )
     assert texts[1:3] == LINKS.splitlines()
-    assert texts[3] == "plan for 2 domains, what is predicted fastest at each size:"
+    assert texts[3] == "predictions: built-in figures"
+    assert texts[4] == "plan for 2 domains, what is predicted fastest at each size:"
     (all_reduce,) = [text for text in texts if text.startswith("all_reduce: ")]
     assert all_reduce.startswith("all_reduce: ring; not ")
     assert "tree: left out by DISTOS_COLL_ALGO=ring" in all_reduce

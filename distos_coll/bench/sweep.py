@@ -1,0 +1,175 @@
+"""Times every candidate of every collective: each is forced, and they take turns."""
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from distos_coll import _native
+from distos_coll._vocabulary import Collective
+from distos_coll.bench.collectives import COLLECTIVES, Place
+from distos_coll.bench.data import NO_OP
+from distos_coll.bench.doors import ArrayDoor, Call, Case
+from distos_coll.bench.elements import Array, element_named
+from distos_coll.bench.run import Arrays
+from distos_coll.communicator import Communicator
+from distos_coll.planner import Plan
+from distos_coll.planner.choose import TYPICAL_BYTES, Candidate
+from distos_coll.planner.profile import Curve, Kind, Table
+from distos_coll.plugins.manager import default_registry
+from distos_coll.program.contract import REDUCING
+from distos_coll.work import milliseconds, translated
+
+BATCH_US = 1000.0
+"""Calls one after the other that are timed as one, as bench does; a longer call is timed alone."""
+MOST_CALLS = 1000
+HOPELESS = 4.0
+"""A candidate whose first calls take so many times the fastest one's is not called again."""
+_FIRST_CALLS = 2
+
+
+@dataclass(frozen=True)
+class Effort:
+    sizes: tuple[int, ...]
+    """Bytes, as in a choice row."""
+    repeats: int
+    collectives: tuple[str, ...] = tuple(COLLECTIVES)
+
+
+def sweep(group: Communicator, effort: Effort) -> Table:
+    """Measure a group's candidates; all ranks call it and get the same times."""
+    plan = group._plan  # noqa: SLF001  hidden from users, not from here
+    with _forced(group, plan) as doors:
+        base = ArrayDoor(group)
+        kinds = {kind: _curves(base, plan, kind, doors, effort) for kind in _kinds(plan, effort)}
+    return Table(plan.view.measured.shape, kinds)
+
+
+def _kinds(plan: Plan, effort: Effort) -> Iterator[Kind]:
+    for collective in plan.allowed:
+        if collective.name.lower() not in effort.collectives:
+            continue
+        yield Kind(collective)
+        # Between domains halves have no rows of their own.
+        if collective in REDUCING and len(plan.view.members) == 1:
+            yield Kind(collective, halves=True)
+
+
+@contextmanager
+def _forced(group: Communicator, plan: Plan) -> Iterator[list[ArrayDoor]]:
+    """Make groups of the same ranks: the i-th runs the i-th candidate of every collective."""
+    with ExitStack() as stack:
+        doors = []
+        for i in range(max(map(len, plan.allowed.values()))):
+            chosen = {c: each[i % len(each)] for c, each in plan.allowed.items()}
+            one = _with_plan(group, plan.forcing(chosen, default_registry()), f"forced/{i}")
+            doors.append(ArrayDoor(stack.enter_context(one)))
+        yield doors
+
+
+def _with_plan(group: Communicator, plan: Plan, name: str) -> Communicator:
+    native, home = group._native, group._home  # noqa: SLF001  hidden from users, not from here
+    ranks = range(group.size)
+    with translated():
+        store = _native.BoardStore(native, ranks, name)
+        timeout_ms = milliseconds(home.timeout)
+        made = _native.Communicator(home.runtime, store, group.rank, group.size, timeout_ms, name)
+        made.install_plan(plan.encode())
+        made.ready(store)
+    return Communicator(made, plan, home, name, ranks)
+
+
+def _curves(
+    base: ArrayDoor, plan: Plan, kind: Kind, doors: Sequence[ArrayDoor], effort: Effort
+) -> dict[str, Curve]:
+    candidates = plan.allowed[kind.collective]
+    cells: dict[int, dict[str, float]] = {}
+    for size in _sizes(kind.collective, effort):
+        case, nbytes = _case(base, kind, size)
+        # Of few bytes some collectives leave a rank nothing.
+        if nbytes in cells or (nbytes == 0 and size > 0):
+            continue
+        stands_for = distinct(candidates, nbytes)
+        arrays = Arrays(case, in_place=base.forms(case.collective)[1], unalign=0)
+        arrays.touch(case)
+        calls = [
+            door.bind(case, arrays.x, arrays.out)
+            for door, candidate in zip(doors, candidates, strict=False)
+            if candidate.name in stands_for
+        ]
+        times = dict(zip(stands_for, _times(base, calls, effort.repeats), strict=True))
+        cells[nbytes] = {twin: times[name] for name, twins in stands_for.items() for twin in twins}
+    sizes = tuple(sorted(cells))
+    return {
+        candidate.name: Curve(sizes, tuple(cells[size][candidate.name] for size in sizes))
+        for candidate in candidates
+        if sizes
+    }
+
+
+def _sizes(collective: Collective, effort: Effort) -> Sequence[int]:
+    typical = TYPICAL_BYTES.get(collective)
+    return effort.sizes if typical is None else (typical,)
+
+
+def _case(door: ArrayDoor, kind: Kind, size: int) -> tuple[Case, int]:
+    """Return the call, and its bytes as a choice row counts them."""
+    reduces = kind.collective in REDUCING
+    name = ("half" if kind.halves else "float") if reduces else "uint8"
+    element = element_named(name)
+    place = Place(door.rank, door.ranks)
+    collective = COLLECTIVES[kind.collective.name.lower()]
+    shape = collective.shape(place, size // element.nbytes)
+    case = Case(collective, element, "sum" if reduces else NO_OP, shape, place)
+    return case, shape.elements * element.nbytes
+
+
+def distinct(candidates: Sequence[Candidate], nbytes: int) -> dict[str, list[str]]:
+    """Return which candidates to call, and whom each stands for: where the data fit into one
+    segment, a larger one makes no difference. In the order of `candidates`.
+    """
+    found: dict[str, list[str]] = {}
+    whole: dict[str, str] = {}
+    for candidate in sorted(candidates, key=lambda c: (c.key, c.segment_bytes)):
+        if candidate.key in whole:
+            found[whole[candidate.key]].append(candidate.name)
+            continue
+        found[candidate.name] = [candidate.name]
+        if candidate.segment_bytes >= nbytes:
+            whole[candidate.key] = candidate.name
+    return {c.name: found[c.name] for c in candidates if c.name in found}
+
+
+def _times(base: ArrayDoor, calls: Sequence[Call], repeats: int) -> list[float]:
+    """Return microseconds a call: the median of the repeats, of the mean over the ranks."""
+    first = [_timed(base, call, 1) for call in calls for _ in range(_FIRST_CALLS)]
+    tried = _over_ranks(base, first).reshape(len(calls), -1).min(axis=1)
+    alive = [i for i in range(len(calls)) if tried[i] <= HOPELESS * tried.min()]
+    batches = [max(1, min(MOST_CALLS, int(BATCH_US / tried[i]))) for i in alive]
+    own = [
+        _timed(base, calls[i], batch)
+        for _ in range(repeats)
+        for i, batch in zip(alive, batches, strict=True)
+    ]
+    medians = np.median(_over_ranks(base, own).reshape(repeats, -1), axis=0)
+    tried[alive] = medians
+    return [float(us) for us in tried]
+
+
+def _timed(base: ArrayDoor, call: Call, times: int) -> float:
+    # The candidates that ran meanwhile have taken the caches; in a program nobody does.
+    call()
+    base.barrier()
+    rounds = itertools.repeat(None, times)
+    started = time.perf_counter()
+    for _ in rounds:
+        call()
+    return (time.perf_counter() - started) / times * 1e6
+
+
+def _over_ranks(base: ArrayDoor, own: Sequence[float]) -> Array:
+    mean: Array = base.exchange(np.array(own, np.float64)).mean(axis=0)
+    return mean
