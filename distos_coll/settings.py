@@ -214,7 +214,7 @@ class Settings:
         agreed=True,
     )
     registered_cache: int = _bytes(
-        256 << 20, 0, 1 << 40, "Bytes of registered memory kept for the next array after the last."
+        256 << 20, 0, 1 << 40, "Registered memory that is kept when arrays let go of it, bytes."
     )
     spin_us: int = _int(5, 0, 1_000_000, "Busy waiting before the first yield, microseconds.")
     yield_us: int = _int(200, 0, 1_000_000, "Yielding before sleep, microseconds.")
