@@ -46,7 +46,7 @@ build: $(BUILD)/build.ninja ## compile into the source tree, for the editable in
 cpp-test: build ## the core's own tests
 	@$(call NINJA,$(BUILD)) --target cpp_tests limits
 	$(SAY) "C++ tests"
-	@$(BIN)/ctest --test-dir $(BUILD) --output-on-failure --no-tests=ignore -j 1
+	@$(BIN)/ctest --test-dir $(BUILD) --output-on-failure --no-tests=ignore -j $(JOBS)
 
 asan tsan: $(READY) ## the core's tests under AddressSanitizer with UBSan, or ThreadSanitizer
 	$(SAY) "C++ tests under $@"
@@ -55,7 +55,7 @@ asan tsan: $(READY) ## the core's tests under AddressSanitizer with UBSan, or Th
 		-DDISTOS_COLL_SANITIZE=$(if $(filter asan,$@),address,thread) >build/$@/configure.log \
 		|| { cat build/$@/configure.log; exit 1; }
 	@$(call NINJA,build/$@) --target cpp_tests
-	@setarch -R $(BIN)/ctest --test-dir build/$@ --output-on-failure --no-tests=ignore -j 1
+	@setarch -R $(BIN)/ctest --test-dir build/$@ --output-on-failure --no-tests=ignore -j $(JOBS)
 
 test-torch: build ## torch's own DistributedTest against distos, 3 ranks
 	$(SAY) "torch's DistributedTest, 3 ranks"

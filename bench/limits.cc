@@ -4,9 +4,9 @@
 //   limits RANKS SOCKET
 //
 // bench/peers starts it and tells it over the Unix socket what to run, a line at a time:
-//   run COLLECTIVE ELEMENTS DTYPE CALLS same|fresh    times CALLS calls; with fresh each thread
-//                                                     writes its buffer before each, untimed
-//   flag ROUNDS                                       two cores, a cache line there and back
+//   run COLLECTIVE ELEMENTS DTYPE CALLS fresh    times CALLS calls; each thread writes its buffer
+//                                                before each of them, untimed
+//   flag ROUNDS                                  two cores, a cache line there and back
 //   end
 // Reductions are two-phase: each thread reduces its share of all buffers and writes it into every
 // one that shall have it. The others are memcpy of what each rank receives. A call ends with a
@@ -75,6 +75,22 @@ class Barrier {
   std::vector<Flag> flags_;
 };
 
+// Give a thread a core of its own where there are enough: two that spin on one core measure how
+// long they spin.
+void pin(size_t which, size_t threads) {
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  if (threads > static_cast<size_t>(CPU_COUNT(&allowed))) return;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &allowed) || which-- > 0) continue;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    sched_setaffinity(0, sizeof one, &one);
+    return;
+  }
+}
+
 struct Free {
   void operator()(char* memory) const { std::free(memory); }
 };
@@ -91,7 +107,6 @@ struct Case {
   size_t elements = 0;
   DType dtype = DType::kFloat32;
   int calls = 0;
-  bool fresh = false;
 };
 
 // One collective on buffers of its own, by so many threads.
@@ -110,8 +125,8 @@ class Team {
   // The slowest thread's seconds for all calls.
   double run() {
     std::vector<std::thread> threads;
-    for (size_t rank = 1; rank < ranks_; ++rank) threads.emplace_back([this, rank] { work(rank); });
-    work(0);
+    threads.reserve(ranks_);
+    for (size_t rank = 0; rank < ranks_; ++rank) threads.emplace_back([this, rank] { work(rank); });
     for (std::thread& thread : threads) thread.join();
     if (wrong_.load()) throw std::runtime_error("wrong results of " + what_.collective);
     return *std::max_element(took_.begin(), took_.end());
@@ -125,46 +140,29 @@ class Team {
   size_t out_bytes() const { return is("reduce_scatter") ? part_ : whole(); }
 
   void work(size_t rank) {
+    pin(rank, ranks_);
     // By its owner, so that it lies where the owner runs.
     in_[rank] = allocate(in_bytes());
     if (!in_place()) {
       out_[rank] = allocate(out_bytes());
       std::memset(out_[rank].get(), 0, out_bytes());
     }
-    fill(in_[rank].get(), in_bytes(), static_cast<float>(rank + 1));
-    wait(rank);
-    call(rank);
-    wait(rank);
+    time(rank, std::min(50, 1 + what_.calls / 10));
     check(rank);
-    wait(rank);
-    // Zeros stay what they are, however often they are added.
-    std::memset(in_[rank].get(), 0, in_bytes());
-    for (int i = std::min(50, 1 + what_.calls / 10); i > 0; --i) one_call(rank);
-    took_[rank] = what_.fresh ? time_fresh(rank) : time_back_to_back(rank);
+    took_[rank] = time(rank, what_.calls);
   }
 
-  double time_back_to_back(size_t rank) {
-    wait(rank);
-    const double start = seconds();
-    for (int i = 0; i < what_.calls; ++i) one_call(rank);
-    return seconds() - start;
-  }
-
-  double time_fresh(size_t rank) {
+  double time(size_t rank, int calls) {
     double total = 0;
-    for (int i = 0; i < what_.calls; ++i) {
+    for (int i = 0; i < calls; ++i) {
       fill(in_[rank].get(), in_bytes(), static_cast<float>(rank + 1));
       wait(rank);
       const double start = seconds();
-      one_call(rank);
+      call(rank);
+      wait(rank);
       total += seconds() - start;
     }
     return total;
-  }
-
-  void one_call(size_t rank) {
-    call(rank);
-    wait(rank);
   }
 
   void wait(size_t rank) { barrier_.wait(static_cast<int>(rank)); }
@@ -254,24 +252,11 @@ class Team {
   std::atomic<bool> wrong_{false};
 };
 
-void pin(size_t which) {
-  cpu_set_t allowed;
-  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (!CPU_ISSET(cpu, &allowed) || which-- > 0) continue;
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(cpu, &one);
-    sched_setaffinity(0, sizeof one, &one);
-    return;
-  }
-}
-
 // Seconds for so many rounds of a flag between two cores; a round is there and back.
 double ping_pong(uint64_t rounds) {
   Flag there, back;
   std::thread other([&] {
-    pin(1);
+    pin(1, 2);
     for (uint64_t i = 1; i <= rounds; ++i) {
       wait_for(there, i);
       back.value.store(i, std::memory_order_release);
@@ -279,7 +264,7 @@ double ping_pong(uint64_t rounds) {
   });
   double took = 0;
   std::thread one([&] {
-    pin(0);
+    pin(0, 2);
     const double start = seconds();
     for (uint64_t i = 1; i <= rounds; ++i) {
       there.value.store(i, std::memory_order_release);
@@ -310,10 +295,9 @@ double serve(int ranks, const std::string& line) {
   }
   if (what != "run") throw std::runtime_error("threads of one process have no " + what);
   Case wanted;
-  std::string dtype, mode;
-  words >> wanted.collective >> wanted.elements >> dtype >> wanted.calls >> mode;
+  std::string dtype;
+  words >> wanted.collective >> wanted.elements >> dtype >> wanted.calls;
   wanted.dtype = dtype_called(dtype);
-  wanted.fresh = mode == "fresh";
   return Team(ranks, wanted).run();
 }
 

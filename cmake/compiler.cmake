@@ -14,7 +14,7 @@ endif()
 # A development build runs the code that a wheel ships; a sanitizer build keeps its assertions.
 set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O3 -g -DNDEBUG")
 if(DISTOS_COLL_SANITIZE)
-  set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g")
+  set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1")
 endif()
 
 find_program(ccache_program ccache)

@@ -12,7 +12,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 MINORS = (10, 11, 12, 13)
@@ -37,10 +39,10 @@ WHERE = (
 )
 
 
-def run(*command: str, cwd: Path = ROOT) -> None:
-    """Run a command; its failure ends this program."""
+def run(*command: str, log: IO[str], cwd: Path = ROOT) -> None:
+    """Run a command, with its output into `log`; raises CalledProcessError if it fails."""
     ours = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    subprocess.run(command, check=True, cwd=cwd, env=ours)
+    subprocess.run(command, check=True, cwd=cwd, env=ours, stdout=log, stderr=subprocess.STDOUT)
 
 
 def works(python: str) -> bool:
@@ -61,11 +63,11 @@ def pythons() -> Iterator[tuple[str, str]]:
             yield name, next((path for path in found if path and works(path)), "")
 
 
-def compile_binding(python: str, package: Path) -> None:
+def compile_binding(python: str, package: Path, log: IO[str]) -> None:
     """Compile _native for this Python, beside the core."""
     where = subprocess.check_output([python, "-c", WHERE], text=True).split()
     compiler = os.environ.get("CXX", "g++")
-    flags = ("-std=c++20", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-Wl,-rpath,$ORIGIN")
+    flags = ("-std=c++20", "-O0", "-fPIC", "-shared", "-fvisibility=hidden", "-Wl,-rpath,$ORIGIN")
     includes = [f"-I{folder}" for folder in ("cpp", "cpp/include", *where[:2])]
     version = runpy.run_path(str(ROOT / "distos_coll/_version.py"))["__version__"]
     run(
@@ -77,34 +79,50 @@ def compile_binding(python: str, package: Path) -> None:
             *map(str, (ROOT / "cpp/bind").glob("*.cc")),
         ),
         *("-o", str(package / f"_native{where[2]}"), f"-L{package}", "-ldistos_coll"),
+        log=log,
     )
 
 
-def try_python(python: str, folder: Path) -> None:
+def try_python(python: str, folder: Path, log: IO[str]) -> None:
     """Put the package together for this Python, and run tests on it."""
-    run(python, "-m", "venv", str(folder / "venv"))
+    run(python, "-m", "venv", str(folder / "venv"), log=log)
     inside = str(folder / "venv/bin/python")
-    run(inside, "-m", "pip", "--disable-pip-version-check", "install", "-q", *PACKAGES)
+    run(inside, "-m", "pip", "--disable-pip-version-check", "install", "-q", *PACKAGES, log=log)
     leave_out = shutil.ignore_patterns("_native.*.so", "_c10d.*.so", "__pycache__")
     shutil.copytree(ROOT / "distos_coll", folder / "distos_coll", ignore=leave_out)
     for name in ("cpp", "docs", "pyproject.toml", "tests"):
         (folder / name).symlink_to(ROOT / name)
-    compile_binding(inside, folder / "distos_coll")
+    compile_binding(inside, folder / "distos_coll", log)
     files = [f"tests/unit/test_{name}.py" for name in TESTS]
     # Tests that want torch run under the Python that has it, and are not listed as skipped here.
-    run(inside, "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider", *files, cwd=folder)
+    pytest = ("-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider")
+    run(inside, *pytest, *files, cwd=folder, log=log)
 
 
-def main() -> None:
-    for name, path in pythons():
-        if not path:
-            print(f"skipped: {name} is not on this machine's path", flush=True)
-            continue
-        started = time.monotonic()
-        with tempfile.TemporaryDirectory() as folder:
-            try_python(path, Path(folder))
-        print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
+def outcome(name: str, path: str) -> tuple[str, bool]:
+    """What is to be said of a Python, and whether all went well."""
+    if not path:
+        return f"skipped: {name} is not on this machine's path", True
+    started = time.monotonic()
+    failure = ""
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
+        try:
+            try_python(path, Path(folder), log)
+        except subprocess.CalledProcessError as error:
+            failure = f" FAILED: {error}"
+        log.seek(0)
+        return f"{log.read()}{name}: {time.monotonic() - started:.0f} s{failure}", not failure
+
+
+def main() -> int:
+    # Each works on one core, most of the time.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        good = True
+        for text, well in pool.map(lambda found: outcome(*found), pythons()):
+            print(text, flush=True)
+            good = good and well
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

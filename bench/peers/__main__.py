@@ -1,7 +1,7 @@
 """distos beside gloo, Open MPI, MPICH and the machine's limits, interleaved in one run.
 
-    python -m bench.peers                                # all collectives, 2 ranks, idle
-    python -m bench.peers --ranks 2 4 8 --load 0 4       # what docs/results shows; hours
+    python -m bench.peers                                                # 2 ranks, idle
+    python -m bench.peers --fresh --ranks 2 4 8 --load 0 4               # all there is; hours
     python -m bench.peers --collectives all_reduce --max 64K --peers distos openmpi limit
     python -m bench.peers --report build/peers/results.json
 
@@ -47,7 +47,10 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("--burst", type=float, default=0.05, help="seconds of a repeat, idle")
     how.add_argument("--window", type=float, default=5.0, help="seconds of a repeat, loaded")
     how.add_argument(
-        "--fresh", action="store_true", help="each rank writes its input before each call, untimed"
+        "--fresh",
+        action="store_true",
+        help="idle cells a second time: each rank writes its input before each call, untimed, and "
+        "the limit takes part",
     )
     how.add_argument("--timeout", type=float, default=120.0, help="seconds for one answer")
     where = made.add_argument_group("where things are")
@@ -85,7 +88,8 @@ def measure(given: argparse.Namespace) -> Results:
         Conductor(options_of(given), results, lambda: results.save(file)).run()
     except KeyboardInterrupt:
         say("interrupted; what there is goes into the report")
-    results.save(file)
+    finally:
+        results.save(file)
     return results
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.peers.grid import Cell, cells, dtypes_of, size_text
+from bench.peers.grid import MODES, Cell, cells, dtypes_of, size_text
 from bench.peers.group import Group, PeerLost, PeerRefused
 from bench.peers.launch import Job, Places, Unavailable, new_folder
 from bench.peers.results import Entry, Measured, Results, Wait
@@ -110,9 +110,11 @@ class Conductor:
             if not self._groups:
                 say("nobody is left to measure")
                 return
-            measured = self._measure(cell, ranks, load)
-            self._results.cells.append(measured)
-            say(progress(measured))
+            for mode in MODES if self._options.fresh and not load else MODES[:1]:
+                measured = self._measure(cell, ranks, load, mode)
+                if measured.entries:
+                    self._results.cells.append(measured)
+                    say(progress(measured))
         self._measure_waits(ranks, load)
 
     def _measure_flag(self, ranks: int, load: int) -> None:
@@ -124,21 +126,25 @@ class Conductor:
                 one_way = float(answers[0]["seconds"]) / FLAG_CALLS / 2
                 self._results.flag_s.setdefault(key, []).append(one_way)
 
-    def _measure(self, cell: Cell, ranks: int, load: int) -> Measured:
+    def _measure(self, cell: Cell, ranks: int, load: int, mode: str) -> Measured:
         seconds = self._options.seconds(load)
+        measured = Measured(cell.collective, cell.elements, ranks, load, mode)
         turns = []
-        for peer in list(self._groups):
+        # Threads that write no new input find the last one in their own caches, on whichever side
+        # it was: no library could do that, and it is not a limit.
+        peers = [peer for peer in self._groups if peer != "limit" or mode == "fresh"]
+        for peer in peers:
             for dtype in dtypes_of(cell.collective, self._options.dtypes):
                 entry = Entry(peer, dtype)
-                turns.append((entry, self._rate(entry, cell, min(seconds, 0.02))))
+                measured.entries.append(entry)
+                turns.append((entry, self._rate(entry, measured, min(seconds, 0.02))))
         for repeat in range(self._options.repeats):
-            first = repeat % len(turns)
+            first = repeat % max(1, len(turns))
             for entry, rate in turns[first:] + turns[:first]:
-                self._fill_window(entry, cell, rate, seconds)
-        entries = [entry for entry, _ in turns]
-        return Measured(cell.collective, cell.elements, ranks, load, entries)
+                self._fill_window(entry, measured, rate, seconds)
+        return measured
 
-    def _rate(self, entry: Entry, cell: Cell, seconds: float) -> float:
+    def _rate(self, entry: Entry, cell: Measured, seconds: float) -> float:
         """Warm up; return calls a second, roughly."""
         calls, took = 1, 0.0
         for _ in range(4):
@@ -148,7 +154,7 @@ class Conductor:
             calls = math.ceil(min(MOST_CALLS, calls * min(100.0, seconds / max(took, 1e-7))))
         return calls / max(took, 1e-7)
 
-    def _fill_window(self, entry: Entry, cell: Cell, rate: float, seconds: float) -> None:
+    def _fill_window(self, entry: Entry, cell: Measured, rate: float, seconds: float) -> None:
         """Let the peer call until the seconds are full; all its calls together are a repeat."""
         done, passed = 0, 0.0
         batch = max(1, round(rate * min(seconds, TRUSTED_S)))
@@ -161,12 +167,11 @@ class Conductor:
             batch = max(1, min(4 * batch, int((seconds - passed) * done / passed)))
         entry.add(done, passed)
 
-    def _time(self, entry: Entry, cell: Cell, calls: int) -> float:
+    def _time(self, entry: Entry, cell: Measured, calls: int) -> float:
         """Return the slowest rank's seconds for so many calls; or 0.0, and say why in the entry."""
         if entry.refused:
             return 0.0
-        mode = "fresh" if self._options.fresh else "same"
-        line = f"run {cell.collective} {cell.elements} {entry.dtype} {calls} {mode}"
+        line = f"run {cell.collective} {cell.elements} {entry.dtype} {calls} {cell.mode}"
         answers = self._ask(entry.peer, line)
         if isinstance(answers, str):
             entry.refused = answers
@@ -201,7 +206,7 @@ class Conductor:
 
 def progress(measured: Measured) -> str:
     """Return a line for those who watch."""
-    title = f"{measured.ranks} ranks, load {measured.load}, {measured.collective}"
+    title = f"{measured.ranks} ranks, load {measured.load}, {measured.mode}, {measured.collective}"
     size = size_text(measured.elements * 4) if measured.elements else ""
     times = [
         f"{entry.label} {'-' if (time := entry.median()) is None else f'{time * 1e6:.1f}'}"

@@ -16,6 +16,8 @@ COLLECTIVES = (
 IN_PLACE = frozenset({"all_reduce", "reduce", "broadcast"})
 """Of these torch has no other form; the others have an `out` that was there before."""
 DTYPES = {"float32": 4, "bfloat16": 2, "float16": 2}
+MODES = ("same", "fresh")
+"""same: calls follow one another on the same buffers; fresh: each rank writes its input before."""
 _PARTED = frozenset({"reduce_scatter", "all_gather", "all_to_all"})
 
 

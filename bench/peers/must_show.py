@@ -17,7 +17,7 @@ from bench.peers.stats import ALLOWED_SPREAD, Ratio, best, ratio
 KIB, MIB = 1 << 10, 1 << 20
 MPIS = ("openmpi", "mpich")
 DOORS = ("distos", "distos-torch")
-LOADED = 4  # busy loops
+IDLE, FRESH, LOADED = (0, "same"), (0, "fresh"), (4, "same")  # busy loops; how calls follow
 SHARE_OF_SPREADING = 0.2
 
 
@@ -62,7 +62,8 @@ class Promise:
 
 def name_of(cell: Measured) -> str:
     size = f" {size_text(cell.nbytes)}" if cell.elements else ""
-    return f"{cell.ranks} ranks, load {cell.load}, {cell.collective}{size}"
+    mode = ", fresh" if cell.mode == "fresh" else ""
+    return f"{cell.ranks} ranks, load {cell.load}{mode}, {cell.collective}{size}"
 
 
 def _checks(what: str, found: Ratio | None, bound: float, *, least: bool = False) -> list[Check]:
@@ -80,34 +81,38 @@ def _line(cell: Measured, *checks: list[Check]) -> Iterator[Line]:
 
 def _cells(
     results: Results,
+    where: tuple[int, str],
     ranks: tuple[int, ...],
     sizes: tuple[float, float],
     collectives: tuple[str, ...] = (),
-    *,
-    load: int = 0,
 ) -> Iterator[Measured]:
     for cell in results.cells:
-        if not cell.elements or (collectives and cell.collective not in collectives):
-            continue
-        if cell.ranks in ranks and cell.load == load and sizes[0] <= cell.nbytes <= sizes[1]:
+        there = (cell.load, cell.mode) == where and cell.ranks in ranks
+        wanted = not collectives or cell.collective in collectives
+        if there and wanted and cell.elements and sizes[0] <= cell.nbytes <= sizes[1]:
             yield cell
 
 
+def _same_cell(results: Results, where: tuple[int, str], cell: Measured) -> Measured | None:
+    sizes = (cell.nbytes, cell.nbytes)
+    return next(_cells(results, where, (cell.ranks,), sizes, (cell.collective,)), None)
+
+
 def _beside_noop(results: Results) -> Iterator[Line]:
-    for cell in _cells(results, (2,), (4, 4), ("all_reduce",)):
+    for cell in _cells(results, IDLE, (2,), (4, 4), ("all_reduce",)):
         found = ratio(cell.entry("distos-torch"), cell.entry("noop"))
         yield from _line(cell, _checks("distos-torch / noop", found, 1.5))
 
 
 def _beside_gloo(results: Results) -> Iterator[Line]:
     for low, high, bound in ((4, 64 * KIB, 15.0), (MIB, float("inf"), 6.0)):
-        for cell in _cells(results, (2,), (low, high), ("all_reduce",)):
+        for cell in _cells(results, IDLE, (2,), (low, high), ("all_reduce",)):
             found = ratio(cell.entry("gloo"), cell.entry("distos-torch"))
             yield from _line(cell, _checks("gloo / distos-torch", found, bound, least=True))
 
 
 def _not_slower_than_mpi(results: Results) -> Iterator[Line]:
-    for cell in _cells(results, (2, 4), (4, 64 * MIB)):
+    for cell in _cells(results, IDLE, (2, 4), (4, 64 * MIB)):
         found = ratio(cell.entry("distos"), best(cell, MPIS))
         yield from _line(cell, _checks("distos / best MPI", found, 1.05))
 
@@ -119,14 +124,15 @@ def _faster_than_mpi(cell: Measured) -> list[Check]:
 
 def _reductions_beside_mpi(results: Results) -> Iterator[Line]:
     wanted = ("all_reduce", "reduce_scatter")
-    for cell in _cells(results, (2, 4), (64 * KIB, 64 * MIB), wanted):
+    for cell in _cells(results, IDLE, (2, 4), (64 * KIB, 64 * MIB), wanted):
         yield from _line(cell, _faster_than_mpi(cell))
 
 
 def _copies(results: Results) -> Iterator[Line]:
     wanted = ("broadcast", "all_gather", "all_to_all")
-    for cell in _cells(results, (2, 4), (64 * KIB, 64 * MIB), wanted):
-        found = ratio(cell.entry("distos"), cell.entry("limit"))
+    for cell in _cells(results, IDLE, (2, 4), (64 * KIB, 64 * MIB), wanted):
+        fresh = _same_cell(results, FRESH, cell)
+        found = ratio(fresh.entry("distos"), fresh.entry("limit")) if fresh else None
         yield from _line(cell, _checks("distos / limit", found, 1.2), _faster_than_mpi(cell))
 
 
@@ -135,7 +141,7 @@ def _beside_limit(
 ) -> Callable[[Results], Iterator[Line]]:
     def lines(results: Results) -> Iterator[Line]:
         for low, high, bound in bounds:
-            for cell in _cells(results, (2,), (low, high), ("all_reduce",)):
+            for cell in _cells(results, FRESH, (2,), (low, high), ("all_reduce",)):
                 found = ratio(cell.entry(peer), cell.entry("limit"))
                 yield from _line(cell, _checks(f"{peer} / limit", found, bound))
 
@@ -143,23 +149,22 @@ def _beside_limit(
 
 
 def _halves(results: Results) -> Iterator[Line]:
-    for cell in _cells(results, (2, 4), (4 * MIB, float("inf")), ("all_reduce",)):
+    for cell in _cells(results, IDLE, (2, 4), (4 * MIB, float("inf")), ("all_reduce",)):
         for dtype in ("bfloat16", "float16"):
             found = ratio(cell.entry("distos", dtype), cell.entry("distos"))
             yield from _line(cell, _checks(f"{dtype} / float32", found, 0.6))
 
 
 def _rate_beside_gloo(results: Results) -> Iterator[Line]:
-    for cell in _cells(results, (2,), (4, float("inf")), load=LOADED):
+    for cell in _cells(results, LOADED, (2,), (4, float("inf"))):
         for door in DOORS:
             found = ratio(cell.entry("gloo"), cell.entry(door))
             yield from _line(cell, _checks(f"{door}'s rate / gloo's", found, 1.0, least=True))
 
 
 def _rate_beside_idle(results: Results) -> Iterator[Line]:
-    idle = {(c.collective, c.elements): c for c in _cells(results, (2,), (MIB, float("inf")))}
-    for cell in _cells(results, (2,), (MIB, float("inf")), load=LOADED):
-        if (alone := idle.get((cell.collective, cell.elements))) is None:
+    for cell in _cells(results, LOADED, (2,), (MIB, float("inf"))):
+        if (alone := _same_cell(results, IDLE, cell)) is None:
             continue
         for door in DOORS:
             found = ratio(cell.entry(door), alone.entry(door))
@@ -175,7 +180,7 @@ def _mean(entry: Entry | None) -> float | None:
 
 
 def _loaded_mean(results: Results) -> Iterator[Line]:
-    for cell in _cells(results, (2,), (4, 4 * KIB), load=LOADED):
+    for cell in _cells(results, LOADED, (2,), (4, 4 * KIB)):
         for door in DOORS:
             if (mean := _mean(cell.entry(door))) is not None:
                 yield Line(name_of(cell), (Check(f"{door}'s mean", mean * 1e6, 50, unit=" us"),))

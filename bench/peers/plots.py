@@ -23,10 +23,11 @@ def _to_limit(cell: Measured, peer: str) -> float | None:
     return None if found is None else found.median
 
 
-PICTURES: dict[str, tuple[Value, str]] = {
-    "time": (_time_us, "us"),
-    "to-limit": (_to_limit, "times the limit"),
+PICTURES: dict[str, tuple[Value, str, str]] = {
+    "time": (_time_us, "same", "us"),
+    "to-limit": (_to_limit, "fresh", "times the limit"),
 }
+"""What is drawn, of which calls, in which unit."""
 
 
 def draw(results: Results, folder: Path) -> list[Path]:
@@ -36,8 +37,9 @@ def draw(results: Results, folder: Path) -> list[Path]:
     mpl.use("Agg")
     written = []
     for ranks, load in dict.fromkeys((cell.ranks, cell.load) for cell in results.cells):
-        cells = [c for c in results.cells if (c.ranks, c.load) == (ranks, load) and c.elements]
-        for name, (value, unit) in PICTURES.items():
+        for name, (value, mode, unit) in PICTURES.items():
+            wanted = (ranks, load, mode)
+            cells = [c for c in results.cells if (c.ranks, c.load, c.mode) == wanted and c.elements]
             file = folder / f"{name}-{ranks}-ranks-load-{load}.png"
             if _picture(cells, value, unit, f"{ranks} ranks, {load} busy loops beside", file):
                 written.append(file)

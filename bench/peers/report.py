@@ -47,8 +47,8 @@ def _where(results: Results) -> Iterator[str]:
         yield (
             f"{s['repeats']} repeats, all peers back to back in each, in changing order; a repeat "
             f"takes {s['burst']:g} s of a peer's calls, {s['window']:g} s where busy loops run "
-            "beside it; "
-            + ("buffers written before each call." if s["fresh"] else "calls one after the other.")
+            "beside it. Calls: "
+            "same: calls one after the other; fresh: each rank writes its input before each."
         )
     flags = [
         f"{key}: {statistics.median(values) * 1e9:.0f} ns one way"
@@ -145,9 +145,9 @@ def situation(results: Results, ranks: int, load: int) -> Iterator[str]:
             size = size_text(cell.elements * DTYPES[dtype]) if cell.elements else ""
             found = _ratios(cell) if dtype == "float32" else [None] * len(RATIOS)
             ratios = [_ratio_text(one) for one in found]
-            rows.append([cell.collective, dtype, size, *times, *ratios])
+            rows.append([cell.collective, cell.mode, dtype, size, *times, *ratios])
     yield "Microseconds of a call: the median of the repeats, each of which is a mean."
-    yield table(("collective", "type", "size", *peers, *RATIOS), rows)
+    yield table(("collective", "calls", "type", "size", *peers, *RATIOS), rows)
     waits = [
         [wait.peer, f"{wait.absent_s * 1e3:g} ms", f"{statistics.median(wait.shares):.1%}"]
         for wait in results.waits

@@ -49,6 +49,7 @@ class Measured:
     elements: int
     ranks: int
     load: int
+    mode: str  # of MODES
     entries: list[Entry] = field(default_factory=list)
 
     @property

@@ -119,7 +119,10 @@ def test_a_mismatch_is_in_the_files_and_torchfrtrace_finds_it(tmp_path: Path) ->
         "different calls at #1: ranks 0, 1 called all_reduce of 8 float64, op sum; rank 2 called "
         "broadcast of 64 bytes, root 0"
     )
-    assert [ranks for _, _, ranks in found["world/1.0"].errors] == [(0, 1, 2)]
+    # Each has the words of whoever told it, or its own, so they may differ.
+    errors = found["world/1.0"].errors
+    assert {code for code, _, _ in errors} == {"mismatch"}
+    assert sorted(rank for _, _, ranks in errors for rank in ranks) == [0, 1, 2]
     said = torchfrtrace(converted(tmp_path))
     assert "Collective sequence number: 1 has errors" in said
     assert "Culprit rank 2; Error type: COLLECTIVE_TYPE_MISMATCH" in said

@@ -17,7 +17,7 @@ from distos_coll.bench.collectives import COLLECTIVES
 
 NAMES = ("distos_test_a", "distos_test_b")
 ADDRESSES = {4: ("10.217.13.1", "10.217.13.2", 24), 6: ("fd7a:217:13::1", "fd7a:217:13::2", 64)}
-BENCH = "all -b 8 -e 32K -f 64 -d all -o all -c 1 -n 1 -w 0 --json"
+BENCH = "all -b 8 -e 32K -f 4096 -d all -o all -c 1 -n 1 -w 0 --json"
 WORKER = Path(__file__).with_name("host_worker.py")
 
 pytestmark = [

@@ -26,7 +26,7 @@ time.sleep(600)
 
 def test_a_short_run(tmp_path: Path) -> None:
     line = "--collectives all_reduce all_gather --min 4 --max 4K --factor 1024 --repeats 2"
-    command = [sys.executable, "-m", "bench.peers", *line.split(), "--burst", "0.005"]
+    command = [sys.executable, "-m", "bench.peers", *line.split(), "--burst", "0.005", "--fresh"]
     command += ["--peers", "distos", "gloo", "openmpi", "mpich", "limit", "--out", str(tmp_path)]
     command += ["--dtypes", "float32", "--mpich", PLACES.mpich]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -37,17 +37,18 @@ def test_a_short_run(tmp_path: Path) -> None:
     assert "distos" in there
     assert there | missing == {"distos", "gloo", "openmpi", "mpich", "limit"}, results.skipped
     assert not any("wrong" in entry.refused for cell in results.cells for entry in cell.entries)
-    assert [(cell.collective, cell.nbytes) for cell in results.cells] == [
-        ("all_reduce", 4),
-        ("all_reduce", 4096),
-        ("all_gather", 8),
-        ("all_gather", 4096),
+    assert [(cell.collective, cell.nbytes, cell.mode) for cell in results.cells] == [
+        (collective, nbytes, mode)
+        for collective, least in (("all_reduce", 4), ("all_gather", 8))
+        for nbytes in (least, 4096)
+        for mode in ("same", "fresh")
     ]
     for cell in results.cells:
-        assert {entry.peer for entry in cell.entries} == there
+        without = {"limit"} if cell.mode == "same" else set()
+        assert {entry.peer for entry in cell.entries} == there - without
         assert all(len(entry.calls) == 2 and min(entry.calls) > 0 for entry in cell.entries)
     assert {wait.peer for wait in results.waits} == there - {"limit"}
-    assert "| all_gather | float32 | 8 B |" in (tmp_path / "tables.md").read_text()
+    assert "| all_gather | fresh | float32 | 8 B |" in (tmp_path / "tables.md").read_text()
 
 
 def is_gone(pid: int) -> bool:

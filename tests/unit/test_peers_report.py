@@ -69,8 +69,15 @@ def entry(peer: str, us: float, dtype: str = "float32") -> Entry:
     return Entry(peer, dtype, calls=[10] * 7, seconds=[us * 1e-5] * 7)
 
 
-def cell(collective: str, nbytes: int, *entries: Entry, ranks: int = 2, load: int = 0) -> Measured:
-    return Measured(collective, nbytes // 4, ranks, load, list(entries))
+def cell(
+    collective: str,
+    nbytes: int,
+    *entries: Entry,
+    ranks: int = 2,
+    load: int = 0,
+    mode: str = "same",
+) -> Measured:
+    return Measured(collective, nbytes // 4, ranks, load, mode, list(entries))
 
 
 def verdicts(item: str, *measured: Measured, waits: tuple[Wait, ...] = ()) -> list[bool]:
@@ -117,8 +124,9 @@ def test_gloo_between_the_promised_sizes_is_not_judged() -> None:
 
 @pytest.mark.parametrize(("limit", "mpi", "met"), [(9, 1, True), (1, 16, True), (8, 14, False)])
 def test_a_copy_is_near_the_limit_or_fast(limit: float, mpi: float, met: bool) -> None:
-    peers = [entry("distos", 10), entry("limit", limit), entry("openmpi", mpi)]
-    assert verdicts("2c", cell("broadcast", MIB, *peers)) == [met]
+    same = cell("broadcast", MIB, entry("distos", 10), entry("openmpi", mpi))
+    fresh = cell("broadcast", MIB, entry("distos", 10), entry("limit", limit), mode="fresh")
+    assert verdicts("2c", same, fresh) == [met]
 
 
 def test_a_copy_without_limit_is_judged_by_mpi_alone() -> None:
@@ -137,6 +145,7 @@ def test_bounds_to_the_limit(nbytes: int, private: float, registered: float) -> 
             entry("distos", private * factor),
             entry("distos-registered", registered * factor),
             entry("limit", 1),
+            mode="fresh",
         )
         assert verdicts("3a", measured) == [verdict]
         assert verdicts("3b", measured) == [verdict]
@@ -210,7 +219,7 @@ def test_the_report_says_what_is_missing() -> None:
     assert "- ucc, 2 ranks: this torch was built without UCC" in text
     assert "- mpich bfloat16, all_reduce: has no bfloat16" in text
     assert "| 3b | registered memory: at the limit from 1 MiB | not measured |" in text
-    assert "| all_reduce | float32 | 4 B | 10.00 | 10.00 |" in text
+    assert "| all_reduce | same | float32 | 4 B | 10.00 | 10.00 |" in text
 
 
 def test_results_come_back_from_their_file(tmp_path: Path) -> None:
@@ -301,7 +310,7 @@ def conductor_of(*groups: tuple[str, float]) -> tuple[Conductor, list[str], Resu
 
 def test_the_order_rotates_and_bursts_are_full() -> None:
     conductor, asked, _ = conductor_of(("distos", 5), ("gloo", 500), ("mpich", 50_000))
-    measured = conductor._measure(Cell("broadcast", 4), 2, 0)
+    measured = conductor._measure(Cell("broadcast", 4), 2, 0, "same")
     order = list(dict.fromkeys(asked[-3:]))
     assert order == ["mpich", "distos", "gloo"], "the third repeat starts with the third"
     assert [e.median() for e in measured.entries] == pytest.approx([5e-6, 5e-4, 5e-2])
@@ -312,11 +321,17 @@ def test_the_order_rotates_and_bursts_are_full() -> None:
 
 def test_a_type_that_a_peer_lacks_is_asked_for_once() -> None:
     conductor, _, _ = conductor_of(("openmpi", 5))
-    measured = conductor._measure(Cell("all_reduce", 4), 2, 0)
+    measured = conductor._measure(Cell("all_reduce", 4), 2, 0, "same")
     there, lacks = measured.entries
     assert len(there.calls) == 3
     assert (lacks.dtype, lacks.refused) == ("bfloat16", "has no bfloat16")
     assert lacks.median() is None
+
+
+def test_the_limit_takes_part_in_fresh_calls_only() -> None:
+    conductor, _, _ = conductor_of(("limit", 5))
+    assert conductor._measure(Cell("broadcast", 4), 2, 0, "same").entries == []
+    assert len(conductor._measure(Cell("broadcast", 4), 2, 0, "fresh").entries) == 1
 
 
 def test_a_run_whose_last_peer_is_lost_ends() -> None:
@@ -330,7 +345,7 @@ def test_a_run_whose_last_peer_is_lost_ends() -> None:
 def test_the_run_goes_on_without_a_peer_that_is_lost() -> None:
     conductor, _, results = conductor_of(("gloo", 500), ("distos", 5))
     conductor._groups["gloo"].dies_after = 4  # type: ignore[attr-defined]
-    measured = conductor._measure(Cell("broadcast", 4), 2, 0)
+    measured = conductor._measure(Cell("broadcast", 4), 2, 0, "same")
     gloo, distos = measured.entries
     assert gloo.refused == "lost: a rank closed its connection"
     assert [time is not None for time in distos.times()] == [True] * 3
