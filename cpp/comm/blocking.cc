@@ -155,7 +155,13 @@ void Communicator::drive(Operation& operation, Code code, std::string why,
 }
 
 bool Communicator::wait(Work& work, int64_t timeout_ms) {
-  if (work.done()) return true;
+  const bool in_time = work.done() || wait_for(work, timeout_ms);
+  // Whoever is told of a failure finds the flight record written.
+  if (work.done() && work.code() != Code::kOk) engine_->flight().settle();
+  return in_time;
+}
+
+bool Communicator::wait_for(Work& work, int64_t timeout_ms) {
   const int64_t deadline = timeout_ms > 0 ? deadline_after(timeout_ms) : 0;
   attend();
   Waiter waiter(runtime_);
@@ -185,7 +191,6 @@ bool Communicator::wait(Work& work, int64_t timeout_ms) {
     }
   }
   leave();
-  if (work.done() && work.code() != Code::kOk) engine_->flight().settle();
   return in_time;
 }
 

@@ -85,7 +85,6 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   // Compares what the ranks have called, now and then, on the engine's thread.
   void audit(int64_t now);
   FlightGroup flight() const;
-
   // What the members show each other. Throws Error(kInvalid) for what is too long to be shown.
   Board& board() { return board_; }
   void show(const std::vector<int>& ranks, const std::string& key, const std::string& value);
@@ -154,6 +153,7 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   Ref<Work> start_message(Ref<PointToPoint> operation, bool sends, const CallOptions& options,
                           Work** early);
   void hand_out(Work& work, Work** early);
+  bool wait_for(Work& work, int64_t timeout_ms);
 
   const std::shared_ptr<Engine> engine_;
   Runtime& runtime_;

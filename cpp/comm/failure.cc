@@ -93,10 +93,11 @@ void Communicator::break_down(Code code, const std::string& why, bool tell_other
     if (state_.broken_code != Code::kOk) return;
     state_.broken_code = code;
     state_.broken_why = why;
+    // Before anybody can see that the group is broken: who is told waits for what was asked for.
+    engine_->flight().ask(strf("%s in group '%s'", name_of(code), options_.name.c_str()));
     state_.broken.store(true, std::memory_order_release);
     state_.window_arrived.notify_all();
   }
-  engine_->flight().ask(strf("%s in group '%s'", name_of(code), options_.name.c_str()));
   if (tell_others) {
     const auto number = static_cast<int32_t>(code);
     std::string payload(reinterpret_cast<const char*>(&number), sizeof(number));
