@@ -136,14 +136,20 @@ class Communicator(Collectives):
     def empty(
         self, shape: int | tuple[int, ...], dtype: Any = np.float32
     ) -> "np.ndarray[Any, Any]":
-        """Return a numpy array at the start of a page, uninitialised."""
+        """Return a numpy array in registered memory, uninitialised. Not collective.
+
+        Ranks of this host map it, too, so that collectives whose arrays are registered on all ranks
+        work on them in place, in this group and in others. The memory is freed with the last array
+        that refers to it (docs/memory.md).
+        """
         kind = np.dtype(dtype)
-        count = math.prod((shape,) if isinstance(shape, int) else shape)
-        page = 4096
-        raw = np.empty(count * kind.itemsize + page, dtype=np.uint8)
-        start = -raw.ctypes.data % page
-        array: np.ndarray[Any, Any] = raw[start : start + count * kind.itemsize].view(kind)
-        return array.reshape(shape)
+        nbytes = math.prod((shape,) if isinstance(shape, int) else shape) * kind.itemsize
+        with translated():
+            memory = _native.allocate(self._native, nbytes)
+        # What is small stays ordinary memory.
+        raw = _at_page(nbytes) if memory is None else np.frombuffer(memory, np.uint8)
+        array: np.ndarray[Any, Any] = raw.view(kind).reshape(shape)
+        return array
 
     def split(self, color: int | None, key: int = 0) -> "Communicator | None":
         """Make one group of the ranks that pass the same `color`, ordered by `key`, then rank.
@@ -228,3 +234,11 @@ class Communicator(Collectives):
         for part in list(self._parts):
             part._end(why)  # noqa: SLF001  another object of this class
         self.abort(why)
+
+
+def _at_page(nbytes: int) -> "np.ndarray[Any, Any]":
+    """Return bytes at the start of a page."""
+    page = 4096
+    raw = np.empty(nbytes + page, dtype=np.uint8)
+    start = -raw.ctypes.data % page
+    return raw[start : start + nbytes]

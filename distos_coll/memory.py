@@ -14,9 +14,12 @@ class Memory(NamedTuple):
     """Temporary copies, kept for the next operation."""
     queued: int
     """What arrived and no operation has taken yet."""
+    registered: int
+    """Of the whole process: registered memory, in use or kept for the next `empty()`."""
 
     def __str__(self) -> str:
         return (
             f"memory: {self.window_touched} of a window's {self.window} bytes touched, "
-            f"{self.scratch} of temporary copies, {self.queued} queued"
+            f"{self.scratch} of temporary copies, {self.queued} queued, {self.registered} "
+            "registered"
         )

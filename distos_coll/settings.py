@@ -212,11 +212,7 @@ class Settings:
         agreed=True,
     )
     eager_bytes: int = _bytes(
-        32 << 10,
-        0,
-        64 << 10,
-        "Largest point-to-point message that is sent before the receiver asks for it.",
-        agreed=True,
+        32 << 10, 0, 64 << 10, "Largest message that is sent before its receiver asks.", agreed=True
     )
     eager_credit: int = _bytes(
         1 << 20,
@@ -224,6 +220,9 @@ class Settings:
         1 << 30,
         "Bytes of messages nobody has received yet that one peer may leave at a rank, per group.",
         agreed=True,
+    )
+    registered_cache: int = _bytes(
+        256 << 20, 0, 1 << 40, "Registered memory that is kept when arrays let go of it, bytes."
     )
     spin_us: int = _int(5, 0, 1_000_000, "Busy waiting before the first yield, microseconds.")
     yield_us: int = _int(200, 0, 1_000_000, "Yielding before sleep, microseconds.")

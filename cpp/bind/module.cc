@@ -16,6 +16,7 @@
 #include "comm/communicator.h"
 #include "comm/interrupt.h"
 #include "comm/job_store.h"
+#include "comm/regions.h"
 #include "comm/seal.h"
 #include "comm/shrink.h"
 #include "comm/store.h"
@@ -115,6 +116,12 @@ class PyWork {
   Share<Communicator> communicator_;
 };
 
+// Registered memory, which whoever views it keeps.
+struct PyMemory {
+  std::shared_ptr<std::byte> data;
+  size_t bytes = 0;
+};
+
 class PyCommunicator {
  public:
   PyCommunicator(const PyRuntime& runtime, const std::shared_ptr<Store>& store, int rank, int size,
@@ -188,9 +195,9 @@ class PyCommunicator {
             communicator_};
   }
 
-  std::tuple<size_t, size_t, size_t, size_t> memory_use() {
+  std::tuple<size_t, size_t, size_t, size_t, size_t> memory_use() {
     const MemoryUse use = communicator_->memory_use();
-    return {use.window, use.window_touched, use.scratch, use.queued};
+    return {use.window, use.window_touched, use.scratch, use.queued, use.registered};
   }
 
   Communicator& operator*() const { return *communicator_; }
@@ -296,8 +303,7 @@ void bind_communicator(py::module_& m) {
       .def(
           "choice",
           [](PyCommunicator& self, int collective, int64_t bytes) {
-            int64_t segment_bytes = 0;
-            return (*self).choice(static_cast<Collective>(collective), bytes, &segment_bytes).name;
+            return (*self).choice(static_cast<Collective>(collective), bytes).name;
           },
           arg("collective"), arg("bytes"))
       .def("enqueue", &PyCommunicator::enqueue, arg("collective"), arg("dtype"), arg("op"),
@@ -333,6 +339,27 @@ void bind_communicator(py::module_& m) {
           "close", [](PyCommunicator& self) { (*self).close(); }, NoGil())
       .def_property_readonly("rank", [](const PyCommunicator& self) { return (*self).rank(); })
       .def_property_readonly("size", [](const PyCommunicator& self) { return (*self).size(); });
+}
+
+void bind_memory(py::module_& m) {
+  py::class_<PyMemory>(m, "Memory", py::buffer_protocol()).def_buffer([](const PyMemory& self) {
+    return py::buffer_info(reinterpret_cast<uint8_t*>(self.data.get()),
+                           static_cast<py::ssize_t>(self.bytes));
+  });
+  m.def(
+      "allocate",
+      [](const PyCommunicator& communicator, size_t bytes) -> std::optional<py::memoryview> {
+        PyMemory memory{nullptr, bytes};
+        {
+          const py::gil_scoped_release no_gil;
+          memory.data = (*communicator).shared_engine()->runtime().regions()->allocate(bytes);
+        }
+        if (!memory.data) return std::nullopt;
+        return py::memoryview(py::cast(std::move(memory)));
+      },
+      arg("communicator"), arg("bytes"),
+      "Registered memory, which lives as long as the view and what is made of it; None where it "
+      "would make no difference.");
 }
 
 // They hold their parent; that its Python object lives as long keeps its end out of the GIL.
@@ -392,6 +419,7 @@ PYBIND11_MODULE(_native, m) {
   bind_quick(m);
   bind_work(m);
   bind_communicator(m);
+  bind_memory(m);
   bind_parts(m);
 
   m.def(

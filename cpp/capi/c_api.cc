@@ -238,8 +238,7 @@ const char* dc_comm_choice(const dc_comm* comm, int32_t collective, int64_t byte
   name.clear();
   guarded([&] {
     check_range(collective, distos_coll::kCollectiveCount, "collective");
-    int64_t segment_bytes = 0;
-    name = pinned(comm)->choice(static_cast<Collective>(collective), bytes, &segment_bytes).name;
+    name = pinned(comm)->choice(static_cast<Collective>(collective), bytes).name;
   });
   return name.c_str();
 }

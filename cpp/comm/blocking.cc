@@ -2,6 +2,7 @@
 #include "comm/communicator.h"
 #include "comm/interrupt.h"
 #include "comm/waiter.h"
+#include "program/choose.h"
 
 namespace distos_coll {
 namespace {
@@ -34,12 +35,13 @@ Prepared* Communicator::prepare(const CollectiveCall& call) {
   if (place == nullptr) return nullptr;
   if (*place) return (*place)->operation->renew(call.input, call.output) ? place->get() : nullptr;
   Ref<Operation> operation(new Operation(call, options_.rank, options_.size));
-  int64_t segment_bytes = 0;
   const bool local = operation->local();
   if (!local) {
-    const program::Program& chosen = choice(operation->collective(), operation->choice_bytes(),
-                                            &segment_bytes, is_half(operation->dtype()));
-    const bool simple = !chosen.uses_streams && chosen.scratch < 0;
+    const auto rows = is_half(operation->dtype()) ? program::Rows::kHalves : program::Rows::kAll;
+    const program::Program& chosen = program_of(
+        plan_, program::choose(plan_, rows, operation->collective(), operation->choice_bytes()));
+    const bool simple =
+        !chosen.uses_streams && chosen.scratch < 0 && offers_->alternative(*operation) == nullptr;
     if (!simple || operation->choice_bytes() > PreparedCalls::kMaxBytes) return nullptr;
   }
   // Kept only once it is whole: memory may run out on the way.
@@ -69,6 +71,7 @@ bool Communicator::run_prepared(Prepared& prepared, const CollectiveCall& call,
     operation.copy_locally();
     code = Code::kOk;
   } else {
+    offers_->note_round();
     prepared.run.restart(static_cast<std::byte*>(const_cast<void*>(call.input)),
                          static_cast<std::byte*>(call.output));
     bool moved = false;

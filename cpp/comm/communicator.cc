@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <tuple>
 
 #include "comm/interrupt.h"
 #include "comm/waiter.h"
+#include "program/choose.h"
 
 namespace distos_coll {
 
@@ -52,22 +52,10 @@ void Communicator::install_plan(const void* data, size_t bytes) {
   inbox_->reserve_lanes(lanes);
 }
 
-const program::Program& Communicator::choice(Collective collective, int64_t bytes,
-                                             int64_t* segment_bytes, bool halves) const {
+const program::Program& Communicator::choice(Collective collective, int64_t bytes) const {
   if (plan_.choices.empty())
     throw Error(Code::kInvalid, "the group has no plan: install one first");
-  const auto wanted = std::tuple(halves, collective, bytes);
-  const auto row = std::lower_bound(plan_.choices.begin(), plan_.choices.end(), wanted,
-                                    [](const program::Choice& candidate, const auto& key) {
-                                      return std::tuple(candidate.halves, candidate.collective,
-                                                        candidate.max_bytes) < key;
-                                    });
-  const bool found =
-      row != plan_.choices.end() && row->halves == halves && row->collective == collective;
-  // Halves have rows of their own only where their choice differs.
-  if (!found) return choice(collective, bytes, segment_bytes, false);
-  *segment_bytes = row->segment_bytes;
-  return plan_.programs[static_cast<size_t>(row->program)];
+  return program_of(plan_, program::choose(plan_, program::Rows::kAll, collective, bytes));
 }
 
 // --- Calls
@@ -139,13 +127,24 @@ bool Communicator::busy() const {
 
 // --- Progress
 
-Code Communicator::begin(Operation& operation, std::string* why) try {
+Code Communicator::begin(Operation& operation, std::string* why) {
   run_ = own_run_.get();
+  inquiry_.begin(operation.sequence);
+  offers_->say();
+  if (!offers_->begin(operation)) return start_program(operation, why);
+  operation.set_algorithm(offers_->call().program->name.c_str());
+  recorder_.running(operation.sequence, operation.algorithm());
+  run_->start(offers_->call());
+  return Code::kAgain;
+}
+
+Code Communicator::start_program(Operation& operation, std::string* why) try {
   exec::Call call;
   bind(operation, &call);
+  call.registered = offers_->buffers();
+  offers_->note_program(*call.program);
   scratch_bytes_.store(scratch_.capacity(), std::memory_order_relaxed);
   recorder_.running(operation.sequence, operation.algorithm());
-  inquiry_.begin(operation.sequence);
   run_->start(call);
   return Code::kAgain;
 } catch (const std::bad_alloc&) {
@@ -154,14 +153,18 @@ Code Communicator::begin(Operation& operation, std::string* why) try {
 }
 
 void Communicator::bind(Operation& operation, exec::Call* call) {
-  int64_t segment_bytes = 0;
-  const program::Program& chosen = choice(operation.collective(), operation.choice_bytes(),
-                                          &segment_bytes, is_half(operation.dtype()));
+  const auto rows = !offers_->buffers().empty()  ? program::Rows::kRegistered
+                    : is_half(operation.dtype()) ? program::Rows::kHalves
+                                                 : program::Rows::kAll;
+  const program::Choice& row =
+      program::choose(plan_, rows, operation.collective(), operation.choice_bytes());
+  const program::Program& chosen = program_of(plan_, row);
   // Inside one domain halves are rounded once, whatever the algorithm; between domains when the
   // caller asks.
   const bool widen =
       is_half(operation.dtype()) && chosen.reduces_per_hop && (n_domains_ == 1 || operation.wide());
-  operation.bind(chosen, environment_, segment_bytes, window_->slot_bytes(), widen, scratch_, call);
+  operation.bind(chosen, environment_, row.segment_bytes, window_->slot_bytes(), widen, scratch_,
+                 call);
 }
 
 Code Communicator::step_current(bool* moved, std::string* why) {
@@ -172,6 +175,12 @@ Code Communicator::step_current(bool* moved, std::string* why) {
   }
   if (inquiry_.concluding()) return Code::kAgain;
   const Code code = run_->advance(moved);
+  if (code == Code::kOk && offers_->pending()) {
+    *moved = true;
+    if (!offers_->next()) return start_program(*current_, why);
+    run_->start(offers_->call());
+    return Code::kAgain;
+  }
   if (code == Code::kOk) return code;
   if (code == Code::kAgain) {
     return !*moved && state_.lost.load(std::memory_order_acquire) > 0 ? check_losses(why) : code;
@@ -240,6 +249,7 @@ int Communicator::progress_locked(Completions* finished) {
 
 void Communicator::finish_current(Code code, std::string why, int64_t now, Completions* finished) {
   recorder_.ended(current_->sequence, code == Code::kOk, now);
+  offers_->release(code == Code::kOk);
   if (code == Code::kOk) {
     current_->unbind();
   } else {

@@ -16,6 +16,7 @@
 #include "comm/inbox.h"
 #include "comm/inquiry.h"
 #include "comm/matcher.h"
+#include "comm/offers.h"
 #include "comm/operation.h"
 #include "comm/prepared.h"
 #include "comm/runtime.h"
@@ -47,8 +48,7 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   // Instead of ready(): tells the others that this rank cannot go on, so that they stop at once.
   void give_up(Store& store, const std::string& why);
   // The program that a collective of so many bytes takes.
-  const program::Program& choice(Collective collective, int64_t bytes, int64_t* segment_bytes,
-                                 bool halves = false) const;
+  const program::Program& choice(Collective collective, int64_t bytes) const;
 
   // Throws Error for wrong arguments, and then nothing has started; failures later are the work's.
   // A blocking call is finished on return. If `early` is not null it gets a reference before
@@ -118,6 +118,7 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   Code step_current(bool* moved, std::string* why);
   // kAgain: it runs now. Else it could not start, and `why` says so.
   Code begin(Operation& operation, std::string* why);
+  Code start_program(Operation& operation, std::string* why);
   Code check_losses(std::string* why);
   // For an operation that does not move: deadlines, and what other ranks say of where they are.
   Code look_around(int64_t now, std::string* why);
@@ -168,11 +169,11 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   std::unique_ptr<Inbox> inbox_;
   std::unique_ptr<Matcher> matcher_;
   std::unique_ptr<exec::Run> own_run_;
+  std::unique_ptr<Offers> offers_;
   program::PlanTable plan_;
   program::Environment environment_;  // what does not change between calls
   int n_domains_ = 1;
-  bool registered_ = false;
-  bool ready_ = false;
+  bool registered_ = false, ready_ = false;
 
   std::mutex run_mutex_;  // current_, run_, prepared_, scratch_
   Ref<Operation> current_;
@@ -185,7 +186,6 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   std::atomic<int64_t> shrinks_{0};  // the newest call of shrink() that is known of
   Recorder recorder_;
   Inquiry inquiry_;  // about current_
-
   Audit audit_;
   std::mutex queue_mutex_;
   std::deque<Ref<Operation>> queue_;

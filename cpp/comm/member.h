@@ -41,6 +41,7 @@ struct MemoryUse {
   size_t window_touched = 0;  // of which pages exist
   size_t scratch = 0;         // temporary copies, kept for the next operation
   size_t queued = 0;          // arrived, and no operation has taken it
+  size_t registered = 0;      // of the whole process: registered memory, in use or kept
 };
 
 // A member that ended or closed the group.

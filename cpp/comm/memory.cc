@@ -44,6 +44,7 @@ MemoryUse Communicator::memory_use() {
   use.window_touched = window_->own_bytes_touched();
   use.scratch = scratch_bytes_.load(std::memory_order_relaxed);
   use.queued = inbox_->queued_bytes() + matcher_->queued_bytes();
+  use.registered = runtime_.regions()->bytes();
   return use;
 }
 

@@ -171,6 +171,16 @@ int64_t Operation::measure_v() {
   return total;
 }
 
+std::byte* Operation::data(Buffer buffer) const {
+  const void* at = buffer == Buffer::kInput ? call_.input : call_.output;
+  return static_cast<std::byte*>(const_cast<void*>(at));
+}
+
+size_t Operation::bytes(Buffer buffer) const {
+  const int64_t elements = buffer == Buffer::kInput ? input_elements_ : output_elements_;
+  return static_cast<size_t>(elements) * dtype_bytes(call_.dtype);
+}
+
 void Operation::copy_locally() const {
   const size_t unit = dtype_bytes(call_.dtype);
   const auto* from = static_cast<const std::byte*>(call_.input);
@@ -214,8 +224,8 @@ void Operation::bind(const program::Program& program, const program::Environment
     }
   }
 
-  std::byte* input = const_cast<std::byte*>(static_cast<const std::byte*>(call_.input));
-  std::byte* output = static_cast<std::byte*>(call_.output);
+  std::byte* input = data(Buffer::kInput);
+  std::byte* output = data(Buffer::kOutput);
   if (widen) {
     widen_input(call);
     input = reinterpret_cast<std::byte*>(wide_.get());

@@ -60,6 +60,9 @@ class Operation final : public Work {
   // "#12 all_reduce of 4096 float32, op sum"
   std::string describe() const;
 
+  // What this rank passes, as programs see it.
+  std::byte* data(program::Buffer buffer) const;
+  size_t bytes(program::Buffer buffer) const;
   Collective collective() const { return call_.collective; }
   int64_t choice_bytes() const { return choice_bytes_; }
   DType dtype() const { return call_.dtype; }

@@ -128,6 +128,8 @@ RuntimeImpl::RuntimeImpl(const Settings& settings)
       reactor_(std::make_shared<Reactor>()),
       flush_is_due_(std::make_shared<std::atomic<bool>>(false)),
       mailbox_(table_),
+      regions_(
+          std::make_shared<Regions>([this] { return mapped_peers(); }, settings.registered_cache)),
       context_{*reactor_,
                settings_,
                card_,
@@ -155,10 +157,7 @@ RuntimeImpl::RuntimeImpl(const Settings& settings)
       accepter_(context_),
       opener_(context_),
       liveness_(*reactor_, settings.heartbeat_ms,
-                {[this](PeerImpl&, Message message) {
-                   mailbox_.deliver(std::move(message));
-                   bell_->ring_and_mark();
-                 },
+                {[this](PeerImpl& peer, Message message) { on_message(peer, std::move(message)); },
                  [this](PeerImpl& peer) { drain(peer); },
                  [this](const std::shared_ptr<PeerImpl>& peer) { peer_ended(peer); }}) {
   if (!tcp_epoll_.valid()) throw_errno("epoll_create1", errno);
@@ -303,7 +302,23 @@ void RuntimeImpl::sleep(int64_t timeout_us, const std::function<bool()>& ready) 
   t_passes_without_tcp = 0;
 }
 
+std::vector<std::shared_ptr<Peer>> RuntimeImpl::mapped_peers() {
+  const TableHolder::Use table(table_);
+  return {table->shm.begin(), table->shm.end()};
+}
+
 // ---- Control thread
+
+void RuntimeImpl::on_message(PeerImpl& peer, Message message) {
+  const auto kind = static_cast<ControlKind>(message.kind);
+  if (kind >= ControlKind::kRegion) {
+    const Fd fd = message.fds.empty() ? Fd() : std::move(message.fds.front());
+    regions_->on_control(peer, kind, message.payload, fd);
+    return;
+  }
+  mailbox_.deliver(std::move(message));
+  bell_->ring_and_mark();
+}
 
 void RuntimeImpl::established(Established parts) {
   const PeerUid uid = parts.card.uid;
@@ -370,6 +385,7 @@ void RuntimeImpl::peer_ended(const std::shared_ptr<PeerImpl>& peer) {
     known.line = peer->describe();
     changed_.notify_all();
   }
+  regions_->peer_ended(peer->card().uid);
   mailbox_.peer_ended(peer);
   bell_->ring_and_mark();
 }
@@ -427,6 +443,7 @@ void RuntimeImpl::shutdown() {
   }
   reactor_->post([this] { begin_shutdown(); });
   thread_->join();
+  regions_->close();
   thread_.reset();
   // The system gives the ids of ended threads to new ones.
   control_thread_.store({});

@@ -48,8 +48,19 @@ struct PeerCard {
 enum class PeerState : int { kAlive = 0, kLeft, kDead };
 
 // kWindow and kClose wait for the frames sent before them. comm/inquiry.h has kAsk, kTell and
-// kAudit, comm/board.h kShow.
-enum class ControlKind : uint16_t { kWindow = 1, kClose, kAbort, kAsk, kTell, kAudit, kShow };
+// kAudit, comm/board.h kShow. The last three are the processes' own, of no group: comm/regions.h.
+enum class ControlKind : uint16_t {
+  kWindow = 1,
+  kClose,
+  kAbort,
+  kAsk,
+  kTell,
+  kAudit,
+  kShow,
+  kRegion,        // with a descriptor: registered memory to map
+  kRegionMapped,  // it is
+  kRegionGone,    // it may be unmapped
+};
 
 // Another process, or this one (a rank may have itself as a peer only in tests). Shared by
 // communicators.
@@ -80,6 +91,8 @@ class CommEvents : public FrameSink {
   virtual void on_peer_lost(const PeerUid& uid, PeerState state, const std::string& why) = 0;
 };
 
+class Regions;
+
 class Runtime {
  public:
   // Starts listening and the control thread. Throws Error(kSystem) with the reason for every
@@ -106,6 +119,9 @@ class Runtime {
   // callback takes.
   virtual void register_comm(uint64_t id, CommEvents* events) = 0;
   virtual void unregister_comm(uint64_t id) = 0;
+
+  // The process's registered memory.
+  virtual const std::shared_ptr<Regions>& regions() const = 0;
 
   // Polls every link once. Returns the number of frames delivered. Any thread.
   virtual int poll_links() = 0;

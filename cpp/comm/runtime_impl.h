@@ -16,6 +16,7 @@
 #include "comm/mailbox.h"
 #include "comm/peer.h"
 #include "comm/reactor.h"
+#include "comm/regions.h"
 #include "comm/runtime.h"
 #include "comm/table.h"
 
@@ -33,6 +34,7 @@ class RuntimeImpl final : public Runtime {
                                              const WhileWaiting& while_waiting = {}) override;
   void register_comm(uint64_t id, CommEvents* events) override;
   void unregister_comm(uint64_t id) override;
+  const std::shared_ptr<Regions>& regions() const override { return regions_; }
   int poll_links() override;
   void ring_self() override;
   void sleep(int64_t timeout_us, const std::function<bool()>& ready) override;
@@ -61,7 +63,10 @@ class RuntimeImpl final : public Runtime {
   void watch_data(uint64_t token, const Link& link);
   void unwatch_data(const Link& link);
 
+  std::vector<std::shared_ptr<Peer>> mapped_peers();
+
   // Control thread
+  void on_message(PeerImpl& peer, Message message);
   void established(Established parts);
   void peer_ended(const std::shared_ptr<PeerImpl>& peer);
   std::string refusal(const PeerUid& uid);
@@ -84,6 +89,7 @@ class RuntimeImpl final : public Runtime {
   const std::shared_ptr<std::atomic<bool>> flush_is_due_;
   TableHolder table_;
   Mailbox mailbox_;
+  const std::shared_ptr<Regions> regions_;
   HandshakeContext context_;
   Accepter accepter_;
   Opener opener_;

@@ -317,6 +317,10 @@ class Setup {
       if (rank != rank_) c_.window_->attach(static_cast<int>(member), await_window(rank));
     }
     c_.window_->close_fd();
+    std::vector<std::shared_ptr<Peer>> members;
+    for (const int rank : c_.domain_ranks_) members.push_back(c_.peers_[static_cast<size_t>(rank)]);
+    c_.offers_ = std::make_unique<Offers>(c_.runtime_.regions(), *c_.window_, std::move(members),
+                                          c_.environment_, c_.plan_);
     c_.own_run_ = std::make_unique<exec::Run>(c_.window_.get(), c_.inbox_.get(), c_.domain_ranks_);
   }
 

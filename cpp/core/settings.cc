@@ -30,6 +30,7 @@ constexpr Entry kEntries[] = {
     {"sockets_per_peer", &Settings::sockets_per_peer},
     {"eager_bytes", &Settings::eager_bytes},
     {"eager_credit", &Settings::eager_credit},
+    {"registered_cache", &Settings::registered_cache},
     {"spin_us", &Settings::spin_us},
     {"yield_us", &Settings::yield_us},
     {"heartbeat_ms", &Settings::heartbeat_ms},

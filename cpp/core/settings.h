@@ -23,9 +23,11 @@ struct Settings {
   size_t sockets_per_peer = 1;     // TCP connections that carry a link's frames
   size_t eager_bytes = 32 << 10;   // largest point-to-point message sent without asking
   size_t eager_credit =
-      1 << 20;             // unexpected bytes one peer may leave at a receiver, per communicator
-  int64_t spin_us = 5;     // busy waiting before the first yield
-  int64_t yield_us = 200;  // yielding before sleep
+      1 << 20;  // unexpected bytes one peer may leave at a receiver, per communicator
+  size_t registered_cache =
+      256 << 20;               // bytes of registered memory kept after the caller let go of them
+  int64_t spin_us = 5;         // busy waiting before the first yield
+  int64_t yield_us = 200;      // yielding before sleep
   int64_t heartbeat_ms = 250;  // between hosts; a peer silent for six of them is dead
   int64_t death_grace_ms =
       300;  // how long operations that do not wait for a dead rank itself may still finish

@@ -18,8 +18,10 @@ void Run::start(const Call& call) {
   for (int a = 0; a < program::kArrayCount; ++a)
     call_.environment.arrays[a] = call.environment.arrays[a];
   element_bytes_ = dtype_bytes(call.dtype);
-  sources_.reserve(
-      static_cast<size_t>(call.environment.params[static_cast<int>(program::Param::kSize)]));
+  const auto size =
+      static_cast<size_t>(call.environment.params[static_cast<int>(program::Param::kSize)]);
+  sources_.reserve(size);
+  targets_.reserve(size);
   values_.start(*call.program, call_.environment);
   n_lanes_ = call.program->lanes.size();
   if (lanes_.size() < n_lanes_) lanes_.resize(n_lanes_);
@@ -356,6 +358,9 @@ Run::Step Run::window_step(Lane& lane, const Instruction& instruction) {
     case Opcode::kReadReduce:
       result = pull_reduce(instruction, instruction.op == Opcode::kReadReduce);
       break;
+    case Opcode::kReduceToAll:
+      result = reduce_to_all(instruction);
+      break;
     default:  // kAwaitAll
       if (!window_->all_arrived()) return Step::kBlocked;
       break;
@@ -379,6 +384,12 @@ Run::Step Run::pull(const Instruction& instruction, bool exposed) {
   const size_t bytes = static_cast<size_t>(length) * element_bytes_;
   if (dst == nullptr || offset < 0) return fail(Code::kInternal);
   const size_t byte_offset = static_cast<size_t>(offset) * element_bytes_;
+  if (exposed && !call_.registered.empty()) {
+    const std::byte* from = registered_at(m, program::Buffer::kInput, byte_offset, bytes);
+    if (from == nullptr) return Step::kFailed;
+    std::memcpy(dst, from, bytes);
+    return Step::kNext;
+  }
   if (exposed) {
     const Code code = window_->read(m, byte_offset, dst, bytes);
     return code == Code::kOk ? Step::kNext : fail(code, domain_ranks_[static_cast<size_t>(m)]);
@@ -388,15 +399,20 @@ Run::Step Run::pull(const Instruction& instruction, bool exposed) {
   return Step::kNext;
 }
 
-Run::Step Run::pull_reduce(const Instruction& instruction, bool exposed) {
-  const int64_t length = value(instruction.arg[5]);
-  if (length <= 0) return Step::kNext;
+Run::Step Run::all_ready() {
   for (int member = 0; member < window_->size(); ++member) {
     if (!member_ready(member)) return Step::kBlocked;
     if (window_->signature_of(member) == call_.signature) continue;
     failed_signature_ = window_->signature_of(member);
     return fail(Code::kMismatch, domain_ranks_[static_cast<size_t>(member)]);
   }
+  return Step::kNext;
+}
+
+Run::Step Run::pull_reduce(const Instruction& instruction, bool exposed) {
+  const int64_t length = value(instruction.arg[5]);
+  if (length <= 0) return Step::kNext;
+  if (const Step ready = all_ready(); ready != Step::kNext) return ready;
   const int64_t offset = value(instruction.arg[0]);
   if (offset < 0) return fail(Code::kInternal);
   return exposed ? reduce_exposed(instruction, offset, length)
@@ -417,36 +433,6 @@ Run::Step Run::reduce_slots(const Instruction& instruction, int64_t slot_offset,
   }
   reduce_fn()(dst, sources_.data(), sources_.size(), static_cast<size_t>(length),
               instruction.arg[6] != 0 ? call_.divisor : 1);
-  return Step::kNext;
-}
-
-Run::Step Run::reduce_exposed(const Instruction& instruction, int64_t remote_offset,
-                              int64_t length) {
-  // Pieces small enough that what is read stays in the second-level cache until it is reduced.
-  constexpr size_t kPieceBytes = 64 * 1024;
-  std::byte* dst = at(instruction.arg[1], value(instruction.arg[2]), length);
-  const std::byte* own = at(instruction.arg[3], value(instruction.arg[4]), length);
-  if (dst == nullptr || own == nullptr) return fail(Code::kInternal);
-  const auto local_rank = call_.environment.params[static_cast<int>(program::Param::kLocalRank)];
-  bounce_.resize(static_cast<size_t>(window_->size()) * kPieceBytes);
-  const size_t total = static_cast<size_t>(length) * element_bytes_;
-  const size_t remote = static_cast<size_t>(remote_offset) * element_bytes_;
-  for (size_t done = 0; done < total; done += kPieceBytes) {
-    const size_t bytes = std::min(kPieceBytes, total - done);
-    sources_.clear();
-    for (int member = 0; member < window_->size(); ++member) {
-      if (member == local_rank) {
-        sources_.push_back(own + done);
-        continue;
-      }
-      std::byte* piece = bounce_.data() + static_cast<size_t>(member) * kPieceBytes;
-      const Code code = window_->read(member, remote + done, piece, bytes);
-      if (code != Code::kOk) return fail(code, domain_ranks_[static_cast<size_t>(member)]);
-      sources_.push_back(piece);
-    }
-    reduce_fn()(dst + done, sources_.data(), sources_.size(), bytes / element_bytes_,
-                instruction.arg[6] != 0 ? call_.divisor : 1);
-  }
   return Step::kNext;
 }
 

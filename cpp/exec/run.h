@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,13 @@
 
 namespace distos_coll::exec {
 
+// A member's input and output in registered memory, where this process has them; indexed by Buffer.
+struct RegisteredBuffers {
+  std::byte* data[2] = {};
+  size_t bytes[2] = {};
+  bool gone = false;  // the member has ended since it offered them
+};
+
 // Everything of one call that a run needs. Counts in elements.
 struct Call {
   const program::Program* program = nullptr;
@@ -25,6 +33,7 @@ struct Call {
   ReduceOp op = ReduceOp::kSum;
   int64_t divisor = 1;  // > 1: average
   Signature signature;
+  std::span<const RegisteredBuffers> registered;  // by member, for a program that needs them
 };
 
 class Run {
@@ -88,6 +97,9 @@ class Run {
   Step reduce_slots(const program::Instruction& instruction, int64_t slot_offset, int64_t length);
   Step reduce_exposed(const program::Instruction& instruction, int64_t remote_offset,
                       int64_t length);
+  Step reduce_to_all(const program::Instruction& instruction);
+  std::byte* registered_at(int member, program::Buffer buffer, size_t offset, size_t bytes);
+  Step all_ready();
   Step finalize(const program::Instruction& instruction);
   Step fold(const program::Instruction& instruction);
 
@@ -112,6 +124,7 @@ class Run {
   int64_t events_[program::kMaxEvents] = {};
   std::vector<std::byte> bounce_;     // reduce_exposed reads the members' pieces here
   std::vector<const void*> sources_;  // scratch for k-input reductions
+  std::vector<std::byte*> targets_;   // and for those into all members' memory
   Code code_ = Code::kOk;
   int failed_rank_ = -1;
   size_t failed_lane_ = 0;

@@ -89,7 +89,7 @@ void Window::open(Signature signature) {
   ++round_;
   Arrival& own = line(local_rank_);
   own.signature = signature.word();
-  own.exposed = 0;
+  own.exposed = registers_ ? kRegistersBit : 0;
   slot_at_ = kPage + (round_ & 1) * kSmallSlotBytes;
   filled_ = 0;
   in_area_ = false;
@@ -117,7 +117,7 @@ void Window::move_to_area() {
 }
 
 void Window::expose(const void* buffer) {
-  line(local_rank_).exposed = reinterpret_cast<uint64_t>(buffer);
+  line(local_rank_).exposed |= reinterpret_cast<uint64_t>(buffer);
 }
 
 void Window::commit() {
@@ -142,6 +142,13 @@ bool Window::all_arrived() {
   return true;
 }
 
+bool Window::all_register() const {
+  for (int member = 0; member < size(); ++member) {
+    if (!registers(member)) return false;
+  }
+  return true;
+}
+
 Signature Window::signature_of(int member) const { return Signature(line(member).signature); }
 
 const std::byte* Window::data(int member, size_t offset, size_t bytes) const {
@@ -150,7 +157,7 @@ const std::byte* Window::data(int member, size_t offset, size_t bytes) const {
 }
 
 Code Window::read(int member, size_t offset, void* dst, size_t bytes) const {
-  const auto address = line(member).exposed + offset;
+  const auto address = (line(member).exposed & ~kRegistersBit) + offset;
   if (member == local_rank_) {
     std::memmove(dst, reinterpret_cast<const void*>(address), bytes);
     return Code::kOk;

@@ -38,11 +38,14 @@ inline constexpr size_t kSmallSlotBytes = 8 << 10;
 struct alignas(64) Arrival {
   std::atomic<uint64_t> round;
   uint64_t signature;
-  uint64_t exposed;  // address of the exposed buffer in the owner's memory, 0: none
+  uint64_t exposed;  // address of the exposed buffer in the owner's memory, and kRegistersBit
   uint64_t slot;     // where the slot begins in the owner's window
   std::byte inline_data[kInlineBytes];
 };
 static_assert(sizeof(Arrival) == 64);
+
+// No address has it: the owner has registered memory that this domain's members map.
+inline constexpr uint64_t kRegistersBit = uint64_t{1} << 63;
 
 class Window {
  public:
@@ -75,6 +78,11 @@ class Window {
     return seen_[static_cast<size_t>(member)] >= round_ || load_arrival(member);
   }
   bool all_arrived();
+  // What rounds from the next one on say of this rank's memory (comm/offers.h).
+  void say_registers(bool registers) { registers_ = registers; }
+  // What this rank said in the current round, and whether all did; only after they arrived.
+  bool registers_own() const { return registers(local_rank_); }
+  bool all_register() const;
   // What the member called in the current round; only after it arrived.
   Signature signature_of(int member) const;
 
@@ -89,6 +97,7 @@ class Window {
     std::shared_ptr<Neighbour> neighbour;
   };
   bool load_arrival(int member);
+  bool registers(int member) const { return (line(member).exposed & kRegistersBit) != 0; }
   // A member's arrival line of the current round.
   Arrival& line(int member) const {
     return reinterpret_cast<Arrival*>(members_[static_cast<size_t>(member)].base)[round_ & 1];
@@ -105,6 +114,7 @@ class Window {
   std::vector<Member> members_;
   std::vector<uint64_t> seen_;  // the last round each member was seen in
   uint64_t round_ = 0;
+  bool registers_ = false;
   // This rank's slot of the current round, and how much of it is filled.
   size_t slot_at_ = 0, filled_ = 0;
   bool in_area_ = false;

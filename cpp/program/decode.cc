@@ -46,6 +46,7 @@ constexpr OpcodeInfo kOpcodes[kOpcodeCount] = {
     {{X, X, B, X, X, N, N}, false, true},   // kRead
     {{X, B, X, B, X, X, F}, false, true},   // kReadReduce
     {{N, N, N, N, N, N, N}, false, true},   // kAwaitAll
+    {{X, X, X, N, N, N, N}, false, true},   // kReduceToAll
 };
 
 class Reader {
@@ -241,6 +242,7 @@ uint64_t read_lane(Reader& in, Program& program, bool first) {
     program.uses_streams |= instruction.op == Opcode::kSend || instruction.op == Opcode::kRecv ||
                             instruction.op == Opcode::kRecvReduce;
     program.reduces_per_hop |= instruction.op == Opcode::kRecvReduce;
+    program.writes_to_others |= instruction.op == Opcode::kReduceToAll;
     lane.push_back(instruction);
     nesting.see(static_cast<size_t>(i));
   }
@@ -253,7 +255,8 @@ Program read_program(Reader& in) {
   program.name = in.text();
   program.collective =
       static_cast<Collective>(in.in_range(0, kCollectiveCount - 1, "unknown collective"));
-  program.needs = in.in_range(0, kNeedOneDomain | kNeedSingleCopy, "unknown needs");
+  program.needs =
+      in.in_range(0, kNeedOneDomain | kNeedSingleCopy | kNeedRegistered, "unknown needs");
   program.n_vars = in.in_range(0, kMaxVars - 1, "too many loop variables");
   program.n_events = in.in_range(0, kMaxEvents, "too many events");
   program.scratch = in.in_range(-1, kMaxExprs, "scratch is not an expression");
@@ -269,6 +272,12 @@ Program read_program(Reader& in) {
     if (used & vars) in.fail("two lanes use the same loop variable");
     vars |= used;
   }
+  const bool registered = (program.needs & kNeedRegistered) != 0;
+  if (program.writes_to_others && !registered)
+    in.fail("a program writes to others without registered memory");
+  const bool alone = (program.needs & kNeedOneDomain) != 0 && !program.uses_streams && n_lanes == 1;
+  if (registered && !alone)
+    in.fail("a program for registered memory needs one domain, one lane and no messages");
   return program;
 }
 
@@ -285,44 +294,49 @@ void read_arrays(Reader& in, PlanTable& plan, int64_t size) {
   }
 }
 
-std::tuple<bool, Collective, int64_t> order_of(const Choice& choice) {
-  return {choice.halves, choice.collective, choice.max_bytes};
+std::tuple<Rows, Collective, int64_t> order_of(const Choice& choice) {
+  return {choice.rows, choice.collective, choice.max_bytes};
+}
+
+// Every collective has a choice for the largest sizes, and so has every kind of row that it has.
+void check_last_rows(const Reader& in, const PlanTable& plan) {
+  const Choice* last[kRowsCount][kCollectiveCount] = {};
+  for (const Choice& choice : plan.choices)
+    last[static_cast<size_t>(choice.rows)][static_cast<size_t>(choice.collective)] = &choice;
+  for (int64_t rows = 0; rows < kRowsCount; ++rows) {
+    for (int c = 0; c < kCollectiveCount; ++c) {
+      const bool optional = rows != static_cast<int64_t>(Rows::kAll);
+      const bool complete =
+          last[rows][c] == nullptr ? optional : last[rows][c]->max_bytes == INT64_MAX;
+      if (!complete) in.fail("a collective has no choice for the largest sizes");
+    }
+  }
 }
 
 void read_choices(Reader& in, PlanTable& plan) {
-  const int64_t n = in.length(2 * kCollectiveCount * 1024, 4, "too many choices");
+  const int64_t n = in.length(kRowsCount * kCollectiveCount * 1024, 4, "too many choices");
   for (int64_t i = 0; i < n; ++i) {
     Choice choice{};
-    const int64_t key = in.in_range(0, kHalvesKey + kCollectiveCount - 1, "unknown collective");
-    choice.halves = key >= kHalvesKey;
-    if (key % kHalvesKey >= kCollectiveCount) in.fail("unknown collective");
-    choice.collective = static_cast<Collective>(key % kHalvesKey);
+    const int64_t key = in.in_range(0, kRowsCount * kRowsKey - 1, "unknown kind of row");
+    choice.rows = static_cast<Rows>(key / kRowsKey);
+    if (key % kRowsKey >= kCollectiveCount) in.fail("unknown collective");
+    choice.collective = static_cast<Collective>(key % kRowsKey);
     choice.max_bytes = in.in_range(0, INT64_MAX, "a cut-over is negative");
     choice.program =
         in.in_range(0, static_cast<int64_t>(plan.programs.size()) - 1, "unknown program");
     choice.segment_bytes = in.in_range(1, int64_t{1} << 40, "a segment is empty");
     if (plan.programs[static_cast<size_t>(choice.program)].collective != choice.collective)
       in.fail("a choice names another collective's program");
+    if (choice.rows != Rows::kRegistered &&
+        (plan.programs[static_cast<size_t>(choice.program)].needs & kNeedRegistered) != 0)
+      in.fail("a choice for any memory names a program for registered memory");
     if (!plan.choices.empty()) {
       const Choice& last = plan.choices.back();
       if (order_of(last) >= order_of(choice)) in.fail("choices are not sorted");
     }
     plan.choices.push_back(choice);
   }
-  const auto last_of = [&](bool halves, int c) -> const Choice* {
-    const Choice* last = nullptr;
-    for (const Choice& choice : plan.choices) {
-      if (choice.halves == halves && static_cast<int>(choice.collective) == c) last = &choice;
-    }
-    return last;
-  };
-  for (int c = 0; c < kCollectiveCount; ++c) {
-    const Choice* last = last_of(false, c);
-    const Choice* last_half = last_of(true, c);
-    const bool complete = last != nullptr && last->max_bytes == INT64_MAX &&
-                          (last_half == nullptr || last_half->max_bytes == INT64_MAX);
-    if (!complete) in.fail("a collective has no choice for the largest sizes");
-  }
+  check_last_rows(in, plan);
 }
 
 }  // namespace

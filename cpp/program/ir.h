@@ -98,15 +98,17 @@ enum class Opcode : int64_t {
   kCommit,      // publishes slot and exposure: this rank has arrived in the round
   kPull,  // member, slot off, buf, off, len: waits for that member's arrival, copies out of its
           // slot
-  kPullReduce,  // slot off, dst buf, dst off, src buf, src off, len, finalize(imm): waits for all
-                // members, dst = reduction in member order, own contribution from src, the others'
-                // from their slots
-  kRead,        // member, remote off, buf, off, len: as kPull, out of the exposed buffer
-  kReadReduce,  // remote off, dst buf, dst off, src buf, src off, len, finalize(imm): as
-                // kPullReduce
-  kAwaitAll,    // waits until every member of the domain has arrived in the current round
+  kPullReduce,   // slot off, dst buf, dst off, src buf, src off, len, finalize(imm): waits for all
+                 // members, dst = reduction in member order, own contribution from src, the others'
+                 // from their slots
+  kRead,         // member, remote off, buf, off, len: as kPull, out of the exposed buffer
+  kReadReduce,   // remote off, dst buf, dst off, src buf, src off, len, finalize(imm): as
+                 // kPullReduce
+  kAwaitAll,     // waits until every member of the domain has arrived in the current round
+  kReduceToAll,  // input off, output off, len: registered programs only; reduces that part of all
+                 // members' inputs in member order, finalized, into all members' outputs
 };
-inline constexpr int64_t kOpcodeCount = 21;
+inline constexpr int64_t kOpcodeCount = 22;
 inline constexpr int kMaxOperands = 7;
 
 // Bounds that the decoder enforces, so that a run needs fixed memory only.
@@ -135,6 +137,8 @@ struct Instruction {
 enum Need : int64_t {
   kNeedOneDomain = 1 << 0,   // all ranks in one domain
   kNeedSingleCopy = 1 << 1,  // every pair of a domain can read the other's private memory
+  kNeedRegistered = 1 << 2,  // the call's buffers lie in memory that all members map: it starts
+                             // when all have arrived, and its reads are of the members' inputs
 };
 
 struct Program {
@@ -152,13 +156,23 @@ struct Program {
   std::vector<std::vector<int32_t>> dependents;
   bool uses_streams = false;  // any send or receive
   bool uses_window = false;
-  bool reduces_per_hop = false;  // any kRecvReduce: halves would be rounded at every hop
+  bool reduces_per_hop = false;   // any kRecvReduce: halves would be rounded at every hop
+  bool writes_to_others = false;  // any kReduceToAll: outputs must be registered, too
 };
+
+// What a row of the choice table is for. Where the one that a call asks for has no rows, those for
+// all calls decide.
+enum class Rows : int64_t {
+  kAll = 0,
+  kHalves,      // float16 and bfloat16
+  kRegistered,  // all ranks' buffers lie in registered memory
+};
+inline constexpr int64_t kRowsCount = 3;
 
 // One row of the choice table: the first row of the collective whose max_bytes is not exceeded
 // wins.
 struct Choice {
-  bool halves;  // for float16 and bfloat16 only
+  Rows rows;
   Collective collective;
   int64_t max_bytes;      // inclusive; the last row of a collective has INT64_MAX
   int64_t program;        // index into PlanTable::programs
@@ -169,14 +183,14 @@ struct PlanTable {
   uint64_t fingerprint = 0;
   std::vector<Program> programs;
   std::vector<std::vector<int64_t>> arrays;  // indexed by Array, up to kFirstCallArray
-  std::vector<Choice> choices;               // sorted by (halves, collective, max_bytes)
+  std::vector<Choice> choices;               // sorted by (rows, collective, max_bytes)
 };
 
 inline constexpr uint64_t kPlanMagic =
     0x314e414c50434400ULL;  // bytes 00 'D' 'C' 'P' 'L' 'A' 'N' '1'
-inline constexpr int64_t kPlanVersion = 3;
-// Added to a collective's number in the choice table, for the rows of halves.
-inline constexpr int64_t kHalvesKey = 32;
+inline constexpr int64_t kPlanVersion = 4;
+// A row's key in the choice table is its collective plus its Rows times this.
+inline constexpr int64_t kRowsKey = 32;
 
 // Decodes and validates everything that can be checked without running: bounds of every index,
 // nesting, operand kinds, ordering of expressions, sorted choices. Throws Error(kInvalid) with the

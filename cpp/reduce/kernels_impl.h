@@ -20,20 +20,29 @@ struct Entry {
   template <ReduceOp op>
   static void reduce(void* dst, const void* const* srcs, size_t n_srcs, size_t count,
                      int64_t divisor) {
+    reduce_to_two<op>(dst, nullptr, srcs, n_srcs, count, divisor);
+  }
+
+  template <ReduceOp op>
+  [[gnu::noinline]] static void reduce_to_two(void* dst, void* also, const void* const* srcs,
+                                              size_t n_srcs, size_t count, int64_t divisor) {
     using R = Reduction<Isa, Element, op>;
-    char* out = static_cast<char*>(dst);
-    if (n_srcs < 2) {
-      if (n_srcs == 1) divide(dst, srcs[0], count, divisor);
-    } else if (!kInteger || divisor <= 1) {
+    const typename R::Out out{static_cast<char*>(dst), static_cast<char*>(also)};
+    if (n_srcs >= 2 && (!kInteger || divisor <= 1)) {
       R::run(out, srcs, n_srcs, 0, count, divisor);
+      return;
+    }
+    if (n_srcs == 1) {
+      divide(dst, srcs[0], count, divisor);
     } else if constexpr (kInteger) {
-      for (size_t at = 0; at < count; at += kBlock) {
+      for (size_t at = 0; n_srcs > 1 && at < count; at += kBlock) {
         const size_t n = count - at < kBlock ? count - at : kBlock;
-        R::run(out, srcs, n_srcs, at, at + n, 1);
-        char* block = out + at * Element::kSize;
+        R::run({out.dst, nullptr}, srcs, n_srcs, at, at + n, 1);
+        char* block = out.dst + at * Element::kSize;
         IntegerQuotient<Isa, Lane>::run(block, block, n, divisor);
       }
     }
+    if (also != nullptr && also != dst) __builtin_memcpy(also, dst, count * Element::kSize);
   }
 
   static void divide(void* dst, const void* src, size_t count, int64_t divisor) {
@@ -78,17 +87,21 @@ struct ComplexEntry {
   using Parts = Entry<Isa, PlainElement<Isa, T>>;
   using Whole = Entry<Isa, ComplexElement<Isa, T>>;
 
-  static void sum(void* dst, const void* const* srcs, size_t n_srcs, size_t count,
-                  int64_t divisor) {
-    Parts::template reduce<ReduceOp::kSum>(dst, srcs, n_srcs, 2 * count, divisor);
+  template <ReduceOp op>
+  static void reduce(void* dst, const void* const* srcs, size_t n_srcs, size_t count,
+                     int64_t divisor) {
+    reduce_to_two<op>(dst, nullptr, srcs, n_srcs, count, divisor);
   }
-  static void product(void* dst, const void* const* srcs, size_t n_srcs, size_t count,
-                      int64_t divisor) {
-    if (n_srcs < 2) {
-      sum(dst, srcs, n_srcs, count, divisor);
-    } else {
-      Whole::template reduce<ReduceOp::kProduct>(dst, srcs, n_srcs, count, divisor);
+  template <ReduceOp op>
+  static void reduce_to_two(void* dst, void* also, const void* const* srcs, size_t n_srcs,
+                            size_t count, int64_t divisor) {
+    if constexpr (op == ReduceOp::kProduct) {
+      if (n_srcs > 1) {
+        Whole::template reduce_to_two<op>(dst, also, srcs, n_srcs, count, divisor);
+        return;
+      }
     }
+    Parts::template reduce_to_two<ReduceOp::kSum>(dst, also, srcs, n_srcs, 2 * count, divisor);
   }
   static void divide(void* dst, const void* src, size_t count, int64_t divisor) {
     Parts::divide(dst, src, 2 * count, divisor);
@@ -124,50 +137,54 @@ struct Table {
   }
 
  private:
-  static consteval ReduceFn& slot(Kernels& table, DType dtype, ReduceOp op) {
-    return table.reduce[static_cast<int>(dtype)][static_cast<int>(op)];
+  // `op` is done by the kernel of `by`, which may be another name of the same thing.
+  template <class E, ReduceOp op, ReduceOp by = op>
+  static consteval void reduces(Kernels& table, DType dtype) {
+    table.reduce[static_cast<int>(dtype)][static_cast<int>(op)] = &E::template reduce<by>;
+    table.reduce_to_two[static_cast<int>(dtype)][static_cast<int>(op)] =
+        &E::template reduce_to_two<by>;
+  }
+
+  template <class E>
+  static consteval void linear(Kernels& table, DType dtype) {
+    reduces<E, ReduceOp::kSum>(table, dtype);
+    reduces<E, ReduceOp::kAverage, ReduceOp::kSum>(table, dtype);
+    reduces<E, ReduceOp::kProduct>(table, dtype);
+    table.scale[static_cast<int>(dtype)] = &E::scale;
+    table.divide[static_cast<int>(dtype)] = &E::divide;
   }
 
   template <class Element>
   static consteval void arithmetic(Kernels& table, DType dtype) {
     using E = Entry<Isa, Element>;
-    slot(table, dtype, ReduceOp::kSum) = &E::template reduce<ReduceOp::kSum>;
-    slot(table, dtype, ReduceOp::kAverage) = &E::template reduce<ReduceOp::kSum>;
-    slot(table, dtype, ReduceOp::kProduct) = &E::template reduce<ReduceOp::kProduct>;
-    slot(table, dtype, ReduceOp::kMin) = &E::template reduce<ReduceOp::kMin>;
-    slot(table, dtype, ReduceOp::kMax) = &E::template reduce<ReduceOp::kMax>;
-    table.scale[static_cast<int>(dtype)] = &E::scale;
-    table.divide[static_cast<int>(dtype)] = &E::divide;
+    linear<E>(table, dtype);
+    reduces<E, ReduceOp::kMin>(table, dtype);
+    reduces<E, ReduceOp::kMax>(table, dtype);
   }
 
   template <class T>
   static consteval void integers(Kernels& table, DType dtype) {
     arithmetic<PlainElement<Isa, T>>(table, dtype);
     using E = Entry<Isa, PlainElement<Isa, T>>;
-    slot(table, dtype, ReduceOp::kBand) = &E::template reduce<ReduceOp::kBand>;
-    slot(table, dtype, ReduceOp::kBor) = &E::template reduce<ReduceOp::kBor>;
-    slot(table, dtype, ReduceOp::kBxor) = &E::template reduce<ReduceOp::kBxor>;
+    reduces<E, ReduceOp::kBand>(table, dtype);
+    reduces<E, ReduceOp::kBor>(table, dtype);
+    reduces<E, ReduceOp::kBxor>(table, dtype);
   }
 
   template <class T>
   static consteval void complexes(Kernels& table, DType dtype) {
-    using E = ComplexEntry<Isa, T>;
-    slot(table, dtype, ReduceOp::kSum) = &E::sum;
-    slot(table, dtype, ReduceOp::kAverage) = &E::sum;
-    slot(table, dtype, ReduceOp::kProduct) = &E::product;
-    table.scale[static_cast<int>(dtype)] = &E::scale;
-    table.divide[static_cast<int>(dtype)] = &E::divide;
+    linear<ComplexEntry<Isa, T>>(table, dtype);
   }
 
   static consteval void booleans(Kernels& table) {
     using E = Entry<Isa, BoolElement<Isa>>;
-    for (const auto op : {ReduceOp::kSum, ReduceOp::kMax, ReduceOp::kBor}) {
-      slot(table, DType::kBool, op) = &E::template reduce<ReduceOp::kBor>;
-    }
-    for (const auto op : {ReduceOp::kProduct, ReduceOp::kMin, ReduceOp::kBand}) {
-      slot(table, DType::kBool, op) = &E::template reduce<ReduceOp::kBand>;
-    }
-    slot(table, DType::kBool, ReduceOp::kBxor) = &E::template reduce<ReduceOp::kBxor>;
+    reduces<E, ReduceOp::kSum, ReduceOp::kBor>(table, DType::kBool);
+    reduces<E, ReduceOp::kMax, ReduceOp::kBor>(table, DType::kBool);
+    reduces<E, ReduceOp::kBor>(table, DType::kBool);
+    reduces<E, ReduceOp::kProduct, ReduceOp::kBand>(table, DType::kBool);
+    reduces<E, ReduceOp::kMin, ReduceOp::kBand>(table, DType::kBool);
+    reduces<E, ReduceOp::kBand>(table, DType::kBool);
+    reduces<E, ReduceOp::kBxor>(table, DType::kBool);
     table.scale[static_cast<int>(DType::kBool)] = &E::scale;
   }
 

@@ -30,7 +30,7 @@ struct Divisor {
   }
 };
 
-// dst = srcs[0] op srcs[1] op ... over elements [begin, end).
+// out = srcs[0] op srcs[1] op ... over elements [begin, end).
 template <class Isa, class Element, ReduceOp op>
 struct Reduction {
   using B = Batch<Isa, Element>;
@@ -39,51 +39,57 @@ struct Reduction {
   static constexpr size_t kParts = Element::kParts;
   static constexpr size_t kUnroll = 4 / kParts;
 
-  static void run(char* dst, const void* const* srcs, size_t n_srcs, size_t begin, size_t end,
+  // One place or two; `also` is null for one.
+  struct Out {
+    char* dst;
+    char* also;
+  };
+
+  static void run(Out out, const void* const* srcs, size_t n_srcs, size_t begin, size_t end,
                   int64_t divisor) {
     const D by = D::make(divisor);
     size_t at = begin;
     switch (n_srcs) {
       case 2:
-        at = stream<2>(dst, srcs, n_srcs, begin, end, by);
+        at = stream<2>(out, srcs, n_srcs, begin, end, by);
         break;
       case 3:
-        at = stream<3>(dst, srcs, n_srcs, begin, end, by);
+        at = stream<3>(out, srcs, n_srcs, begin, end, by);
         break;
       case 4:
-        at = stream<4>(dst, srcs, n_srcs, begin, end, by);
+        at = stream<4>(out, srcs, n_srcs, begin, end, by);
         break;
       default:
-        at = stream<0>(dst, srcs, n_srcs, begin, end, by);
+        at = stream<0>(out, srcs, n_srcs, begin, end, by);
     }
-    if (at < end) tail(dst, srcs, n_srcs, at, end, by);
+    if (at < end) tail(out, srcs, n_srcs, at, end, by);
   }
 
  private:
   // The unrolled part; returns where it stopped. kSources > 0 fixes the number of sources, so that
   // their addresses stay in registers; 0 takes n_srcs. Many sources are read side by side too,
   // rather than in passes over a block of accumulators: it saves the accumulators' own traffic and
-  // needs no block that dst could overwrite.
+  // needs no block that `out` could overwrite.
   template <size_t kSources>
-  DISTOS_COLL_INLINE size_t stream(char* dst, const void* const* srcs, size_t n_srcs, size_t begin,
+  DISTOS_COLL_INLINE size_t stream(Out out, const void* const* srcs, size_t n_srcs, size_t begin,
                                    size_t end, const D& by) {
     constexpr size_t kStep = kUnroll * B::kLanes;
     size_t at = begin;
     if constexpr (kSources == 0) {
-      for (; end - at >= kStep; at += kStep) step<kUnroll, 0>(dst, srcs, n_srcs, at, by);
+      for (; end - at >= kStep; at += kStep) step<kUnroll, 0>(out, srcs, n_srcs, at, by);
     } else {
       const void* fixed[kSources];
 #pragma GCC unroll 4
       for (size_t s = 0; s < kSources; ++s) fixed[s] = srcs[s];
-      for (; end - at >= kStep; at += kStep) step<kUnroll, kSources>(dst, fixed, n_srcs, at, by);
+      for (; end - at >= kStep; at += kStep) step<kUnroll, kSources>(out, fixed, n_srcs, at, by);
     }
     return at;
   }
 
   // Less than one unrolled step. Not inlined, so that it exists once for all numbers of sources.
-  [[gnu::noinline]] static void tail(char* dst, const void* const* srcs, size_t n_srcs, size_t at,
+  [[gnu::noinline]] static void tail(Out out, const void* const* srcs, size_t n_srcs, size_t at,
                                      size_t end, const D& by) {
-    for (; end - at >= B::kLanes; at += B::kLanes) step<1, 0>(dst, srcs, n_srcs, at, by);
+    for (; end - at >= B::kLanes; at += B::kLanes) step<1, 0>(out, srcs, n_srcs, at, by);
     if (at == end) return;
     const size_t lanes = end - at;
     Acc acc[kParts];
@@ -94,11 +100,12 @@ struct Reduction {
       combine(acc, in);
     }
     by.template apply<kParts>(acc);
-    B::store_partial(dst + at * Element::kSize, lanes, acc);
+    B::store_partial(out.dst + at * Element::kSize, lanes, acc);
+    if (out.also != nullptr) B::store_partial(out.also + at * Element::kSize, lanes, acc);
   }
 
   template <size_t kBatches, size_t kSources>
-  DISTOS_COLL_INLINE void step(char* dst, const void* const* srcs, size_t n_srcs, size_t at,
+  DISTOS_COLL_INLINE void step(Out out, const void* const* srcs, size_t n_srcs, size_t at,
                                const D& by) {
     Acc acc[kBatches * kParts];
     B::template load<kBatches>(source(srcs, 0, at), acc);
@@ -109,7 +116,8 @@ struct Reduction {
       for (size_t s = 1; s < n_srcs; ++s) take<kBatches>(source(srcs, s, at), acc);
     }
     by.template apply<kBatches * kParts>(acc);
-    B::template store<kBatches>(dst + at * Element::kSize, acc);
+    B::template store<kBatches>(out.dst + at * Element::kSize, acc);
+    if (out.also != nullptr) B::template store<kBatches>(out.also + at * Element::kSize, acc);
   }
 
   DISTOS_COLL_INLINE const char* source(const void* const* srcs, size_t s, size_t at) {

@@ -31,6 +31,10 @@ namespace distos_coll::reduce {
 // floats; integers wrap, then divide towards zero, as NCCL does; bool ignores it.
 using ReduceFn = void (*)(void* dst, const void* const* srcs, size_t n_srcs, size_t count,
                           int64_t divisor);
+// The same into two places, while it is in registers. They are equal or disjoint, and each may be
+// one of the sources.
+using ReduceToTwoFn = void (*)(void* dst, void* also, const void* const* srcs, size_t n_srcs,
+                               size_t count, int64_t divisor);
 
 // dst[i] = src[i] * factor, factor and product in the accumulation type (float32 for halves and
 // 8-bit floats). Integers take the factor's integral part as an int64 and wrap; bool is "src and
@@ -50,6 +54,7 @@ using NarrowFn = void (*)(void* dst, const float* src, size_t count);
 struct Kernels {
   const char* isa;  // "generic", "avx2", "avx512"
   ReduceFn reduce[kDTypeCount][kReduceOpCount];
+  ReduceToTwoFn reduce_to_two[kDTypeCount][kReduceOpCount];
   ScaleFn scale[kDTypeCount];
   DivideFn divide[kDTypeCount];
   WidenFn widen[kDTypeCount];    // halves only

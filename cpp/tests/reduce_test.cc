@@ -116,6 +116,24 @@ struct Case {
            << describe(kernels) << " in place of " << target;
   }
 
+  // The result replaces source `first` and, with two of them, the next one.
+  ::testing::AssertionResult check_in_two_places(const Kernels& kernels, size_t first) {
+    const size_t count = expected.bytes() / dtype_bytes(dtype);
+    std::vector<Buffer> own;
+    std::vector<const void*> pointers;
+    for (Buffer& src : srcs) {
+      std::memcpy(own.emplace_back(src.bytes()).data(), src.data(), src.bytes());
+      pointers.push_back(own.back().data());
+    }
+    char* const dst = own[first].data();
+    char* const also = srcs.size() > 1 ? own[(first + 1) % own.size()].data() : out.data() + kGuard;
+    kernels.reduce_to_two[static_cast<int>(dtype)][static_cast<int>(op)](
+        dst, also, pointers.data(), pointers.size(), count, divisor);
+    auto result = equal(dtype, dst, expected.data(), count);
+    if (result) result = equal(dtype, also, expected.data(), count);
+    return result << describe(kernels) << " in place of " << first << " and the next";
+  }
+
   ReduceFn function(const Kernels& kernels) const {
     return kernels.reduce[static_cast<int>(dtype)][static_cast<int>(op)];
   }
@@ -182,6 +200,18 @@ TEST_P(ReduceTest, DstMayBeAnySource) {
       for (const Kernels* kernels : available_kernels()) {
         for (size_t target = 0; target < n; ++target)
           ASSERT_TRUE(reduction.check_in_place(*kernels, target));
+      }
+    }
+  }
+}
+
+TEST_P(ReduceTest, IntoTwoSources) {
+  for (const ReduceOp op : ops()) {
+    for (const size_t n : {1, 2, 3, 5}) {
+      Case reduction(GetParam(), op, n, 1237, divisor_for(op, n), 350 + n);
+      for (const Kernels* kernels : available_kernels()) {
+        for (size_t first = 0; first < n; ++first)
+          ASSERT_TRUE(reduction.check_in_two_places(*kernels, first));
       }
     }
   }

@@ -85,6 +85,9 @@ class ProcessGroupDistos final : public c10d::Backend {
   c10::intrusive_ptr<Backend> shrink(
       const std::vector<int64_t>& ranks_to_exclude, int shrink_flags,
       const c10::intrusive_ptr<Backend::Options>& opts_override) override;
+  bool supportsTensorAlloc(c10::DeviceIndex device) override;
+  // NOLINTNEXTLINE(google-runtime-int): torch's signature
+  at::Tensor allocateTensor(long size, at::TensorOptions options) override;
   void startCoalescing() override;
   WorkPtr endCoalescing() override;
   // The algorithm that a call of this many bytes would run, for explanation.

@@ -50,6 +50,11 @@ class Candidate:
         """Unique among the candidates of a collective: direct2/single_copy@262144."""
         return f"{self.key}@{self.segment_bytes}"
 
+    @property
+    def registered(self) -> bool:
+        """Whether it runs only where all ranks' arrays lie in registered memory."""
+        return Need.REGISTERED in self.algorithm.spec.needs
+
 
 @dataclass(frozen=True)
 class Excluded:
@@ -120,7 +125,7 @@ def candidates(
         allowed += [
             _candidate(algorithm, segment, costs, view) for segment in sorted(spec.segments)
         ]
-    if not allowed:
+    if all(candidate.registered for candidate in allowed):
         raise PlanError(_nothing_left(collective, names.text if names else "", excluded))
     return allowed, excluded
 

@@ -78,7 +78,8 @@ def explain(
         (c for c in allowed if c is not winner),
         key=lambda c: (c.predict(size), c.key, c.segment_bytes),
     )
-    verdicts = [_verdict(winner, size, chosen=True, reason=_praise(winner, losers, size))]
+    rivals = [c for c in losers if not c.registered]
+    verdicts = [_verdict(winner, size, chosen=True, reason=_praise(winner, rivals, size))]
     verdicts += [
         _verdict(c, size, chosen=False, reason=_blame(c, winner, time, size)) for c in losers
     ]
@@ -130,6 +131,8 @@ def _blame(candidate: Candidate, winner: Candidate, time: float, size: int) -> s
     lead = "another segment size, " if same else ""
     if mine == time:
         return f"{lead}predicted as fast" + ("" if same else "; names decide")
+    if mine < time and candidate.registered:
+        return "chosen instead where all ranks' arrays lie in registered memory"
     if mine < time:
         return f"{lead}predicted faster, but cut-overs are rounded to 1/16 of an octave"
     if time == 0:

@@ -1,10 +1,10 @@
 """plan(): from a view of the cluster to the table that the native core runs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from distos_coll._vocabulary import Collective
+from distos_coll._vocabulary import Collective, Rows
 from distos_coll.errors import InvalidArgument, PlanError
 from distos_coll.planner import algo as algo_module
 from distos_coll.planner.algo import AlgoFilter
@@ -38,7 +38,11 @@ class Plan:
     rows: tuple[Row, ...]
     half_rows: tuple[Row, ...]
     """For float16 and bfloat16, where they differ."""
+    registered_rows: tuple[Row, ...]
+    """For arrays in registered memory; where a row's candidate has no use of it, `rows` decide."""
     allowed: dict[Collective, tuple[Candidate, ...]] = field(repr=False)
+    registered: dict[Collective, tuple[Candidate, ...]] = field(repr=False)
+    """What may run in registered memory only."""
     excluded: dict[Collective, tuple[Excluded, ...]] = field(repr=False)
     programs: tuple[Program, ...] = field(repr=False)
     _index: dict[tuple[Collective, str], int] = field(repr=False)
@@ -52,9 +56,13 @@ class Plan:
                 row.max_bytes,
                 self._index[row.collective, row.candidate.key],
                 row.candidate.segment_bytes,
-                halves,
+                kind,
             )
-            for rows, halves in ((self.rows, False), (self.half_rows, True))
+            for rows, kind in (
+                (self.rows, Rows.ALL),
+                (self.half_rows, Rows.HALVES),
+                (self.registered_rows, Rows.REGISTERED),
+            )
             for row in rows
         )
         table = PlanTable(self.programs, arrays_of(self.view.domain_of), choices)
@@ -100,7 +108,12 @@ class Plan:
                 for row in rows
             )
 
-        return replace(self, rows=changed(self.rows), half_rows=changed(self.half_rows))
+        return replace(
+            self,
+            rows=changed(self.rows),
+            half_rows=changed(self.half_rows),
+            registered_rows=changed(self.registered_rows),
+        )
 
     def forcing(self, chosen: Mapping[Collective, Candidate], registry: Registry) -> "Plan":
         """Return a plan that runs these candidates, at every size; for measurements."""
@@ -110,12 +123,15 @@ class Plan:
             for row in rows
         )
         index = {(row.collective, row.candidate.key): i for i, row in enumerate(rows)}
-        return replace(self, rows=rows, half_rows=(), programs=programs, _index=index)
+        return replace(
+            self, rows=rows, half_rows=(), registered_rows=(), programs=programs, _index=index
+        )
 
     def explain(self, collective: Collective | str, size: int) -> Explanation:
         wanted = _collective(collective)
         row = self.choice(wanted, size)
-        return explain(row, size, self.allowed[wanted], self.excluded[wanted], self.basis)
+        able = (*self.allowed[wanted], *self.registered[wanted])
+        return explain(row, size, able, self.excluded[wanted], self.basis)
 
 
 def plan(
@@ -141,19 +157,24 @@ def plan(
     wanted = replace(algo_module.parse(algo, known.names), in_rank_order=deterministic)
     rows: list[Row] = []
     half_rows: list[Row] = []
+    registered_rows: list[Row] = []
     allowed: dict[Collective, tuple[Candidate, ...]] = {}
+    registered: dict[Collective, tuple[Candidate, ...]] = {}
     excluded: dict[Collective, tuple[Excluded, ...]] = {}
     for collective in sorted(collectives):
         able, unable = candidates(view, collective, known, wanted)
-        allowed[collective], excluded[collective] = tuple(able), tuple(unable)
-        own_rows = rows_of(collective, able)
+        private = allowed[collective] = tuple(c for c in able if not c.registered)
+        registered[collective] = tuple(c for c in able if c.registered)
+        excluded[collective] = tuple(unable)
+        own_rows = rows_of(collective, private)
         rows += own_rows
         if len(view.members) == 1 and collective in REDUCING:
-            halves = rows_of(collective, for_halves(view, known, able))
+            halves = rows_of(collective, for_halves(view, known, private))
             half_rows += halves if _outline(halves) != _outline(own_rows) else []
+        registered_rows += _registered_rows(own_rows, registered[collective])
     programs: list[Program] = []
     index: dict[tuple[Collective, str], int] = {}
-    for row in (*rows, *half_rows):
+    for row in (*rows, *half_rows, *registered_rows):
         key = (row.collective, row.candidate.key)
         if key not in index:
             index[key] = len(programs)
@@ -164,12 +185,21 @@ def plan(
         algo,
         tuple(rows),
         tuple(half_rows),
+        tuple(registered_rows),
         allowed,
+        registered,
         excluded,
         tuple(programs),
         index,
         context,
     )
+
+
+def _registered_rows(private: Sequence[Row], registered: Sequence[Candidate]) -> list[Row]:
+    """Against those that win in private memory; where they still win, rows repeat them."""
+    winners = dict.fromkeys(row.candidate for row in private)
+    rows = rows_of(private[0].collective, [*winners, *registered])
+    return rows if any(row.candidate.registered for row in rows) else []
 
 
 def _outline(rows: Iterable[Row]) -> list[tuple[int, str, int]]:

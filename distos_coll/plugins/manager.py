@@ -30,6 +30,7 @@ BUILT_IN = tuple(
         "direct_messages",
         "hier",
         "pairwise",
+        "registered",
         "rhd",
         "ring",
         "single_copy",

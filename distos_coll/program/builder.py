@@ -34,7 +34,7 @@ class ProgramBuilder(Pool):
         super().__init__()
         self._name = name
         self._collective = collective
-        self._needs = Need(needs)
+        self.needs = Need(needs)
         self._lanes: list[list[Instruction]] = [[]]
         self._lane = 0
         self._depth = 0
@@ -223,6 +223,13 @@ class ProgramBuilder(Pool):
     def await_all(self) -> None:
         self._emit(Opcode.AWAIT_ALL)
 
+    def reduce_to_all(self, in_off: IntLike, out_off: IntLike, length: IntLike) -> None:
+        """Reduces that part of all members' inputs, complete, into all members' outputs.
+
+        For programs that need registered memory. Everybody does it with a part of its own.
+        """
+        self._emit(Opcode.REDUCE_TO_ALL, in_off, out_off, length)
+
     # --- the result
 
     def build(self) -> Program:
@@ -233,7 +240,7 @@ class ProgramBuilder(Pool):
         whole = Program(
             name=self._name,
             collective=self._collective,
-            needs=self._needs,
+            needs=self.needs,
             n_vars=self._n_vars,
             n_events=self._n_events,
             scratch=self._scratch.id if self._scratch is not None else -1,

@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from distos_coll._vocabulary import (
-    HALVES_KEY,
     MAX_OPERANDS,
     PLAN_MAGIC,
     PLAN_VERSION,
+    ROWS_KEY,
     Array,
     Collective,
     ExprOp,
     Need,
     Opcode,
+    Rows,
 )
 from distos_coll.errors import PlanError
 from distos_coll.program.ir import OPERANDS, Expr, Instruction, Program, check
@@ -32,12 +33,12 @@ class Choice:
     max_bytes: int
     program: int
     segment_bytes: int
-    halves: bool = False
-    """For float16 and bfloat16 only; a collective without such rows uses its other ones."""
+    rows: Rows = Rows.ALL
+    """What for; a collective without such rows uses those for all calls."""
 
     @property
     def key(self) -> int:
-        return int(self.collective) + HALVES_KEY * self.halves
+        return int(self.collective) + ROWS_KEY * self.rows
 
 
 @dataclass(frozen=True)
@@ -136,8 +137,8 @@ def decode_plan(data: bytes) -> PlanTable:
 
 
 def _choice(key: int, max_bytes: int, program: int, segment_bytes: int) -> Choice:
-    collective = Collective(key % HALVES_KEY)
-    return Choice(collective, max_bytes, program, segment_bytes, halves=key >= HALVES_KEY)
+    collective, rows = Collective(key % ROWS_KEY), Rows(key // ROWS_KEY)
+    return Choice(collective, max_bytes, program, segment_bytes, rows)
 
 
 def _program(reader: _Reader) -> Program:

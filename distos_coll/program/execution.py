@@ -2,52 +2,30 @@
 block.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from distos_coll._vocabulary import Array, Buffer, Opcode, Param
+from distos_coll._vocabulary import Buffer, Opcode, Param
 from distos_coll.errors import PlanError
 from distos_coll.program.channel import Channel, Recv, Send
-from distos_coll.program.evaluate import Layout, Values
-from distos_coll.program.ir import Kind, Program
+from distos_coll.program.evaluate import Values
+from distos_coll.program.ir import Kind
 from distos_coll.program.memory import (
     Algebra,
     Elements,
     ProgramFault,
     View,
     check_overlap,
+    check_there,
     load,
-    load_remote,
     occupy,
     same_place,
     store,
     write,
 )
+from distos_coll.program.operation import Operation
 from distos_coll.program.window import Member, Window
-
-
-@dataclass(frozen=True)
-class RankCall:
-    """What one rank passes to a collective."""
-
-    params: Mapping[Param, int]
-    arrays: Mapping[Array, Sequence[int]]
-    buffers: Mapping[Buffer, View]
-
-
-@dataclass(eq=False)
-class Operation:
-    """One rank's run of one program."""
-
-    program: Program
-    layout: Layout
-    rank: int
-    call: RankCall
-    views: dict[Buffer, View]
-    events: list[int]
-    knowledge: int
-    """Bits of the ranks that this one knows to have started."""
 
 
 class World(Protocol):
@@ -120,6 +98,8 @@ class Lane:
         return f"{place}, instruction {self._at} {instruction.op.name.lower()}({', '.join(parts)})"
 
     def _run(self) -> Iterator[None]:
+        if self.operation.program.registered:
+            yield from self._offer()
         while self._at < len(self._code):
             op = self._code[self._at].op
             self._operands = None
@@ -258,13 +238,13 @@ class Lane:
             check_overlap(self._view(dst), dst_off, self._view(src), src_off, n)
             if same_place(self._view(dst), dst_off, self._view(src), src_off):
                 return
-            elements = load(self.world.algebra, self._view(src), src_off, n)
+            elements = load(self.world.algebra, self._view(src), src_off, n, self._me)
             store(self._view(dst), dst_off, elements, self._me)
 
     def _finalize(self, args: list[int]) -> None:
         buffer, off, n = args
         if n > 0:
-            elements = load(self.world.algebra, self._view(buffer), off, n)
+            elements = load(self.world.algebra, self._view(buffer), off, n, self._me)
             store(self._view(buffer), off, self.world.algebra.finalize(elements), self._me)
 
     def _fold(self, args: list[int]) -> None:
@@ -276,7 +256,7 @@ class Lane:
             places[rank] = (self._view(args[3]), args[4])
             for place in places:
                 check_overlap(self._view(args[1]), args[2], *place, n)
-            inputs = [load(self.world.algebra, *place, n) for place in places]
+            inputs = [load(self.world.algebra, *place, n, self._me) for place in places]
             result = self.world.algebra.finalize(self.world.algebra.reduce(inputs))
             store(self._view(args[1]), args[2], result, self._me)
 
@@ -295,10 +275,17 @@ class Lane:
             yield
         self._window.open(self._me, self.operation.call.params[Param.SLOT])
 
+    def _offer(self) -> Iterator[None]:
+        """What a program of registered memory may rely on: all have offered both buffers."""
+        yield from self._round([])
+        self._window.offer(self._me, self.operation.views)
+        self._commit([])
+        yield from self._await_all([])
+
     def _put(self, args: list[int]) -> None:
         slot_off, buffer, off, n = args
         if n > 0:
-            elements = load(self.world.algebra, self._view(buffer), off, n)
+            elements = load(self.world.algebra, self._view(buffer), off, n, self._me)
             self._window.put(self._me, slot_off, elements)
 
     def _expose(self, args: list[int]) -> None:
@@ -343,8 +330,19 @@ class Lane:
         yield from self._reduce_members(args, lambda member, n: self._remote(member, remote_off, n))
 
     def _remote(self, member: Member, off: int, n: int) -> Elements:
-        view = self._window.exposed_by(self._me, member)
-        return load_remote(self.world.algebra, view, off, n, self.operation.rank, self._me.arrived)
+        shared = self.operation.program.registered
+        view = member.offered[Buffer.INPUT] if shared else self._window.exposed_by(self._me, member)
+        check_there(view)
+        return load(self.world.algebra, view, off, n, self._me)
+
+    def _reduce_to_all(self, args: list[int]) -> None:
+        in_off, out_off, n = args
+        if n > 0:
+            algebra, members = self.world.algebra, self._window.members
+            inputs = [self._remote(member, in_off, n) for member in members]
+            result = algebra.finalize(algebra.reduce(inputs))
+            for member in members:
+                store(member.offered[Buffer.OUTPUT], out_off, result, self._me)
 
     def _reduce_members(
         self, args: list[int], from_member: Callable[[Member, int], Elements]
@@ -356,7 +354,7 @@ class Lane:
         check_overlap(self._view(dst), dst_off, self._view(src), src_off, n)
         algebra = self.world.algebra
         inputs = [
-            load(algebra, self._view(src), src_off, n)
+            load(algebra, self._view(src), src_off, n, self._me)
             if member is self._me
             else from_member(member, n)
             for member in self._window.members
@@ -387,6 +385,7 @@ _AT_ONCE: dict[Opcode, Callable[[Lane, list[int]], None]] = {
     Opcode.PUT: Lane._put,  # noqa: SLF001
     Opcode.EXPOSE: Lane._expose,  # noqa: SLF001
     Opcode.COMMIT: Lane._commit,  # noqa: SLF001
+    Opcode.REDUCE_TO_ALL: Lane._reduce_to_all,  # noqa: SLF001
 }
 _STEPS: dict[Opcode, Callable[[Lane, list[int]], Iterator[None]]] = {
     Opcode.AWAIT: Lane._await,  # noqa: SLF001

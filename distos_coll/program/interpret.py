@@ -12,10 +12,10 @@ import numpy as np
 from distos_coll._vocabulary import Buffer
 from distos_coll.errors import InvalidArgument
 from distos_coll.program.contract import Call
-from distos_coll.program.execution import RankCall
 from distos_coll.program.ir import Program
 from distos_coll.program.machine import Machine, Schedule
 from distos_coll.program.memory import Backing, View
+from distos_coll.program.operation import RankCall
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Binary = Callable[[Array, Array], Array]

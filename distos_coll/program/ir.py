@@ -88,6 +88,7 @@ OPERANDS: dict[Opcode, tuple[tuple[str, Kind], ...]] = {
         ("finalize", Kind.FLAG),
     ),
     Opcode.AWAIT_ALL: (),
+    Opcode.REDUCE_TO_ALL: (("in_off", _X), ("out_off", _X), ("len", _X)),
 }
 
 OPENERS = frozenset({Opcode.LOOP, Opcode.IF, Opcode.GROUP})
@@ -104,6 +105,7 @@ WINDOW = frozenset(
         Opcode.READ,
         Opcode.READ_REDUCE,
         Opcode.AWAIT_ALL,
+        Opcode.REDUCE_TO_ALL,
     }
 )
 LEAVES = frozenset({ExprOp.CONST, ExprOp.PARAM, ExprOp.VAR})
@@ -172,6 +174,11 @@ class Program:
         return any(i.op in WINDOW for i in self.lanes[0])
 
     @property
+    def registered(self) -> bool:
+        """Whether it runs only where all ranks' buffers lie in registered memory."""
+        return Need.REGISTERED in self.needs
+
+    @property
     def reduces_per_hop(self) -> bool:
         """Whether partial sums travel; then halves run on a float32 copy inside a domain."""
         return any(i.op is Opcode.RECV_REDUCE for lane in self.lanes for i in lane)
@@ -208,6 +215,7 @@ def check(program: Program) -> Program:
             raise PlanError(f"{where} has {value} {what}; at most {limit} are allowed")
     if not program.lanes:
         raise PlanError(f"{where} has no lane; add instructions")
+    _check_needs(program, where)
     for index, expr in enumerate(program.exprs):
         if any(not 0 <= operand < index for operand in expr.operands()):
             raise PlanError(f"{where}: expression {index} refers to a later one")
@@ -222,6 +230,16 @@ def check(program: Program) -> Program:
         _check_lane(program, number, where)
     _check_vars(program, where)
     return program
+
+
+def _check_needs(program: Program, where: str) -> None:
+    if not program.registered:
+        if any(i.op is Opcode.REDUCE_TO_ALL for i in program.lanes[0]):
+            raise PlanError(f"{where} writes to others; that needs Need.REGISTERED")
+    elif Need.ONE_DOMAIN not in program.needs or program.uses_messages or len(program.lanes) > 1:
+        raise PlanError(
+            f"{where} is for registered memory: it needs one domain, one lane and no messages"
+        )
 
 
 def _check_lane(program: Program, number: int, where: str) -> None:

@@ -12,10 +12,11 @@ from distos_coll._vocabulary import Array, Buffer, Collective, Param
 from distos_coll.errors import PlanError
 from distos_coll.program.channel import Channel
 from distos_coll.program.evaluate import Layout, Values, layout_of
-from distos_coll.program.execution import Lane, Operation, RankCall
+from distos_coll.program.execution import Lane
 from distos_coll.program.ir import Program
 from distos_coll.program.layout import arrays_of, members_of, renumbered
 from distos_coll.program.memory import Algebra, Backing, View, check_returned
+from distos_coll.program.operation import Operation, RankCall
 from distos_coll.program.window import Member, Window
 
 

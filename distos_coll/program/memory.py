@@ -55,6 +55,8 @@ class _Access:
     stop: int
     who: int
     round: int
+    """How many rounds `who` had committed: it is over when `who` has committed another."""
+    writes: bool
 
 
 @dataclass(eq=False)
@@ -64,10 +66,8 @@ class Backing:
     owner: int
     data: Elements
     uses: list[Use] = field(default_factory=list)
-    # For memory that others read directly: what they read in which round, and what the owner wrote
-    # after which.
-    remote_reads: list[_Access] = field(default_factory=list)
-    writes: list[_Access] = field(default_factory=list)
+    # Of memory that others access directly: who did what in which round.
+    accesses: list[_Access] = field(default_factory=list)
     exposed: bool = False
     returned: bool = False
 
@@ -91,13 +91,15 @@ class View:
 class Observer(Protocol):
     """How far a rank has seen others get in the window; see window.py."""
 
+    rank: int
     arrived: int
     observed: dict[int, int]
 
 
-def load(algebra: Algebra, view: View, off: int, n: int) -> Elements:
+def load(algebra: Algebra, view: View, off: int, n: int, observer: Observer) -> Elements:
     start, stop = view.span(off, n)
     _check_idle(view.backing, start, stop, writes=False)
+    _check_order(view.backing, start, stop, observer, writes=False)
     return algebra.take(view.backing.data, start, stop)
 
 
@@ -108,48 +110,53 @@ def store(view: View, off: int, elements: Elements, observer: Observer) -> None:
 
 
 def write(backing: Backing, start: int, elements: Elements, observer: Observer) -> None:
-    """Writes, after checking that no other rank may still be reading it."""
+    """Writes, after checking that no other rank may still be using it."""
     stop = start + len(elements)
-    if backing.exposed:
-        for access in backing.remote_reads:
-            seen = observer.observed.get(access.who, 0)
-            if access.start < stop and start < access.stop and seen < access.round + 1:
-                raise PlanError(
-                    f"overwrites exposed memory that rank {access.who} reads, without having "
-                    "waited for it"
-                )
-        backing.writes.append(_Access(start, stop, backing.owner, observer.arrived))
+    _check_order(backing, start, stop, observer, writes=True)
     backing.data[start:stop] = elements
 
 
-def load_remote(
-    algebra: Algebra, view: View, off: int, n: int, reader: int, round_number: int
-) -> Elements:
-    """A read of another rank's exposed memory in the round that is number `round_number`, from
-    1.
-    """
-    start, stop = view.span(off, n)
-    backing = view.backing
-    if backing.returned:
-        raise PlanError(f"reads memory of rank {backing.owner}, which has returned from the call")
-    for access in backing.writes:
-        if access.start < stop and start < access.stop and access.round >= round_number:
-            raise PlanError(
-                f"reads memory that rank {backing.owner} exposed, but may have changed since"
-            )
-    backing.remote_reads.append(_Access(start, stop, reader, round_number))
-    return algebra.take(backing.data, start, stop)
+def check_there(view: View) -> None:
+    """Before another rank accesses the memory."""
+    if view.backing.returned:
+        owner = view.backing.owner
+        raise PlanError(f"uses memory of rank {owner}, which has returned from the call")
 
 
 def check_returned(view: View, observer: Observer) -> None:
     """When a call returns, its caller may overwrite the buffers."""
     view.backing.returned = True
-    for access in view.backing.remote_reads:
-        if observer.observed.get(access.who, 0) < access.round + 1:
+    for access in view.backing.accesses:
+        if not _is_over(access, observer):
             raise PlanError(
-                f"returns while rank {access.who} may still read its exposed memory; end with a "
+                f"returns while rank {access.who} may still use its exposed memory; end with a "
                 "round and await_all"
             )
+
+
+def _is_over(access: _Access, observer: Observer) -> bool:
+    return access.who == observer.rank or observer.observed.get(access.who, 0) > access.round
+
+
+def _check_order(
+    backing: Backing, start: int, stop: int, observer: Observer, *, writes: bool
+) -> None:
+    """Of two ranks of which one writes, the later must have seen the other go on.
+
+    Whatever the timing: rounds are compared, not moments, so that the order in which the machine
+    runs them does not matter.
+    """
+    if not backing.exposed:
+        return
+    for access in backing.accesses:
+        apart = access.stop <= start or stop <= access.start
+        if apart or not (writes or access.writes) or _is_over(access, observer):
+            continue
+        raise PlanError(
+            f"{'writes' if writes else 'reads'} memory of rank {backing.owner} that rank "
+            f"{access.who} {'writes' if access.writes else 'reads'}, without having waited for it"
+        )
+    backing.accesses.append(_Access(start, stop, observer.rank, observer.arrived, writes))
 
 
 def occupy(view: View, off: int, n: int, *, writes: bool, what: str) -> Use:

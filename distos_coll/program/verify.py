@@ -12,11 +12,11 @@ from collections.abc import Iterable, Sequence
 from distos_coll._vocabulary import Buffer, Collective, Need
 from distos_coll.errors import PlanError
 from distos_coll.program.contract import IN_PLACE, REDUCING, ROOTED, Call
-from distos_coll.program.execution import RankCall
 from distos_coll.program.ir import Program, check
 from distos_coll.program.layout import renumbered
 from distos_coll.program.machine import Machine, Schedule
 from distos_coll.program.memory import Backing, View
+from distos_coll.program.operation import RankCall
 
 Symbol = tuple[int, int, bool]
 Memory = list[Symbol | None]

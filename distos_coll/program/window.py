@@ -4,6 +4,7 @@
 
 from dataclasses import dataclass, field
 
+from distos_coll._vocabulary import Buffer
 from distos_coll.errors import PlanError
 from distos_coll.program.memory import Algebra, Elements, View
 
@@ -16,6 +17,8 @@ class Member:
     open: bool = False
     slots: list[Elements] = field(default_factory=lambda: [[], []])
     exposed: list[View | None] = field(default_factory=lambda: [None, None])
+    offered: dict[Buffer, View] = field(default_factory=dict)
+    """Registered memory of the operation that runs."""
     knowledge: list[int] = field(default_factory=lambda: [0, 0])
     observed: dict[int, int] = field(default_factory=dict)
     """For each rank the rounds that this member has seen it commit."""
@@ -59,6 +62,12 @@ class Window:
         self._require_open(me)
         me.exposed[me.arrived % 2] = view
         view.backing.exposed = True
+
+    def offer(self, me: Member, views: dict[Buffer, View]) -> None:
+        self._require_open(me)
+        me.offered = {buffer: views[buffer] for buffer in (Buffer.INPUT, Buffer.OUTPUT)}
+        for view in me.offered.values():
+            view.backing.exposed = True
 
     def commit(self, me: Member, knowledge: int) -> None:
         self._require_open(me)

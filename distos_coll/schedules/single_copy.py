@@ -2,7 +2,7 @@
 
 An exposed buffer must not change under its readers, so all meet once more before anyone returns;
 and one-shot all_reduce has no such variant, because in place it would overwrite what others still
-read.
+read. With other needs they are the variants for registered memory too (registered.py).
 """
 
 from collections.abc import Callable, Iterator
@@ -30,18 +30,16 @@ _C = Collective
 _NEEDS = Need.ONE_DOMAIN | Need.SINGLE_COPY
 
 
-def _start(name: str, collective: Collective) -> ProgramBuilder:
-    return ProgramBuilder(name, collective, _NEEDS)
-
-
 @contextmanager
 def _exposed(p: ProgramBuilder, buf: Buffer) -> Iterator[None]:
-    with p.round():
-        p.expose(buf)
+    # Registered memory is exposed from the start, and reads are of inputs.
+    if Need.REGISTERED not in p.needs:
+        with p.round():
+            p.expose(buf)
     yield
 
 
-def _meet(p: ProgramBuilder) -> Program:
+def meet(p: ProgramBuilder) -> Program:
     with p.round():
         pass
     p.await_all()
@@ -49,7 +47,7 @@ def _meet(p: ProgramBuilder) -> Program:
 
 
 def all_reduce() -> Program:
-    p = _start("direct2", _C.ALL_REDUCE)
+    p = ProgramBuilder("direct2", _C.ALL_REDUCE, _NEEDS)
     chunk = fair_chunk(p, p.count, p.size, maximum(p.count, 1))
     own, n = share(p.count, chunk, p.rank)
     with _exposed(p, p.input):
@@ -60,22 +58,22 @@ def all_reduce() -> Program:
         for member in others(p):
             off, theirs = share(p.count, chunk, member)
             p.read(member, off, p.output, off, theirs)
-    return _meet(p)
+    return meet(p)
 
 
-def reduce() -> Program:
-    p = _start("direct1", _C.REDUCE)
+def reduce(needs: Need = _NEEDS) -> Program:
+    p = ProgramBuilder("direct1", _C.REDUCE, needs)
     with _exposed(p, p.input):
         n = only(p.rank.eq(p.root), p.count)
         p.read_reduce(0, (p.output, 0), (p.input, 0), n)
-    return _meet(p)
+    return meet(p)
 
 
-def broadcast() -> Program:
-    p = _start("direct1", _C.BROADCAST)
+def broadcast(needs: Need = _NEEDS) -> Program:
+    p = ProgramBuilder("direct1", _C.BROADCAST, needs)
     with _exposed(p, p.output):
         p.read(p.root, 0, p.output, 0, select(p.rank.eq(p.root), 0, p.count))
-    return _meet(p)
+    return meet(p)
 
 
 def _gather_all(p: ProgramBuilder, span: Callable[[Value], Span]) -> Program:
@@ -85,62 +83,62 @@ def _gather_all(p: ProgramBuilder, span: Callable[[Value], Span]) -> Program:
         for member in others(p):
             off, n = span(member)
             p.read(member, 0, p.output, off, n)
-    return _meet(p)
+    return meet(p)
 
 
-def all_gather() -> Program:
-    p = _start("direct1", _C.ALL_GATHER)
+def all_gather(needs: Need = _NEEDS) -> Program:
+    p = ProgramBuilder("direct1", _C.ALL_GATHER, needs)
     return _gather_all(p, lambda rank: (rank * p.count, p.count))
 
 
-def all_gather_v() -> Program:
-    p = _start("direct1", _C.ALL_GATHER_V)
+def all_gather_v(needs: Need = _NEEDS) -> Program:
+    p = ProgramBuilder("direct1", _C.ALL_GATHER_V, needs)
     return _gather_all(p, lambda rank: (p.recv_offsets[rank], p.recv_counts[rank]))
 
 
-def reduce_scatter() -> Program:
-    p = _start("direct1", _C.REDUCE_SCATTER)
+def reduce_scatter(needs: Need = _NEEDS) -> Program:
+    p = ProgramBuilder("direct1", _C.REDUCE_SCATTER, needs)
     with _exposed(p, p.input):
         own = p.rank * p.count
         p.read_reduce(own, (p.output, 0), (p.input, own), p.count)
-    return _meet(p)
+    return meet(p)
 
 
-def reduce_scatter_v() -> Program:
-    p = _start("direct1", _C.REDUCE_SCATTER_V)
+def reduce_scatter_v(needs: Need = _NEEDS) -> Program:
+    p = ProgramBuilder("direct1", _C.REDUCE_SCATTER_V, needs)
     with _exposed(p, p.input):
         own = p.send_offsets[p.rank]
         p.read_reduce(own, (p.output, 0), (p.input, own), p.send_counts[p.rank])
-    return _meet(p)
+    return meet(p)
 
 
-def all_to_all() -> Program:
-    p = _start("direct1", _C.ALL_TO_ALL)
+def all_to_all(needs: Need = _NEEDS) -> Program:
+    p = ProgramBuilder("direct1", _C.ALL_TO_ALL, needs)
     own = p.rank * p.count
     with _exposed(p, p.input):
         p.copy((p.output, own), (p.input, own), p.count)
         for member in others(p):
             p.read(member, own, p.output, member * p.count, p.count)
-    return _meet(p)
+    return meet(p)
 
 
-def gather() -> Program:
-    p = _start("direct1", _C.GATHER)
+def gather(needs: Need = _NEEDS) -> Program:
+    p = ProgramBuilder("direct1", _C.GATHER, needs)
     with _exposed(p, p.input), p.when(p.rank.eq(p.root)):
         p.copy((p.output, p.rank * p.count), (p.input, 0), p.count)
         for member in others(p):
             p.read(member, 0, p.output, member * p.count, p.count)
-    return _meet(p)
+    return meet(p)
 
 
-def scatter() -> Program:
-    p = _start("direct1", _C.SCATTER)
+def scatter(needs: Need = _NEEDS) -> Program:
+    p = ProgramBuilder("direct1", _C.SCATTER, needs)
     at_root = p.rank.eq(p.root)
     own = p.rank * p.count
     with _exposed(p, p.input):
         p.copy((p.output, 0), (p.input, own), only(at_root, p.count))
         p.read(p.root, own, p.output, 0, select(at_root, 0, p.count))
-    return _meet(p)
+    return meet(p)
 
 
 def _read_us(c: CostInput, read: float, reads: int) -> float:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -108,6 +108,8 @@ class Case:
         self.matrix = rng.integers(0, count + 1, (n, n))
         self.inputs = [values(rng, self._input_count(r, count), dtype) for r in range(n)]
         self.dtype = dtype
+        self.algorithms: set[str] = set()
+        """What ran it, filled in by run()."""
 
     def _input_count(self, r: int, count: int) -> int:
         c = Collective
@@ -164,6 +166,11 @@ class Case:
                     parts.append(x[s][start : start + int(self.matrix[s][r])])
                 return np.concatenate(parts)
 
+    def largest(self) -> int:
+        """The bytes that the plan goes by."""
+        results = [self.expected(r) for r in range(self.n)]
+        return max(x.nbytes for x in (*self.inputs, *results) if x is not None)
+
     def vectors(self, r: int) -> dict[str, list[int]]:
         c = Collective
         if self.collective is c.ALL_GATHER_V:
@@ -181,11 +188,14 @@ class Case:
             }
         return {}
 
-    def run(self, rank: Rank, in_place: bool) -> Array | None:
+    def run(
+        self, rank: Rank, in_place: bool, place: Callable[[Array], Array] = np.copy
+    ) -> Array | None:
+        """`place` makes the copies of arrays that the call gets."""
         r = rank.rank
         expected = self.expected(r)
-        source: Array | None = self.inputs[r].copy()
-        output = None if expected is None else np.full_like(expected, 77)
+        source: Array | None = place(self.inputs[r])
+        output = None if expected is None else place(np.full_like(expected, 77))
         if self.collective is Collective.BROADCAST:
             source = output = source if r == self.root else output
         elif (
@@ -197,7 +207,7 @@ class Case:
         elif in_place and self.collective is Collective.ALL_GATHER and output is not None:
             output[r * self.count : (r + 1) * self.count] = source
             source = output[r * self.count : (r + 1) * self.count]
-        rank.call(
+        work = rank.call(
             self.collective,
             source,
             output,
@@ -206,6 +216,7 @@ class Case:
             root=self.root,
             vectors=self.vectors(r),
         )
+        self.algorithms.add(work.algorithm)
         return output
 
 

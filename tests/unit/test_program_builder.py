@@ -150,7 +150,7 @@ def broken(*lanes: tuple[Instruction, ...], n_events: int = 0) -> Program:
     return Program(
         "broken",
         Collective.BARRIER,
-        ProgramBuilder("", Collective.BARRIER)._needs,
+        ProgramBuilder("", Collective.BARRIER).needs,
         0,
         n_events,
         -1,
