@@ -36,7 +36,7 @@ from typing import Any
 
 from hosts_network import HOSTS, Network, build, missing, run_in, start_in
 
-from distos_coll.settings import parse_bytes
+from distos_coll.settings_text import parse_bytes
 
 TREE = Path(__file__).parents[1]
 PORT = 29740

@@ -14,6 +14,15 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from distos_coll.errors import SettingsError
+from distos_coll.settings_text import (
+    choice,
+    parse_bool,
+    parse_bytes,
+    parse_int,
+    parse_name,
+    short,
+    within,
+)
 
 PREFIX = "DISTOS_COLL_"
 PLUGIN_PREFIX = "DISTOS_COLL_X_"
@@ -34,85 +43,24 @@ class Spec:
     alias: str = ""  # the NCCL variable that is honoured when ours is unset
 
 
-def parse_bool(text: str) -> bool:
-    """Read a switch: 1/0, true/false, yes/no, on/off."""
-    lowered = text.strip().lower()
-    if lowered in {"1", "true", "yes", "on"}:
-        return True
-    if lowered in {"0", "false", "no", "off"}:
-        return False
-    raise ValueError("expected 1 or 0")
-
-
-def parse_bytes(text: str) -> int:
-    """Read a size: a whole number, with K, M or G (also KiB, MiB, GiB) for powers of 1024."""
-    number = text.strip().lower().removesuffix("b").removesuffix("i")
-    shift = {"k": 10, "m": 20, "g": 30}.get(number[-1:], 0)
-    digits = number[:-1].rstrip() if shift else number
-    if not digits.isascii() or not digits.isdigit():
-        raise ValueError("expected a number of bytes, such as 65536, 64K or 1M")
-    return int(digits) << shift
-
-
-def _within(parse: Callable[[str], int], low: int, high: int) -> Callable[[str], int]:
-    def parse_within(text: str) -> int:
-        value = parse(text)
-        if not low <= value <= high:
-            raise ValueError(f"expected {low} to {high}")
-        return value
-
-    return parse_within
-
-
-def _parse_int(text: str) -> int:
-    try:
-        return int(text.strip())
-    except ValueError:
-        raise ValueError("expected a whole number") from None
-
-
-def _choice(*names: str) -> Callable[[str], str]:
-    def parse_choice(text: str) -> str:
-        for name in names:
-            if text.strip().lower() == name.lower():
-                return name
-        raise ValueError(f"expected one of {', '.join(name or 'nothing' for name in names)}")
-
-    return parse_choice
-
-
-def _parse_name(text: str) -> str:
-    """Read text that crosses to the core on one line."""
-    if not text.isprintable():
-        raise ValueError("expected printable text on one line")
-    return text.strip()
-
-
 def _flag(default: bool, doc: str, **more: Any) -> Any:
     spec = Spec(parse_bool, "1 or 0", doc, **more)
     return field(default=default, metadata={"spec": spec})
 
 
 def _bytes(default: int, low: int, high: int, doc: str, **more: Any) -> Any:
-    values = f"{_short(low)} to {_short(high)}"
-    spec = Spec(_within(parse_bytes, low, high), values, doc, **more)
+    values = f"{short(low)} to {short(high)}"
+    spec = Spec(within(parse_bytes, low, high), values, doc, **more)
     return field(default=default, metadata={"spec": spec})
 
 
 def _int(default: int, low: int, high: int, doc: str, **more: Any) -> Any:
-    spec = Spec(_within(_parse_int, low, high), f"{low} to {high}", doc, **more)
+    spec = Spec(within(parse_int, low, high), f"{low} to {high}", doc, **more)
     return field(default=default, metadata={"spec": spec})
 
 
 def _text(default: str, parse: Callable[[str], str], values: str, doc: str, **more: Any) -> Any:
     return field(default=default, metadata={"spec": Spec(parse, values, doc, **more)})
-
-
-def _short(count: int) -> str:
-    for shift, unit in ((30, "G"), (20, "M"), (10, "K")):
-        if count and count % (1 << shift) == 0:
-            return f"{count >> shift}{unit}"
-    return str(count)
 
 
 @dataclass(frozen=True)
@@ -121,7 +69,7 @@ class Settings:
 
     algo: str = _text(
         "",
-        _parse_name,
+        parse_name,
         "names",
         "Algorithms to choose from: `ring,tree`, all but some: `^ring`, by collective: "
         "`allreduce:ring;broadcast:tree`. Unset: the planner's choice.",
@@ -131,7 +79,7 @@ class Settings:
     )
     profile: str = _text(
         "",
-        _parse_name,
+        parse_name,
         "a path, or none",
         "What `distos-coll bench --calibrate` measured: predictions use rank 0's "
         "(docs/decisions/0007). Unset: a file in the cache folder, if it is of this machine and "
@@ -159,7 +107,7 @@ class Settings:
     )
     interfaces: str = _text(
         "",
-        _parse_name,
+        parse_name,
         "names",
         "Network interfaces to use: prefixes `eth,ib`, exact names `=eth0`, all but `^docker`. "
         "Unset: every one that probing finds usable.",
@@ -167,14 +115,14 @@ class Settings:
     )
     host_id: str = _text(
         "",
-        _parse_name,
+        parse_name,
         "text",
         "Ranks with different values never share memory. For containers, and for trying several "
         "hosts on one.",
     )
     rendezvous: str = _text(
         "",
-        _parse_name,
+        parse_name,
         "HOST:PORT",
         "Where the array door's ranks meet, on rank 0's host, or `unix:NAME`. Unset: what the "
         "launcher says.",
@@ -182,7 +130,7 @@ class Settings:
     )
     job_key_file: str = _text(
         "",
-        _parse_name,
+        parse_name,
         "a path",
         "A file with a random text of at least 16 bytes, the same for all ranks: only processes "
         "that know it can connect. Without it, whoever can read the job's store can.",
@@ -250,7 +198,7 @@ class Settings:
     )
     isa: str = _text(
         "",
-        _choice("", "generic", "avx2", "avx512"),
+        choice("", "generic", "avx2", "avx512"),
         "generic, avx2 or avx512",
         "Instruction set of the reduction kernels. Unset: the best of this machine. Results are "
         "the same bits either way.",
@@ -258,21 +206,21 @@ class Settings:
     )
     debug: str = _text(
         "WARN",
-        _choice("WARN", "INFO"),
+        choice("WARN", "INFO"),
         "WARN or INFO",
         "How much is logged. INFO: settings, links, and the plan of each new group.",
         alias="NCCL_DEBUG",
     )
     flight_file: str = _text(
         "",
-        _parse_name,
+        parse_name,
         "a path",
         "When a group fails, each process writes what it called last to this path with its rank "
         "and `.json` after it (docs/flight-recorder.md). Unset: no files.",
     )
     flight_signal: str = _text(
         "",
-        _choice("", "SIGUSR1", "SIGUSR2"),
+        choice("", "SIGUSR1", "SIGUSR2"),
         "SIGUSR1 or SIGUSR2",
         "The signal on which a process writes its DISTOS_COLL_FLIGHT_FILE, also while it is stuck.",
     )

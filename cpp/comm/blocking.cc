@@ -75,8 +75,11 @@ bool Communicator::run_prepared(Prepared& prepared, const CollectiveCall& call,
     prepared.run.restart(static_cast<std::byte*>(const_cast<void*>(call.input)),
                          static_cast<std::byte*>(call.output));
     bool moved = false;
-    for (int pass = 0; pass < kQuickPasses && code == Code::kAgain; ++pass)
+    for (int pass = 0; pass < kQuickPasses && code == Code::kAgain; ++pass) {
       code = prepared.run.advance(&moved);
+      // Who is waited for may be waiting for this CPU.
+      if (code == Code::kAgain && (pass & 15) == 1 && runtime_.shares_cpu()) break;
+    }
   }
   if (code == Code::kOk) {
     recorder_.ended(operation.sequence, true, 0);

@@ -49,6 +49,8 @@ class PeerImpl final : public Peer {
     // In a forked child the page is not mapped.
     if (bell_ != nullptr && !in_forked_child()) bell_->ring();
   }
+  // See Doorbell::note_cpu; mapped peers only.
+  uint32_t cpu() const { return in_forked_child() ? 0 : bell_->cpu(); }
   PeerState state() const override { return state_.load(std::memory_order_acquire); }
   std::string why() const override;
   void send_control(uint64_t comm, uint32_t source, ControlKind kind, const std::string& payload,

@@ -43,6 +43,9 @@ thread_local LastLook t_last_look;
 constexpr int kPassesWithoutTcp = 3;
 thread_local int t_passes_without_tcp = 0;
 
+// As Doorbell::note_cpu wants it.
+uint32_t this_cpu() { return static_cast<uint32_t>(sched_getcpu() + 1); }
+
 std::string host_name() {
   char name[256] = "";
   gethostname(name, sizeof name - 1);
@@ -278,6 +281,15 @@ bool RuntimeImpl::links_have_frames() {
   return false;
 }
 
+bool RuntimeImpl::shares_cpu() {
+  if (in_forked_child()) return false;
+  const uint32_t here = this_cpu();
+  bell_->note_cpu(here);
+  const TableHolder::Use table(table_);
+  return here != 0 && std::any_of(table->shm.begin(), table->shm.end(),
+                                  [&](const auto& peer) { return peer->cpu() == here; });
+}
+
 void RuntimeImpl::ring_self() {
   if (!in_forked_child()) bell_->ring();
 }
@@ -293,11 +305,13 @@ void RuntimeImpl::sleep(int64_t timeout_us, const std::function<bool()>& ready) 
   }
   // The look before and the look after a sleep miss nothing.
   t_passes_without_tcp = 0;
+  bell_->note_cpu(0);
   const bool looked = t_last_look.runtime == this;
   const uint32_t seen = t_last_look.sequence;
   bell_->sleep(timeout_us, fds.data(), static_cast<int>(fds.size()), [&] {
     return (looked && bell_->sequence() != seen) || links_have_frames() || ready();
   });
+  bell_->note_cpu(this_cpu());
   t_last_look = {this, bell_->sequence()};
   t_passes_without_tcp = 0;
 }

@@ -126,6 +126,9 @@ class Runtime {
   // Polls every link once. Returns the number of frames delivered. Any thread.
   virtual int poll_links() = 0;
 
+  // Another process of the host wants the CPU that this thread runs on, as far as they told; so who
+  // waits should yield it. Tells them where this one runs.
+  virtual bool shares_cpu() = 0;
   // Wakes everybody who sleeps in this process.
   virtual void ring_self() = 0;
   // Sleeps until something may have changed (doorbell, socket) or timeout_us; see Doorbell::sleep

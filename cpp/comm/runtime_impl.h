@@ -36,6 +36,7 @@ class RuntimeImpl final : public Runtime {
   void unregister_comm(uint64_t id) override;
   const std::shared_ptr<Regions>& regions() const override { return regions_; }
   int poll_links() override;
+  bool shares_cpu() override;
   void ring_self() override;
   void sleep(int64_t timeout_us, const std::function<bool()>& ready) override;
   void shutdown() override;

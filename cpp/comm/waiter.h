@@ -17,7 +17,10 @@ class Waiter {
   explicit Waiter(Runtime& runtime) : runtime_(runtime) {}
 
   // Something moved: start again from spinning.
-  void reset() { idle_passes_ = 0; }
+  void reset() {
+    idle_passes_ = 0;
+    shares_cpu_ = false;
+  }
 
   // True once in a while: the time to look at clocks and at other communicators.
   bool time_to_look() const { return (idle_passes_ & 15) == 15; }
@@ -26,11 +29,13 @@ class Waiter {
   template <typename Ready>
   void idle(int64_t deadline_ns, Ready&& ready) {
     ++idle_passes_;
-    if ((idle_passes_ & 15) != 0) return;  // a pass takes tens of nanoseconds; a clock read as much
+    // A pass takes tens of nanoseconds; a look at the clock and at who else is here as much.
+    if (!shares_cpu_ && idle_passes_ != kFirstLook && (idle_passes_ & 15) != 0) return;
+    shares_cpu_ = runtime_.shares_cpu();
     const int64_t now = now_ns();
-    if (idle_passes_ == 16) idle_since_ns_ = now;
+    if (idle_passes_ <= 16) idle_since_ns_ = now;
     const int64_t idle_us = (now - idle_since_ns_) / 1000;
-    if (idle_us < runtime_.settings().spin_us) return;
+    if (!shares_cpu_ && idle_us < runtime_.settings().spin_us) return;
     if (idle_us < runtime_.settings().spin_us + runtime_.settings().yield_us) {
       sched_yield();
       return;
@@ -47,7 +52,11 @@ class Waiter {
   // A bound on what a lost wake-up could cost, and on how late deadlines and Ctrl-C are seen.
   static constexpr int64_t kLongestSleepUs = 50'000;
 
+  static constexpr uint64_t kFirstLook = 2;
+
   Runtime& runtime_;
+  // A peer runs on this CPU: what is waited for may come only once this thread gives it away.
+  bool shares_cpu_ = false;
   uint64_t idle_passes_ = 0;
   int64_t idle_since_ns_ = 0;
 };

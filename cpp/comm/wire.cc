@@ -4,7 +4,7 @@
 
 namespace distos_coll {
 
-const char* const kBuild = DISTOS_COLL_VERSION " (wire 4)";
+const char* const kBuild = DISTOS_COLL_VERSION " (wire 5)";
 
 std::string encode_message(const Message& message) {
   ByteWriter out;

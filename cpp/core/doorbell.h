@@ -22,6 +22,7 @@ struct alignas(kLineBytes) DoorbellPage {
   std::atomic<uint32_t> sequence;  // the futex word: changes with every effective ring
   std::atomic<uint32_t> sleepers;  // threads in futex_wait on `sequence`
   std::atomic<uint32_t> pollers;   // threads in poll() on the eventfd
+  std::atomic<uint32_t> cpu;       // where the owner runs, plus one; 0: it sleeps, or never waited
 };
 
 class Doorbell {
@@ -50,6 +51,14 @@ class Doorbell {
   // thread about to sleep has no other way to notice.
   void ring_and_mark() { wake(); }
   uint32_t sequence() const { return page_->sequence.load(std::memory_order_acquire); }
+
+  // Where this process waits or works, for peers that wait for it; stored only when it changed. 0:
+  // it needs no CPU.
+  void note_cpu(uint32_t cpu) {
+    if (page_->cpu.load(std::memory_order_relaxed) != cpu)
+      page_->cpu.store(cpu, std::memory_order_relaxed);
+  }
+  uint32_t cpu() const { return page_->cpu.load(std::memory_order_relaxed); }
 
   // Sleeps until the next ring, a readable or (if listed so) writable descriptor, or timeout_us.
   // `ready` is called once after this thread is registered as a sleeper: if it returns true the

@@ -316,7 +316,7 @@ std::vector<int> Run::waiting_for() const {
       const bool one = code[lane.pc].op == Opcode::kPull || code[lane.pc].op == Opcode::kRead;
       for (int member = 0; member < window_->size(); ++member) {
         if (one && member != value(code[lane.pc].arg[0])) continue;
-        if (!window_->arrived(member)) ranks.push_back(domain_ranks_[static_cast<size_t>(member)]);
+        if (window_->waits_for(member)) ranks.push_back(domain_ranks_[static_cast<size_t>(member)]);
       }
     }
   }
@@ -341,7 +341,8 @@ Run::Step Run::window_step(Lane& lane, const Instruction& instruction) {
       const int64_t offset = value(instruction.arg[0]);
       const size_t bytes = static_cast<size_t>(length) * element_bytes_;
       if (data == nullptr || !fits_slot(offset, length)) return fail(Code::kInternal);
-      window_->put(static_cast<size_t>(offset) * element_bytes_, data, bytes);
+      if (!window_->put(static_cast<size_t>(offset) * element_bytes_, data, bytes))
+        return Step::kBlocked;
       break;
     }
     case Opcode::kExpose:

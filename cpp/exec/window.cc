@@ -12,10 +12,13 @@ namespace distos_coll::exec {
 namespace {
 
 constexpr size_t kPage = 4096;
-constexpr size_t kAreaOffset = kPage + 2 * kSmallSlotBytes;
-constexpr size_t kAreaSlots = 3;
+constexpr size_t kLargeOffset = kPage + kSmallRingBytes;
+constexpr size_t kLargeSlots = 3;
+static_assert(kLines * sizeof(Arrival) <= kPage);
 
-constexpr size_t whole_pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
+constexpr size_t whole_lines(size_t bytes) {
+  return (bytes + kLineBytes - 1) / kLineBytes * kLineBytes;
+}
 
 std::byte* map_shared(int fd, size_t bytes) {
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -34,7 +37,8 @@ Window::Window(int local_rank, std::vector<std::shared_ptr<Neighbour>> neighbour
       slot_bytes_(slot_bytes),
       members_(neighbours.size()),
       seen_(neighbours.size(), 0),
-      area_next_(kAreaOffset) {
+      small_(kPage, kSmallRingBytes, kSmallSlotBytes),
+      large_(kLargeOffset, kLargeSlots * large_slot_bytes(), large_slot_bytes()) {
   for (size_t i = 0; i < neighbours.size(); ++i) members_[i].neighbour = std::move(neighbours[i]);
   fd_ = Fd(memfd_create("distos_coll window", MFD_CLOEXEC));
   if (!fd_.valid()) throw_errno("cannot create shared memory (memfd_create)", errno);
@@ -54,9 +58,9 @@ Window::~Window() {
 }
 
 // Programs count a slot from its start, wherever that is.
-size_t Window::area_slot_bytes() const { return whole_pages(slot_bytes_); }
+size_t Window::large_slot_bytes() const { return whole_lines(slot_bytes_); }
 
-size_t Window::map_bytes() const { return kAreaOffset + kAreaSlots * area_slot_bytes(); }
+size_t Window::map_bytes() const { return kLargeOffset + kLargeSlots * large_slot_bytes(); }
 
 size_t Window::own_bytes_touched() const {
   const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
@@ -81,39 +85,55 @@ void Window::attach(int member, Fd fd) {
 
 std::byte* Window::slot(int member) const {
   // Whatever the owner wrote there, what is read is a slot of its window.
-  const auto at = std::min<uint64_t>(line(member).slot, map_bytes() - area_slot_bytes());
+  const auto at = std::min<uint64_t>(line(member).slot, map_bytes() - large_slot_bytes());
   return members_[static_cast<size_t>(member)].base + at;
 }
 
+bool Window::can_open() {
+  awaited_ = round_ + 1 - std::min(kRoundsAhead, round_ + 1);
+  return all_reached(awaited_);
+}
+
 void Window::open(Signature signature) {
-  ++round_;
+  awaited_ = ++round_;
   Arrival& own = line(local_rank_);
   own.signature = signature.word();
   own.exposed = registers_ ? kRegistersBit : 0;
-  slot_at_ = kPage + (round_ & 1) * kSmallSlotBytes;
   filled_ = 0;
-  in_area_ = false;
+  ring_ = nullptr;
 }
 
-void Window::put(size_t offset, const void* data, size_t bytes) {
+bool Window::put(size_t offset, const void* data, size_t bytes) {
   const size_t end = offset + bytes;
-  if (end > kSmallSlotBytes && !in_area_) move_to_area();
-  writer_.copy(members_[static_cast<size_t>(local_rank_)].base + slot_at_ + offset, data, bytes);
+  if (end > kInlineBytes && ring_ != &large_) {
+    SlotRing& fits = end > kSmallSlotBytes ? large_ : small_;
+    if (ring_ != &fits && !move_to(fits)) return false;
+  }
+  if (ring_ != nullptr)
+    writer_.copy(members_[static_cast<size_t>(local_rank_)].base + slot_at_ + offset, data, bytes);
   filled_ = std::max(filled_, end);
   if (offset < kInlineBytes) {
     std::memcpy(line(local_rank_).inline_data + offset, data,
                 std::min(bytes, kInlineBytes - offset));
   }
+  return true;
 }
 
-// The slot that others may still read ends at area_next_. Where no slot fits behind it, it began
-// beyond the first one's place.
-void Window::move_to_area() {
-  if (area_next_ > map_bytes() - area_slot_bytes()) area_next_ = kAreaOffset;
+bool Window::move_to(SlotRing& ring) {
+  size_t at = 0;
+  while (!ring.take(round_, &at)) {
+    awaited_ = ring.oldest() + 1;
+    if (!all_reached(awaited_)) return false;
+    ring.release_before(awaited_);
+  }
+  awaited_ = round_;
   std::byte* own = members_[static_cast<size_t>(local_rank_)].base;
-  std::memcpy(own + area_next_, own + slot_at_, filled_);
-  slot_at_ = area_next_;
-  in_area_ = true;
+  const std::byte* before = ring_ == nullptr ? line(local_rank_).inline_data : own + slot_at_;
+  std::memcpy(own + at, before, filled_);
+  if (ring_ != nullptr) ring_->give_back();
+  ring_ = &ring;
+  slot_at_ = at;
+  return true;
 }
 
 void Window::expose(const void* buffer) {
@@ -121,7 +141,7 @@ void Window::expose(const void* buffer) {
 }
 
 void Window::commit() {
-  if (in_area_) area_next_ = slot_at_ + whole_pages(filled_);
+  if (ring_ != nullptr) ring_->cut(filled_);
   line(local_rank_).slot = slot_at_;
   line(local_rank_).round.store(round_, std::memory_order_release);
   seen_[static_cast<size_t>(local_rank_)] = round_;
@@ -130,14 +150,21 @@ void Window::commit() {
   }
 }
 
-bool Window::load_arrival(int member) {
-  seen_[static_cast<size_t>(member)] = line(member).round.load(std::memory_order_acquire);
-  return seen_[static_cast<size_t>(member)] >= round_;
+// Looks first where one who is half a turn further would have written: then the next look comes
+// half a turn later.
+bool Window::load_arrival(int member, uint64_t round) {
+  uint64_t& seen = seen_[static_cast<size_t>(member)];
+  for (const uint64_t at : {round + kLines / 2, round}) {
+    if (at > round_) continue;
+    seen = std::max(seen, line(member, at).round.load(std::memory_order_acquire));
+    if (seen >= round) return true;
+  }
+  return false;
 }
 
-bool Window::all_arrived() {
+bool Window::all_reached(uint64_t round) {
   for (int member = 0; member < size(); ++member) {
-    if (!arrived(member)) return false;
+    if (!reached(member, round)) return false;
   }
   return true;
 }

@@ -1,12 +1,12 @@
 // The memory that the ranks of a domain map of each other, and the rounds in which they use it
 // (docs/decisions/0001).
 //
-// One rank's window: two lines that carry its arrivals, two small slots, and an area for large
-// ones. A rank opens round k + 1 only after everyone has arrived in round k, hence finished reading
-// round k - 1; so round k takes line and small slot k % 2. A slot that outgrows the small one moves
-// to the area, behind the slot that was there last: by the time it comes round again, its lines
-// have left the second-level caches of those who read it, and writing them need not wait for those.
-// The first bytes of a slot are mirrored in the line, so that a small payload costs no second miss.
+// One rank's window: lines that carry its arrivals, and two rings of slots, small and large. Who
+// has arrived in round k + 1 has finished reading round k. So a rank may be kRoundsAhead rounds
+// ahead of the last: round k takes line k % kLines. A payload that fits lies in the line and costs
+// no second miss; one that does not takes a small slot, and moves to a large one when it outgrows
+// that. The large ones go round an area: by the time a place comes round again, its lines have left
+// the second-level caches of those who read it, and writing them need not wait for those.
 #pragma once
 
 #include <atomic>
@@ -18,6 +18,7 @@
 #include "core/shared_writer.h"
 #include "core/signature.h"
 #include "core/types.h"
+#include "exec/slot_ring.h"
 
 namespace distos_coll::exec {
 
@@ -33,6 +34,11 @@ class Neighbour {
 inline constexpr size_t kInlineBytes = 32;
 // Small slots stay in the first-level caches.
 inline constexpr size_t kSmallSlotBytes = 8 << 10;
+inline constexpr size_t kSmallRingBytes = 4 * kSmallSlotBytes;
+// Enough that one who only sends does not wait for those who share its processor: they take turns
+// of many rounds.
+inline constexpr uint64_t kLines = SlotRing::kMaxHeld;
+inline constexpr uint64_t kRoundsAhead = kLines - 1;
 
 // One writer (the owner), any number of readers. Exactly what one cache miss brings.
 struct alignas(64) Arrival {
@@ -67,17 +73,18 @@ class Window {
   size_t own_bytes_touched() const;
   int size() const { return static_cast<int>(members_.size()); }
 
-  // All members have arrived in the current round, so the next one may be opened.
-  bool can_open() { return all_arrived(); }
+  // Nobody is so far behind that the line of the next round is still read.
+  bool can_open();
   void open(Signature signature);
-  void put(size_t offset, const void* data, size_t bytes);
+  // False: there is no room until others have gone on; try again.
+  bool put(size_t offset, const void* data, size_t bytes);
   void expose(const void* buffer);
   void commit();
 
-  bool arrived(int member) {
-    return seen_[static_cast<size_t>(member)] >= round_ || load_arrival(member);
-  }
-  bool all_arrived();
+  bool arrived(int member) { return reached(member, round_); }
+  bool all_arrived() { return all_reached(round_); }
+  // What this rank tried last waits for the member.
+  bool waits_for(int member) { return !reached(member, awaited_); }
   // What rounds from the next one on say of this rank's memory (comm/offers.h).
   void say_registers(bool registers) { registers_ = registers; }
   // What this rank said in the current round, and whether all did; only after they arrived.
@@ -96,15 +103,21 @@ class Window {
     std::byte* base = nullptr;
     std::shared_ptr<Neighbour> neighbour;
   };
-  bool load_arrival(int member);
-  bool registers(int member) const { return (line(member).exposed & kRegistersBit) != 0; }
-  // A member's arrival line of the current round.
-  Arrival& line(int member) const {
-    return reinterpret_cast<Arrival*>(members_[static_cast<size_t>(member)].base)[round_ & 1];
+  // The member has arrived in the round, which is at most this rank's, or in a later one.
+  bool reached(int member, uint64_t round) {
+    return seen_[static_cast<size_t>(member)] >= round || load_arrival(member, round);
   }
+  bool load_arrival(int member, uint64_t round);
+  bool all_reached(uint64_t round);
+  bool registers(int member) const { return (line(member).exposed & kRegistersBit) != 0; }
+  // A member's arrival line of a round; by default of the current one.
+  Arrival& line(int member, uint64_t round) const {
+    return reinterpret_cast<Arrival*>(members_[static_cast<size_t>(member)].base)[round % kLines];
+  }
+  Arrival& line(int member) const { return line(member, round_); }
   std::byte* slot(int member) const;
-  void move_to_area();
-  size_t area_slot_bytes() const;
+  bool move_to(SlotRing& ring);
+  size_t large_slot_bytes() const;
   size_t map_bytes() const;
 
   int local_rank_;
@@ -112,13 +125,15 @@ class Window {
   Fd fd_;
   SharedWriter writer_;
   std::vector<Member> members_;
-  std::vector<uint64_t> seen_;  // the last round each member was seen in
+  std::vector<uint64_t> seen_;  // a round each member was seen in
   uint64_t round_ = 0;
+  uint64_t awaited_ = 0;
   bool registers_ = false;
-  // This rank's slot of the current round, and how much of it is filled.
-  size_t slot_at_ = 0, filled_ = 0;
-  bool in_area_ = false;
-  size_t area_next_ = 0;  // where the last slot in the area ended
+  // This rank's payload of the current round: how much of it there is, and the ring that it lies in
+  // from slot_at_ on; null: in the line.
+  size_t filled_ = 0, slot_at_ = 0;
+  SlotRing* ring_ = nullptr;
+  SlotRing small_, large_;
 };
 
 }  // namespace distos_coll::exec

@@ -13,7 +13,7 @@ PeerCard sample() {
   PeerCard card;
   for (size_t i = 0; i < card.uid.size(); ++i) card.uid[i] = static_cast<uint8_t>(i * 7);
   card.secret.fill(3);
-  card.build = "1.2.3 (wire 4)";
+  card.build = "1.2.3 (wire 5)";
   card.pid = 4711;
   card.hostname = "node-a";
   card.host_id = "boot/x";

@@ -1,4 +1,4 @@
-// Slots of a window: whoever is a round behind still reads what was written for that round.
+// Slots of a window: whoever is rounds behind still reads what was written for those rounds.
 #include "exec/window.h"
 
 #include <fcntl.h>
@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <random>
 #include <vector>
@@ -45,37 +46,124 @@ Filling filling(std::mt19937& random) {
   return out;
 }
 
-void put(Window& window, const Filling& filled) {
-  window.open(Signature(1));
-  if (filled.first > 0) window.put(0, filled.bytes.data(), filled.first);
-  if (filled.second > 0)
-    window.put(filled.first, filled.bytes.data() + filled.first, filled.second);
+// False: there is no room for now; what is left of it has to be put later.
+bool put_rest(Window& window, Filling* filled) {
+  const std::byte* bytes = filled->bytes.data();
+  if (filled->first > 0) {
+    if (!window.put(0, bytes, filled->first)) return false;
+    filled->first = 0;
+  }
+  const size_t at = filled->bytes.size() - filled->second;
+  return filled->second == 0 || window.put(at, bytes + at, filled->second);
 }
 
-TEST(Window, ASlotIsWholeUntilAllHaveArrivedInTheNextRound) {
-  const auto writer = window_of(0), reader = window_of(1);
-  writer->attach(1, copy_of(reader->fd()));
-  reader->attach(0, copy_of(writer->fd()));
-  std::mt19937 random(20261124);
-  Filling last = filling(random);
-  put(*writer, last);
-  writer->commit();
-  for (int round = 0; round < 2000; ++round) {
+void expect_read(const Window& reader, const std::vector<std::byte>& wanted) {
+  const size_t bytes = wanted.size();
+  if (bytes == 0) return;
+  ASSERT_EQ(std::memcmp(reader.data(0, 0, bytes), wanted.data(), bytes), 0);
+  ASSERT_EQ(*reader.data(0, bytes - 1, 1), wanted.back());
+}
+
+struct Pair {
+  std::unique_ptr<Window> writer = window_of(0), reader = window_of(1);
+
+  Pair() {
+    writer->attach(1, copy_of(reader->fd()));
+    reader->attach(0, copy_of(writer->fd()));
+  }
+  void arrive() const {
+    ASSERT_TRUE(reader->can_open());
     reader->open(Signature(1));
     reader->commit();
-    ASSERT_TRUE(writer->can_open());
-    // The writer is a round ahead, and has not told of it yet.
-    const Filling next = filling(random);
-    put(*writer, next);
-    ASSERT_TRUE(reader->arrived(0));
-    const size_t bytes = last.bytes.size();
-    if (bytes > 0) {
-      ASSERT_EQ(std::memcmp(reader->data(0, 0, bytes), last.bytes.data(), bytes), 0) << round;
-      ASSERT_EQ(*reader->data(0, bytes - 1, 1), last.bytes.back()) << round;
-    }
-    writer->commit();
-    last = next;
   }
+};
+
+TEST(Window, ASlotIsWholeUntilItsReadersHaveArrivedInTheNextRound) {
+  const Pair pair;
+  Window& writer = *pair.writer;
+  std::mt19937 random(20261124);
+  std::deque<std::vector<std::byte>> unread;
+  size_t furthest = 0, full = 0;
+  bool open = false;
+  Filling next;
+  for (int step = 0; step < 30'000; ++step) {
+    // Now the one is faster, now the other.
+    const bool writes = random() % 8 < (step / 500 % 2 == 0 ? 6 : 2);
+    if (!writes) {
+      if (unread.empty()) continue;
+      pair.arrive();
+      ASSERT_TRUE(pair.reader->arrived(0));
+      expect_read(*pair.reader, unread.front());
+      // What is next is not there before it is committed.
+      unread.pop_front();
+      continue;
+    }
+    if (!open) {
+      if (!writer.can_open()) {
+        ++full;
+        ASSERT_TRUE(writer.waits_for(1));
+        continue;
+      }
+      writer.open(Signature(1));
+      next = filling(random);
+      open = true;
+    }
+    if (!put_rest(writer, &next)) {
+      ++full;
+      ASSERT_TRUE(writer.waits_for(1));
+      continue;
+    }
+    writer.commit();
+    unread.push_back(next.bytes);
+    open = false;
+    furthest = std::max(furthest, unread.size());
+  }
+  ASSERT_GT(furthest, 4U);
+  ASSERT_GT(full, 100U);
+}
+
+TEST(Window, OneWhoOnlySendsIsAsFarAheadAsThereAreLines) {
+  const Pair pair;
+  const uint32_t word = 7;
+  const auto send = [&] {
+    if (!pair.writer->can_open()) return false;
+    pair.writer->open(Signature(1));
+    EXPECT_TRUE(pair.writer->put(0, &word, sizeof word));
+    pair.writer->commit();
+    return true;
+  };
+  uint64_t sent = 0;
+  while (send()) ++sent;
+  EXPECT_EQ(sent, kRoundsAhead);
+  EXPECT_TRUE(pair.writer->waits_for(1));
+  pair.arrive();
+  EXPECT_TRUE(send());
+  EXPECT_FALSE(send());
+  // Each of them is still there.
+  for (uint64_t round = 2; round <= kRoundsAhead + 1; ++round) {
+    ASSERT_TRUE(pair.reader->arrived(0));
+    ASSERT_EQ(std::memcmp(pair.reader->data(0, 0, sizeof word), &word, sizeof word), 0);
+    pair.arrive();
+  }
+}
+
+TEST(Window, ALargeSlotWaitsForRoomAndSaysForWhom) {
+  const Pair pair;
+  const std::vector<std::byte> large(kSlot, std::byte{3});
+  size_t sent = 0;
+  for (;; ++sent) {
+    ASSERT_TRUE(pair.writer->can_open());
+    pair.writer->open(Signature(1));
+    if (!pair.writer->put(0, large.data(), large.size())) break;
+    pair.writer->commit();
+  }
+  EXPECT_EQ(sent, 3U);
+  EXPECT_TRUE(pair.writer->waits_for(1));
+  EXPECT_FALSE(pair.writer->waits_for(0));
+  pair.arrive();  // in the first round, which it still reads
+  EXPECT_FALSE(pair.writer->put(0, large.data(), large.size()));
+  pair.arrive();
+  EXPECT_TRUE(pair.writer->put(0, large.data(), large.size()));
 }
 
 }  // namespace

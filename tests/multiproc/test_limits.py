@@ -95,7 +95,7 @@ def test_a_thousand_groups_within_few_descriptors_and_little_memory() -> None:
         assert found["right"]
         assert found["kib"] < KIB_PER_GROUP, found
         assert found["descriptors"] < 100, found
-        assert 0 < found["touched"] < found["window"] == (20 << 10) + 3 * (1 << 20)
+        assert 0 < found["touched"] < found["window"] == (36 << 10) + 3 * (1 << 20)
         assert found["described"]
 
 
