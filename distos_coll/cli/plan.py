@@ -12,6 +12,7 @@ from distos_coll.errors import InvalidArgument
 from distos_coll.planner import ClusterView, plan
 from distos_coll.planner.algo import collective_named
 from distos_coll.planner.profile import BUILT_IN
+from distos_coll.settings_text import parse_bytes
 
 app = typer.Typer(no_args_is_help=True, help="Plans, without running them.")
 
@@ -66,7 +67,7 @@ def explain(
     try:
         wanted = collective_named(collective)
         domain_of = domains_of(domains, ranks)
-        count = settings.parse_bytes(size) if size else None
+        count = parse_bytes(size) if size else None
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     stored = profiles.in_use(current)
