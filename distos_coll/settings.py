@@ -172,7 +172,7 @@ class Settings:
     registered_cache: int = _bytes(
         256 << 20, 0, 1 << 40, "Registered memory that is kept when arrays let go of it, bytes."
     )
-    spin_us: int = _int(5, 0, 1_000_000, "Busy waiting before the first yield, microseconds.")
+    spin_us: int = _int(50, 0, 1_000_000, "Busy waiting before the first yield, microseconds.")
     yield_us: int = _int(200, 0, 1_000_000, "Yielding before sleep, microseconds.")
     heartbeat_ms: int = _int(
         250,

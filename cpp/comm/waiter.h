@@ -35,9 +35,11 @@ class Waiter {
     const int64_t now = now_ns();
     if (idle_passes_ <= 16) idle_since_ns_ = now;
     const int64_t idle_us = (now - idle_since_ns_) / 1000;
-    if (!shares_cpu_ && idle_us < runtime_.settings().spin_us) return;
-    if (idle_us < runtime_.settings().spin_us + runtime_.settings().yield_us) {
+    const Settings& settings = runtime_.settings();
+    if (!shares_cpu_ && idle_us < settings.spin_us) return;
+    if (idle_us < settings.spin_us + settings.yield_us && now > taken_until_ns()) {
       sched_yield();
+      if (now_ns() - now > kTakenNs) taken_until_ns() = now + kRememberTakenNs;
       return;
     }
     const int64_t left_us =
@@ -49,9 +51,17 @@ class Waiter {
   }
 
  private:
+  // Who yields to a process that computes gets its CPU back a time slice later, milliseconds; who
+  // sleeps gets it when it is woken. So after a yield that took so long this thread sleeps instead,
+  // for a while.
+  static constexpr int64_t kTakenNs = 500'000;
+  static constexpr int64_t kRememberTakenNs = 250'000'000;
+  static int64_t& taken_until_ns() {
+    static thread_local int64_t until = 0;
+    return until;
+  }
   // A bound on what a lost wake-up could cost, and on how late deadlines and Ctrl-C are seen.
   static constexpr int64_t kLongestSleepUs = 50'000;
-
   static constexpr uint64_t kFirstLook = 2;
 
   Runtime& runtime_;

@@ -26,7 +26,7 @@ struct Settings {
       1 << 20;  // unexpected bytes one peer may leave at a receiver, per communicator
   size_t registered_cache =
       256 << 20;               // bytes of registered memory kept after the caller let go of them
-  int64_t spin_us = 5;         // busy waiting before the first yield
+  int64_t spin_us = 50;        // busy waiting before the first yield
   int64_t yield_us = 200;      // yielding before sleep
   int64_t heartbeat_ms = 250;  // between hosts; a peer silent for six of them is dead
   int64_t death_grace_ms =
