@@ -114,6 +114,7 @@ bool Offers::next() {
 }
 
 bool Offers::offer() {
+  own_ = {};
   const auto place = [&](Buffer buffer) {
     const size_t bytes = operation_->bytes(buffer);
     Regions::Place& here = own_.place[static_cast<size_t>(buffer)];

@@ -148,6 +148,10 @@ std::string all_reduce(Communicator& group, const Buffers& x, bool blocking = tr
   return work->algorithm();
 }
 
+uint64_t region_of(Communicator& group, const Buffers& x, const std::vector<PeerUid>& by) {
+  return group.shared_engine()->runtime().regions()->find(x.data(), 1, by).region;
+}
+
 // Until all map it; all ranks hear the same, so they come out together.
 void settle(Communicator& group, const Buffers& x) {
   do {
@@ -211,6 +215,45 @@ TEST(Registered, EveryGroupOfTheRanksUsesIt) {
   });
   close_all(first);
   close_all(second);
+}
+
+// An operation that does not offer its output says nothing of where the last one's was, which may
+// be gone.
+TEST(Registered, AnOutputOfBeforeIsNotOffered) {
+  Settings settings;
+  settings.registered_cache = 0;
+  LocalWorld world(2, 0, true, settings);
+  auto group = world.make_group("", 20'000);
+  Buffers first[2], second[2];
+  uint64_t gone[2];
+  on_all_ranks(2, [&](int rank) {
+    Communicator& mine = *group[static_cast<size_t>(rank)];
+    first[rank] = registered(mine, 100'000);
+    settle(mine, first[rank]);
+    second[rank] = registered(mine, 300'000);
+    const std::vector<PeerUid> other = {world.runtime(1 - rank).card().uid};
+    EXPECT_TRUE(
+        run_until(world.runtime(rank), [&] { return region_of(mine, second[rank], other) != 0; }));
+    gone[rank] = region_of(mine, first[rank], other);
+    first[rank] = {};
+  });
+  on_all_ranks(2, [&](int rank) {
+    Runtime& runtime = world.runtime(rank);
+    const PeerUid& other = world.runtime(1 - rank).card().uid;
+    EXPECT_TRUE(run_until(
+        runtime, [&] { return runtime.regions()->of_peer(other, gone[1 - rank]) == nullptr; }));
+    CollectiveCall call;
+    call.collective = Collective::kAllGather;
+    call.dtype = DType::kFloat32;
+    call.input = second[rank].data();
+    call.output = second[rank].data() + 100'000;
+    call.count = 100'000;
+    call.options.blocking = true;
+    const Ref<Work> work = group[static_cast<size_t>(rank)]->enqueue(call);
+    EXPECT_EQ(work->code(), Code::kOk) << work->error();
+    EXPECT_STREQ(work->algorithm(), "direct1/registered");
+  });
+  close_all(group);
 }
 
 // What nobody could use is not even asked for.
