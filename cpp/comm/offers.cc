@@ -156,7 +156,9 @@ void Offers::collect() {
 }
 
 void Offers::release(bool well) {
-  if (!well && !buffers_.empty()) {
+  // The others may take what was offered, even if this rank did not see that all offered.
+  const bool offered = stage_ == Stage::kOffering && own_.place[0].region != kNone;
+  if (!well && (offered || !buffers_.empty())) {
     for (const Regions::Place& place : own_.place) regions_->distrust(place);
   }
   stage_ = Stage::kDecided;

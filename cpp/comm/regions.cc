@@ -82,7 +82,8 @@ std::optional<uint64_t> Regions::reuse(size_t bytes,
   const auto fits = [&](uint64_t idle) {
     const Region& region = own_.at(idle);
     // Not much larger; and nobody has connected since, who would not have it.
-    return region.memory.size() >= bytes && region.memory.size() <= bytes + bytes / 8 &&
+    return region.trusted && region.memory.size() >= bytes &&
+           region.memory.size() <= bytes + bytes / 8 &&
            std::all_of(peers.begin(), peers.end(), [&](const auto& peer) {
              return std::find(region.told.begin(), region.told.end(), peer) != region.told.end();
            });

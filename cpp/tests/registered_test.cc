@@ -101,6 +101,15 @@ TEST_F(TwoRuntimes, DistrustedMemoryIsNotUsedAgain) {
   std::memset(there->data(), 1, there->size());
 }
 
+TEST_F(TwoRuntimes, NorIsWhatIsDistrustedOnceItIsKept) {
+  auto memory = mapped(kBytes);
+  const auto place = place_of(memory, kBytes);
+  memory.reset();
+  regions(0).distrust(place);
+  memory = regions(0).allocate(kBytes);
+  EXPECT_NE(regions(0).find(memory.get(), kBytes, {}).region, place.region);
+}
+
 TEST_F(TwoRuntimes, ItSurvivesTheEndOfThePeerAndOfItsOwnRuntime) {
   auto memory = mapped(kBytes);
   const auto place = place_of(memory, kBytes);
@@ -293,28 +302,30 @@ TEST(Registered, RanksThatCallDifferentThingsAreTold) {
   close_all(group);
 }
 
-// A rank that is late is named like in any other operation.
+// A rank that is late is named like in any other operation. What was offered to it is not used
+// again: it may come, and write there.
 TEST(Registered, ARankThatDoesNotComeIsNamed) {
-  LocalWorld world(2);
+  LocalWorld world(3);
   auto group = world.make_group("", 1000);
-  on_all_ranks(2, [&](int rank) {
+  on_all_ranks(3, [&](int rank) {
     Communicator& mine = *group[static_cast<size_t>(rank)];
     Buffers x = registered(mine, 100'000);
     settle(mine, x);
-    if (rank == 1) return;
-    const std::byte* const address = x.memory.get();
-    const Ref<Work> work = [&] {
-      CollectiveCall call;
-      call.collective = Collective::kAllReduce;
-      call.dtype = DType::kFloat32;
-      call.input = call.output = x.data();
-      call.count = x.count;
-      call.options.blocking = true;
-      return mine.enqueue(call);
-    }();
+    if (rank == 2) return;
+    CollectiveCall call;
+    call.collective = Collective::kAllReduce;
+    call.dtype = DType::kFloat32;
+    call.input = call.output = x.data();
+    call.count = x.count;
+    call.options.blocking = true;
+    const Ref<Work> work = mine.enqueue(call);
     EXPECT_EQ(work->code(), Code::kTimeout);
-    EXPECT_NE(work->error().find("rank 1"), std::string::npos) << work->error();
-    EXPECT_EQ(address, x.memory.get());
+    EXPECT_NE(work->error().find("rank 2"), std::string::npos) << work->error();
+    EXPECT_STREQ(work->algorithm(), "offer");
+    const uint64_t offered = region_of(mine, x, {});
+    x = {};
+    x = registered(mine, 100'000);
+    EXPECT_NE(region_of(mine, x, {}), offered);
   });
   close_all(group);
 }
