@@ -174,6 +174,7 @@ void Attempt::on_message(Message message) {
   if (body->from != card_.uid || body->to != context_.own.uid || body->nonce != nonce_) {
     return fail("another process answers at this address (wrong uid)");
   }
+  ++answers_;
   if (state_ == State::kCommitted && message.type == MessageType::kCommitted) {
     single_copy_ = (body->flags & kFlagSingleCopy) != 0;
     state_ = State::kEstablished;

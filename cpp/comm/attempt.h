@@ -35,6 +35,8 @@ class Attempt {
   uint32_t events() const;
   State state() const { return state_; }
   const std::string& why() const { return why_; }
+  // How many messages have come from the process that was looked for.
+  int answers() const { return answers_; }
   std::string way() const;  // for people: "unix socket", "eth0 10.0.0.2:4711"
 
   void start();
@@ -65,6 +67,7 @@ class Attempt {
   const size_t n_sockets_;  // TCP: data connections wanted
   State state_ = State::kConnecting;
   std::string why_;
+  int answers_ = 0;
   Fd connecting_;
   std::unique_ptr<ControlChannel> control_, data_;
   Seal control_seal_;
