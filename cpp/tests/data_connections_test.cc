@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <thread>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "comm/sockets.h"
 #include "tests/runtimes.h"
 #include "tests/stranger.h"
+#include "tests/tcp_pairs.h"
 #include "transport/tcp_link.h"
 
 namespace distos_coll {
@@ -135,6 +137,35 @@ TEST(DataConnections, ManyAreMadeOverALongWay) {
   EXPECT_EQ(peers[0]->link().sockets().size(), kMaxSocketsPerPeer);
   opener->shutdown();
   accepter->shutdown();
+}
+
+// The control thread waits for the data of a peer that is gone, but not for what has ended.
+TEST(DataConnections, OneThatHasEndedIsNotLookedAtAgain) {
+  auto [control, peers_control] = connected();
+  auto [data, peers_data] = connected();
+  auto [open, peers_open] = connected();
+  std::vector<Fd> sockets;
+  sockets.push_back(std::move(data));
+  sockets.push_back(std::move(open));
+  Established parts;
+  parts.link = std::make_unique<TcpLink>(std::move(sockets), "host a", [] {});
+  const auto peer = std::make_shared<PeerImpl>(std::move(parts), [] {});
+  Reactor reactor;
+  RecordingComm nothing;
+  int looks = 0;
+  Liveness liveness(reactor, 1000,
+                    {[](PeerImpl&, Message) {},
+                     [&](PeerImpl& ended) {
+                       ++looks;
+                       ended.link().drain(nothing);
+                     },
+                     [&](const std::shared_ptr<PeerImpl>&) { reactor.stop(); }});
+  liveness.add(peer, std::make_unique<ControlChannel>(std::move(control), false), Fd());
+  peers_data.reset();
+  peers_control.reset();
+  reactor.run();
+  EXPECT_EQ(peer->state(), PeerState::kDead);
+  EXPECT_LE(looks, 2);
 }
 
 // A network so crowded that heartbeats are late still carries frames.

@@ -1,6 +1,8 @@
 // A TCP link of several sockets. Between its two ends lie relays, one for each socket, that pass on
 // what the test says, in the direction from link 0 to link 1.
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -23,6 +25,7 @@ namespace {
 using testing::CheckingSink;
 using testing::connected;
 using testing::TestFrame;
+using testing::wait_readable;
 
 constexpr size_t kSockets = 3;
 
@@ -138,8 +141,30 @@ TEST(TcpSockets, SmallFramesNeedOnlyTheFirst) {
   EXPECT_EQ(pair.relays[1].passed() + pair.relays[2].passed(), 0U);
 }
 
+bool readable(int fd) {
+  pollfd each{fd, POLLIN, 0};
+  return ::poll(&each, 1, 0) == 1;
+}
+
+// The epoll set of a sleeper, which `link` is in.
+struct Watched {
+  explicit Watched(TcpLink& link) : link(link) { link.watch(epoll.get(), kToken); }
+  ~Watched() { link.unwatch(); }
+  bool wakes() const {
+    epoll_event event{};
+    if (epoll_wait(epoll.get(), &event, 1, 0) == 0) return false;
+    EXPECT_EQ(event.data.u64, kToken);
+    return true;
+  }
+
+  static constexpr uint64_t kToken = 7;
+  TcpLink& link;
+  Fd epoll = open_fd([] { return epoll_create1(EPOLL_CLOEXEC); });
+};
+
 TEST(TcpSockets, OneThatStallsHoldsTheOthersBackWithinBounds) {
   Relayed pair;
+  const Watched sleeper(*pair.links[1]);
   // The second frame is on the second socket, and whatever the others bring has to wait for it.
   bool full = false;
   for (int i = 0; i < 500; ++i) {
@@ -153,12 +178,19 @@ TEST(TcpSockets, OneThatStallsHoldsTheOthersBackWithinBounds) {
   // What cannot be taken wakes nobody.
   EXPECT_FALSE(pair.links[1]->has_frames());
   EXPECT_EQ(pair.links[1]->waits_for(2), 0);
+  EXPECT_TRUE(readable(pair.links[1]->sockets()[2]));
+  EXPECT_FALSE(sleeper.wakes());
   EXPECT_NE(pair.links[1]->waits_for(1), 0);
   while (pair.sink.frames < pair.sent) {
     for (Relay& each : pair.relays) each.pass_on();
     pair.poll(1);
   }
   EXPECT_NE(pair.links[1]->waits_for(2), 0);
+  EXPECT_FALSE(sleeper.wakes());
+  // It is awaited again.
+  for (size_t i = 0; i < kSockets; ++i) ASSERT_EQ(pair.send(kMaxFramePayload), Code::kOk);
+  while (!readable(pair.links[1]->sockets()[2])) pair.relays[2].pass_on();
+  EXPECT_TRUE(sleeper.wakes());
 }
 
 TEST(TcpSockets, TheLinkFailsWithAnyOfThem) {
@@ -205,6 +237,18 @@ TEST(TcpSockets, AnOrderlyEndOfOneEndsAll) {
     }
     EXPECT_NE(pair.links[1]->why().find("closed the connection"), std::string::npos);
   }
+}
+
+TEST(TcpSockets, AnEndWakesOnce) {
+  Direct pair;
+  const Watched sleeper(*pair.links[1]);
+  shutdown(pair.links[0]->sockets()[1], SHUT_WR);
+  InOrder sink;
+  wait_readable(pair.links[1]->sockets()[1]);
+  EXPECT_TRUE(sleeper.wakes());
+  pair.links[1]->poll(sink, 1);
+  EXPECT_FALSE(pair.links[1]->broken());
+  EXPECT_FALSE(sleeper.wakes());
 }
 
 TEST(TcpSockets, WhatWasSentBeforeTheEndArrives) {

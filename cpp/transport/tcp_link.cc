@@ -99,6 +99,16 @@ int TcpLink::poll(FrameSink& sink, int budget) {
   return lock.owns_lock() ? receive(sink, budget) : 0;
 }
 
+void TcpLink::watch(int epoll, uint64_t token) {
+  const std::lock_guard lock(poll_mutex_);
+  for (const auto& each : sockets_) each->watch(epoll, token);
+}
+
+void TcpLink::unwatch() {
+  const std::lock_guard lock(poll_mutex_);
+  for (const auto& each : sockets_) each->unwatch();
+}
+
 int TcpLink::drain(FrameSink& sink) {
   const std::lock_guard lock(poll_mutex_);
   const int delivered = receive(sink, INT_MAX);
