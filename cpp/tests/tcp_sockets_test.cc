@@ -269,25 +269,52 @@ TEST(TcpSockets, WhatWasSentBeforeTheEndArrives) {
   EXPECT_EQ(sink.frames, sent);
 }
 
-TEST(TcpSockets, NumbersThatCannotComeAreCorruption) {
-  std::vector<Fd> ours, theirs;
-  for (size_t i = 0; i < 2; ++i) {
-    auto [a, b] = connected();
-    ours.push_back(std::move(a));
-    theirs.push_back(std::move(b));
+// A link of two sockets, and a test that says what they bring.
+struct ByHand {
+  ByHand() {
+    std::vector<Fd> theirs;
+    for (Fd& each : ours) {
+      auto [a, b] = connected();
+      each = std::move(a);
+      theirs.push_back(std::move(b));
+    }
+    link = link_of(std::move(theirs), "host a");
   }
-  const auto link = link_of(std::move(theirs), "host a");
-  // Nobody brings number 0: both sockets begin later.
-  for (uint32_t i = 0; i < 2; ++i) {
+  void send(size_t socket, uint32_t order) {
     FrameHeader header;
-    header.order = 1 + i;
-    ASSERT_EQ(::send(ours[i].get(), &header, sizeof header, 0),
+    header.order = order;
+    ASSERT_EQ(::send(ours[socket].get(), &header, sizeof header, 0),
               static_cast<ssize_t>(sizeof header));
   }
+  // Once something has come over both.
+  void poll() {
+    for (const int fd : link->sockets()) wait_readable(fd);
+    link->poll(sink, 1);
+    EXPECT_TRUE(link->broken());
+    EXPECT_EQ(sink.frames, 0U);
+  }
+
+  Fd ours[2];
+  std::unique_ptr<TcpLink> link;
   InOrder sink;
-  while (!link->broken()) link->poll(sink, 1);
-  EXPECT_EQ(sink.frames, 0U);
-  EXPECT_NE(link->why().find("out of order"), std::string::npos) << link->why();
+};
+
+TEST(TcpSockets, NumbersThatCannotComeAreCorruption) {
+  ByHand pair;
+  // Nobody brings number 0: both sockets begin later.
+  for (uint32_t i = 0; i < 2; ++i) pair.send(i, 1 + i);
+  pair.poll();
+  EXPECT_NE(pair.link->why().find("out of order"), std::string::npos) << pair.link->why();
+}
+
+TEST(TcpSockets, FramesThatWaitForOneThatHasEndedEndTheLink) {
+  for (const uint32_t ended : {0, 1}) {
+    ByHand pair;
+    shutdown(pair.ours[ended].get(), SHUT_WR);
+    pair.send(1 - ended, 1);
+    pair.poll();
+    EXPECT_NE(pair.link->why().find("frames are missing"), std::string::npos) << pair.link->why();
+  }
 }
 
 TEST(TcpSockets, TwoThreadsSendAndTwoPoll) {

@@ -156,19 +156,24 @@ int TcpLink::deliver(FrameSink& sink, int budget) {
 // end of one nothing can be sent any more either, and the others end, too, when the peer hears
 // that; until then they may still bring frames.
 void TcpLink::look_for_an_end() {
-  size_t ended = 0, blocked = 0;
+  size_t ended = 0, blocked = 0, over = 0;
   bool whole = true;
   for (const auto& each : sockets_) {
     if (each->receive_error() != 0) fail("receiving: " + error_text(each->receive_error()));
+    const bool blocks = each->received().has_any_frame();
     ended += each->ended() ? 1 : 0;
-    blocked += each->received().has_any_frame() ? 1 : 0;
+    blocked += blocks ? 1 : 0;
+    over += each->ended() || blocks ? 1 : 0;
     whole &= each->received().empty();
   }
-  // The next frame is the first of one of them.
-  if (blocked == sockets_.size())
-    fail("received frames out of order; the link cannot be trusted any more");
   if (ended > 0) close_sending();
-  if (ended == sockets_.size()) {
+  // The next frame would be the first of one of them.
+  if (over < sockets_.size()) return;
+  if (blocked == sockets_.size()) {
+    fail("received frames out of order; the link cannot be trusted any more");
+  } else if (blocked > 0) {
+    fail("the peer closed the connection, and frames are missing");
+  } else {
     fail(whole ? "the peer closed the connection"
                : "the peer closed the connection in the middle of a frame");
   }
