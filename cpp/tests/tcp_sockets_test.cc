@@ -251,6 +251,28 @@ TEST(TcpSockets, AnEndWakesOnce) {
   EXPECT_FALSE(sleeper.wakes());
 }
 
+// What had not been sent before fails then, but is not the reason.
+TEST(TcpSockets, AnEndIsTheReasonWhateverStillWaits) {
+  Direct pair;
+  FrameHeader header;
+  header.bytes = kMaxFramePayload;
+  const std::vector<std::byte> payload(kMaxFramePayload);
+  while (pair.links[1]->try_send(header, payload.data()) == Code::kOk) {
+  }
+  ASSERT_TRUE(pair.links[1]->wants_write());
+  shutdown(pair.links[0]->sockets()[1], SHUT_WR);
+  wait_readable(pair.links[1]->sockets()[1]);
+  struct Nothing : FrameSink {
+    void on_frame(const FrameHeader&, const std::byte*) override {}
+  } sink;
+  while (!pair.links[1]->broken()) {
+    pair.links[1]->poll(sink, 1);
+    pair.links[0]->poll(sink, 1);
+  }
+  EXPECT_NE(pair.links[1]->why().find("closed the connection"), std::string::npos)
+      << pair.links[1]->why();
+}
+
 TEST(TcpSockets, WhatWasSentBeforeTheEndArrives) {
   Direct pair;
   uint64_t sent = 0;

@@ -196,7 +196,8 @@ bool TcpLink::flushed() {
 
 // The others are ended as well: the peer must not wait for frames that went down with this one.
 void TcpLink::stop_sending(int error) {
-  {
+  // Else the end came first, and is the reason.
+  if (!closed_.load(std::memory_order_acquire)) {
     const std::lock_guard lock(why_mutex_);
     if (why_.empty()) why_ = "connection to " + peer_ + ": sending: " + error_text(error);
   }
