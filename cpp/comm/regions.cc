@@ -100,6 +100,8 @@ void Regions::tell(Region& region, uint64_t id, const Fd& fd,
                    const std::vector<std::shared_ptr<Peer>>& peers) {
   const std::string payload = numbers({id, region.memory.size()});
   for (const auto& peer : peers) {
+    // One that has ended since they were listed has had its peer_ended().
+    if (peer->state() != PeerState::kAlive) continue;
     try {
       peer->send_control(0, 0, ControlKind::kRegion, payload, fd.get());
       region.told.push_back(peer);

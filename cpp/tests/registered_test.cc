@@ -126,6 +126,16 @@ TEST_F(TwoRuntimes, ItSurvivesTheEndOfThePeerAndOfItsOwnRuntime) {
   EXPECT_NE(regions(0).allocate(kBytes), nullptr);
 }
 
+TEST_F(TwoRuntimes, WhoHasEndedIsNotTold) {
+  const std::shared_ptr<Peer>& peer = peers_[0][1];
+  runtimes_[1]->shutdown();
+  EXPECT_TRUE(run_until(*runtimes_[0], [&] { return peer.use_count() == 1; }));
+  // As when it ends between the look at the peers and the message to them.
+  const auto late = std::make_shared<Regions>([&] { return std::vector{peer}; }, 0);
+  const auto memory = late->allocate(kBytes);
+  EXPECT_EQ(peer.use_count(), 1);
+}
+
 // --- Operations
 
 struct Buffers {
