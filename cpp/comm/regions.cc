@@ -114,11 +114,12 @@ void Regions::tell(Region& region, uint64_t id, const Fd& fd,
 
 void Regions::give_back(uint64_t id) {
   if (in_forked_child()) return;
+  std::vector<Region> dropped;
   const std::lock_guard lock(mutex_);
   const Region& region = own_.at(id);
   const bool keep = peers_ && region.trusted && region.memory.size() <= idle_bytes_;
   if (!keep) {
-    drop(id);
+    dropped.push_back(drop(id));
     return;
   }
   idle_.push_back(id);
@@ -127,19 +128,19 @@ void Regions::give_back(uint64_t id) {
     const uint64_t oldest = idle_.front();
     idle_.pop_front();
     idle_now_ -= own_.at(oldest).memory.size();
-    drop(oldest);
+    dropped.push_back(drop(oldest));
   }
 }
 
-void Regions::drop(uint64_t id) {
-  const auto found = own_.find(id);
+Regions::Region Regions::drop(uint64_t id) {
+  Region region = std::move(own_.extract(id).mapped());
   if (peers_) {
-    for (const auto& peer : found->second.told)
+    for (const auto& peer : region.told)
       peer->send_control(0, 0, ControlKind::kRegionGone, numbers({id}), -1);
   }
-  by_address_.erase(found->second.memory.data());
-  own_.erase(found);
+  by_address_.erase(region.memory.data());
   changes_.fetch_add(1, std::memory_order_release);
+  return region;
 }
 
 bool Regions::mapped_by(const Region& region, const std::vector<PeerUid>& processes) const {
@@ -195,6 +196,7 @@ void Regions::on_control(Peer& peer, ControlKind kind, const std::string& payloa
   const uint64_t bytes = kind == ControlKind::kRegion ? in.number<uint64_t>() : 0;
   if (!in.ok() || in.left() != 0) return;
   const PeerUid& uid = peer.card().uid;
+  Mapped::node_type gone;
   const std::lock_guard lock(mutex_);
   if (kind == ControlKind::kRegionMapped) {
     const auto found = own_.find(id);
@@ -202,7 +204,7 @@ void Regions::on_control(Peer& peer, ControlKind kind, const std::string& payloa
     found->second.mapped_by.insert(uid);
     changes_.fetch_add(1, std::memory_order_release);
   } else if (kind == ControlKind::kRegionGone) {
-    others_[uid].erase(id);
+    gone = others_[uid].extract(id);
   } else if (fd.valid() && others_[uid].size() < kMaxOfPeer) {
     try {
       const auto memory = std::make_shared<const Mapping>(Mapping::attach(fd, bytes));
@@ -218,8 +220,9 @@ void Regions::on_control(Peer& peer, ControlKind kind, const std::string& payloa
 }
 
 void Regions::peer_ended(const PeerUid& peer) {
+  decltype(others_)::node_type gone;
   const std::lock_guard lock(mutex_);
-  others_.erase(peer);
+  gone = others_.extract(peer);
   for (auto& [id, region] : own_) {
     region.mapped_by.erase(peer);
     std::erase_if(region.told, [&](const auto& each) { return each->card().uid == peer; });
@@ -228,14 +231,16 @@ void Regions::peer_ended(const PeerUid& peer) {
 }
 
 void Regions::close() {
+  decltype(others_) gone;
+  std::vector<Region> dropped;
   const std::lock_guard lock(mutex_);
   peers_ = nullptr;
-  others_.clear();
+  gone.swap(others_);
   for (auto& [id, region] : own_) {
     region.told.clear();
     region.mapped_by.clear();
   }
-  for (const uint64_t id : std::exchange(idle_, {})) drop(id);
+  for (const uint64_t id : std::exchange(idle_, {})) dropped.push_back(drop(id));
   idle_now_ = 0;
   changes_.fetch_add(1, std::memory_order_release);
 }

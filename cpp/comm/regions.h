@@ -75,15 +75,16 @@ class Regions : public std::enable_shared_from_this<Regions> {
     std::set<PeerUid> mapped_by;
     bool trusted = true;
   };
-  using ById = std::map<uint64_t, Region>;
+  using Mapped = std::map<uint64_t, std::shared_ptr<const Mapping>>;
 
   std::pair<uint64_t, std::byte*> take(size_t bytes, size_t page);
   void give_back(uint64_t id);
-  // The following need mutex_.
+  // The following need mutex_. Unmapping does not, and takes long: what is dropped is destroyed
+  // when the lock is open again.
   std::optional<uint64_t> reuse(size_t bytes, const std::vector<std::shared_ptr<Peer>>& peers);
   void tell(Region& region, uint64_t id, const Fd& fd,
             const std::vector<std::shared_ptr<Peer>>& peers);
-  void drop(uint64_t id);
+  [[nodiscard]] Region drop(uint64_t id);
   bool mapped_by(const Region& region, const std::vector<PeerUid>& processes) const;
 
   const size_t idle_bytes_;
@@ -91,11 +92,11 @@ class Regions : public std::enable_shared_from_this<Regions> {
   mutable std::mutex mutex_;  // below
   Peers peers_;
   uint64_t last_id_ = 0;
-  ById own_;
+  std::map<uint64_t, Region> own_;
   std::map<const std::byte*, uint64_t> by_address_;
   std::deque<uint64_t> idle_;  // let go of, oldest first
   size_t idle_now_ = 0;        // bytes in idle_
-  std::map<PeerUid, std::map<uint64_t, std::shared_ptr<const Mapping>>> others_;
+  std::map<PeerUid, Mapped> others_;
 };
 
 }  // namespace distos_coll
