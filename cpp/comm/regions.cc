@@ -13,9 +13,8 @@
 namespace distos_coll {
 namespace {
 
-// What one peer may make us map.
-constexpr size_t kMaxOfPeer = 16'384;
 constexpr size_t kHugePage = size_t{2} << 20;
+LogLimit g_unmapped_log(5);
 
 void ask_for_huge_pages(const Mapping& memory) {
   // A wish: where the system allows none for shared memory, nothing changes.
@@ -30,6 +29,14 @@ void touch(const Mapping& memory, size_t page) {
 #endif
   for (size_t at = 0; at < memory.size(); at += page)
     *static_cast<volatile std::byte*>(memory.data() + at) = std::byte{0};
+}
+
+// The owner hears nothing, and uses its memory like any other.
+void say_unmapped(const Peer& owner, const char* why) {
+  int64_t suppressed = 0;
+  if (!g_unmapped_log.allow(now_ns(), &suppressed)) return;
+  log(LogLevel::kWarn, "registered memory of %s cannot be mapped: %s (%lld more not shown)",
+      owner.card().hostname.c_str(), why, static_cast<long long>(suppressed));
 }
 
 std::string numbers(std::initializer_list<uint64_t> values) {
@@ -205,16 +212,16 @@ void Regions::on_control(Peer& peer, ControlKind kind, const std::string& payloa
     changes_.fetch_add(1, std::memory_order_release);
   } else if (kind == ControlKind::kRegionGone) {
     gone = others_[uid].extract(id);
-  } else if (fd.valid() && others_[uid].size() < kMaxOfPeer) {
+  } else if (others_[uid].size() >= kMaxOfPeer) {
+    say_unmapped(peer, strf("it has more than %zu regions", kMaxOfPeer).c_str());
+  } else if (fd.valid()) {
     try {
       const auto memory = std::make_shared<const Mapping>(Mapping::attach(fd, bytes));
       ask_for_huge_pages(*memory);
       others_[uid][id] = memory;
       peer.send_control(0, 0, ControlKind::kRegionMapped, numbers({id}), -1);
     } catch (const Error& error) {
-      // The owner hears nothing, and uses its memory like any other.
-      log(LogLevel::kWarn, "registered memory of %s cannot be mapped: %s",
-          peer.card().hostname.c_str(), error.what());
+      say_unmapped(peer, error.what());
     }
   }
 }

@@ -36,6 +36,8 @@ class Regions : public std::enable_shared_from_this<Regions> {
 
   // What is smaller gains nothing from it, and a program may have many such arrays.
   static constexpr size_t kSmallest = 16 << 10;
+  // What one peer may make us map.
+  static constexpr size_t kMaxOfPeer = 16'384;
   // Memory at the start of a page, uninitialised; null for less than kSmallest, and in a forked
   // child. It goes back when the last reference does, which may be after the end of everything else
   // here. Throws Error(kSystem). Any thread, as below.

@@ -2,6 +2,7 @@
 // threads.
 #include <cstring>
 
+#include "comm/bytes.h"
 #include "comm/regions.h"
 #include "tests/local_group.h"
 #include "tests/runtimes.h"
@@ -134,6 +135,29 @@ TEST_F(TwoRuntimes, WhoHasEndedIsNotTold) {
   const auto late = std::make_shared<Regions>([&] { return std::vector{peer}; }, 0);
   const auto memory = late->allocate(kBytes);
   EXPECT_EQ(peer.use_count(), 1);
+}
+
+TEST_F(TwoRuntimes, OnePeersRegionsAreLimited) {
+  const std::shared_ptr<Peer>& peer = peers_[0][1];
+  runtimes_[1]->shutdown();
+  EXPECT_TRUE(run_until(*runtimes_[0], [&] { return peer->state() != PeerState::kAlive; }));
+  const auto own = std::make_shared<Regions>(nullptr, 0);
+  Fd fd;
+  const Mapping memory = Mapping::create("test", kBytes, &fd);
+  const auto offer = [&](uint64_t id) {
+    ByteWriter out;
+    out.number(id);
+    out.number(uint64_t{kBytes});
+    own->on_control(*peer, ControlKind::kRegion, out.take(), fd);
+    return own->of_peer(peer->card().uid, id) != nullptr;
+  };
+  uint64_t id = 1;
+  while (id <= Regions::kMaxOfPeer && offer(id)) ++id;
+  EXPECT_EQ(id, Regions::kMaxOfPeer + 1);
+  ::testing::internal::CaptureStderr();
+  EXPECT_FALSE(offer(id));
+  EXPECT_NE(::testing::internal::GetCapturedStderr().find("cannot be mapped: it has more than"),
+            std::string::npos);
 }
 
 // --- Operations
