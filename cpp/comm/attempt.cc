@@ -108,9 +108,9 @@ void Attempt::step() {
     const State before = state_;
     const bool open = from.read([this, before](Message message) {
       on_message(std::move(message));
-      // A data connection's one message has handed it over.
-      return state_ == before && before != State::kDataWelcome;
+      return state_ == before;
     });
+    if (state_ == State::kWelcomed) return go_on();
     if (!open && state_ == before) {
       fail(from.error().empty() ? "the other side closed the connection during the handshake"
                                 : from.error());
@@ -187,6 +187,11 @@ void Attempt::on_message(Message message) {
 
 void Attempt::on_welcome(const Handshake& welcome, Message& message) {
   if (!address_) return answer_unix(welcome, message);
+  state_ = State::kWelcomed;
+}
+
+// Not while the data connection is read, which hands it over.
+void Attempt::go_on() {
   if (data_) {
     data_sockets_.push_back(data_->release());
     data_.reset();

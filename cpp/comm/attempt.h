@@ -20,6 +20,7 @@ class Attempt {
     kWelcome,
     kDataConnecting,  // TCP only
     kDataWelcome,
+    kWelcomed,     // TCP, within a step: the next connection is due, or the commit
     kCommitted,    // our commit is on its way: the accepter may have made the peer, so there is no
                    // way back
     kEstablished,  // take() it
@@ -54,6 +55,7 @@ class Attempt {
   void say_hello();
   void on_message(Message message);
   void on_welcome(const Handshake& welcome, Message& message);
+  void go_on();
   void answer_unix(const Handshake& welcome, Message& message);
   void commit(Handshake body);
   Handshake base(Role role) const;
