@@ -127,13 +127,14 @@ int TcpLink::receive(FrameSink& sink, int budget) {
     more |= now > 0 && sockets_.size() > 1;
   }
   delivered_.fetch_add(static_cast<uint64_t>(delivered), std::memory_order_release);
+  const bool saw_all = delivered < budget;
   bool pending = false;
   for (const auto& each : sockets_) {
     each->note_room();
     // An end that was read, but not yet looked at, is work, too.
-    pending |= each->received().has_frame(receive_order_) || (delivered >= budget && each->ended());
+    pending |= each->received().has_frame(receive_order_) || (!saw_all && each->ended());
   }
-  if (delivered < budget && !broken()) look_for_an_end();
+  if (saw_all && !broken()) look_for_an_end();
   pending_.store(pending && !broken(), std::memory_order_release);
   return delivered;
 }
