@@ -47,8 +47,8 @@ std::string numbers(std::initializer_list<uint64_t> values) {
 
 }  // namespace
 
-Regions::Regions(Peers peers, size_t idle_bytes)
-    : idle_bytes_(idle_bytes), peers_(std::move(peers)) {}
+Regions::Regions(Peers peers, size_t idle_bytes, size_t max_of_peer)
+    : idle_bytes_(idle_bytes), max_of_peer_(max_of_peer), peers_(std::move(peers)) {}
 
 // --- This process's regions
 
@@ -212,8 +212,8 @@ void Regions::on_control(Peer& peer, ControlKind kind, const std::string& payloa
     changes_.fetch_add(1, std::memory_order_release);
   } else if (kind == ControlKind::kRegionGone) {
     gone = others_[uid].extract(id);
-  } else if (others_[uid].size() >= kMaxOfPeer) {
-    say_unmapped(peer, strf("it has more than %zu regions", kMaxOfPeer).c_str());
+  } else if (others_[uid].size() >= max_of_peer_) {
+    say_unmapped(peer, strf("it has more than %zu regions", max_of_peer_).c_str());
   } else if (fd.valid()) {
     try {
       const auto memory = std::make_shared<const Mapping>(Mapping::attach(fd, bytes));

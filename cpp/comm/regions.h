@@ -31,13 +31,11 @@ class Regions : public std::enable_shared_from_this<Regions> {
   using Peers = std::function<std::vector<std::shared_ptr<Peer>>()>;
 
   // `peers` gives those that memory can be shared with. Of what callers let go of, up to idle_bytes
-  // are kept for the next that ask.
-  Regions(Peers peers, size_t idle_bytes);
+  // are kept for the next that ask. One peer may make us map max_of_peer regions.
+  Regions(Peers peers, size_t idle_bytes, size_t max_of_peer = 16'384);
 
   // What is smaller gains nothing from it, and a program may have many such arrays.
   static constexpr size_t kSmallest = 16 << 10;
-  // What one peer may make us map.
-  static constexpr size_t kMaxOfPeer = 16'384;
   // Memory at the start of a page, uninitialised; null for less than kSmallest, and in a forked
   // child. It goes back when the last reference does, which may be after the end of everything else
   // here. Throws Error(kSystem). Any thread, as below.
@@ -89,7 +87,7 @@ class Regions : public std::enable_shared_from_this<Regions> {
   [[nodiscard]] Region drop(uint64_t id);
   bool mapped_by(const Region& region, const std::vector<PeerUid>& processes) const;
 
-  const size_t idle_bytes_;
+  const size_t idle_bytes_, max_of_peer_;
   std::atomic<uint64_t> changes_{0};
   mutable std::mutex mutex_;  // below
   Peers peers_;
