@@ -108,9 +108,9 @@ void Attempt::step() {
     const State before = state_;
     const bool open = from.read([this, before](Message message) {
       on_message(std::move(message));
-      // A data connection's one message has handed it over.
-      return state_ == before && before != State::kDataWelcome;
+      return state_ == before;
     });
+    if (state_ == State::kWelcomed) return go_on();
     if (!open && state_ == before) {
       fail(from.error().empty() ? "the other side closed the connection during the handshake"
                                 : from.error());
@@ -174,6 +174,7 @@ void Attempt::on_message(Message message) {
   if (body->from != card_.uid || body->to != context_.own.uid || body->nonce != nonce_) {
     return fail("another process answers at this address (wrong uid)");
   }
+  ++answers_;
   if (state_ == State::kCommitted && message.type == MessageType::kCommitted) {
     single_copy_ = (body->flags & kFlagSingleCopy) != 0;
     state_ = State::kEstablished;
@@ -186,6 +187,11 @@ void Attempt::on_message(Message message) {
 
 void Attempt::on_welcome(const Handshake& welcome, Message& message) {
   if (!address_) return answer_unix(welcome, message);
+  state_ = State::kWelcomed;
+}
+
+// Not while the data connection is read, which hands it over.
+void Attempt::go_on() {
   if (data_) {
     data_sockets_.push_back(data_->release());
     data_.reset();

@@ -20,6 +20,7 @@ class Attempt {
     kWelcome,
     kDataConnecting,  // TCP only
     kDataWelcome,
+    kWelcomed,     // TCP, within a step: the next connection is due, or the commit
     kCommitted,    // our commit is on its way: the accepter may have made the peer, so there is no
                    // way back
     kEstablished,  // take() it
@@ -35,6 +36,8 @@ class Attempt {
   uint32_t events() const;
   State state() const { return state_; }
   const std::string& why() const { return why_; }
+  // How many messages have come from the process that was looked for.
+  int answers() const { return answers_; }
   std::string way() const;  // for people: "unix socket", "eth0 10.0.0.2:4711"
 
   void start();
@@ -52,6 +55,7 @@ class Attempt {
   void say_hello();
   void on_message(Message message);
   void on_welcome(const Handshake& welcome, Message& message);
+  void go_on();
   void answer_unix(const Handshake& welcome, Message& message);
   void commit(Handshake body);
   Handshake base(Role role) const;
@@ -65,6 +69,7 @@ class Attempt {
   const size_t n_sockets_;  // TCP: data connections wanted
   State state_ = State::kConnecting;
   std::string why_;
+  int answers_ = 0;
   Fd connecting_;
   std::unique_ptr<ControlChannel> control_, data_;
   Seal control_seal_;

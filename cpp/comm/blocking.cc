@@ -18,11 +18,7 @@ Code Communicator::call(const CollectiveCall& call, std::string* error) {
   check_usable();
   if (std::unique_lock lock(run_mutex_, std::try_to_lock);
       lock.owns_lock() && queued_.load(std::memory_order_acquire) == 0 && !broken()) {
-    if (Prepared* prepared = prepare(call)) {
-      if (run_prepared(*prepared, call, &lock)) return Code::kOk;
-      *error = prepared->operation->error();
-      return prepared->operation->code();
-    }
+    if (Prepared* prepared = prepare(call)) return run_prepared(*prepared, call, &lock, error);
   }
   const Ref<Work> work = enqueue(call);
   if (work->code() != Code::kOk) *error = work->error();
@@ -31,9 +27,10 @@ Code Communicator::call(const CollectiveCall& call, std::string* error) {
 
 // Null: it is not a call for this, or not yet.
 Prepared* Communicator::prepare(const CollectiveCall& call) {
-  std::unique_ptr<Prepared>* const place = prepared_.place_of(call);
+  PreparedCalls::Place* const place = prepared_.place_of(call);
   if (place == nullptr) return nullptr;
-  if (*place) return (*place)->operation->renew(call.input, call.output) ? place->get() : nullptr;
+  if (Prepared* there = place->prepared.get())
+    return there->operation->renew(call.input, call.output) ? there : nullptr;
   Ref<Operation> operation(new Operation(call, options_.rank, options_.size));
   const bool local = operation->local();
   if (!local) {
@@ -42,7 +39,8 @@ Prepared* Communicator::prepare(const CollectiveCall& call) {
         plan_, program::choose(plan_, rows, operation->collective(), operation->choice_bytes()));
     const bool simple =
         !chosen.uses_streams && chosen.scratch < 0 && offers_->alternative(*operation) == nullptr;
-    if (!simple || operation->choice_bytes() > PreparedCalls::kMaxBytes) return nullptr;
+    place->unfit = !simple || operation->choice_bytes() > PreparedCalls::kMaxBytes;
+    if (place->unfit) return nullptr;
   }
   // Kept only once it is whole: memory may run out on the way.
   std::unique_ptr<Prepared> made(
@@ -54,13 +52,12 @@ Prepared* Communicator::prepare(const CollectiveCall& call) {
     bind(*made->operation, &bound);
     made->run.start(bound);
   }
-  *place = std::move(made);
-  return place->get();
+  place->prepared = std::move(made);
+  return place->prepared.get();
 }
 
-// True: it ended well. Else it has ended, and the operation says how.
-bool Communicator::run_prepared(Prepared& prepared, const CollectiveCall& call,
-                                std::unique_lock<std::mutex>* lock) {
+Code Communicator::run_prepared(Prepared& prepared, const CollectiveCall& call,
+                                std::unique_lock<std::mutex>* lock, std::string* error) {
   Operation& operation = *prepared.operation;
   admit(name_of(call.collective));
   const int64_t now = now_ns();
@@ -84,15 +81,18 @@ bool Communicator::run_prepared(Prepared& prepared, const CollectiveCall& call,
   if (code == Code::kOk) {
     recorder_.ended(operation.sequence, true, 0);
     if (queued_.fetch_sub(1, std::memory_order_acq_rel) > 1) runtime_.ring_self();
-    return true;
+    return code;
   }
+  // Without the lock another call may take this one's place.
+  const Ref<Operation> kept = prepared.operation;
   operation.deadline_ns = deadline_from(now, call.options.timeout_ms);
   inquiry_.begin(operation.sequence);
   run_ = &prepared.run;
   operation.retain();
   current_ = Ref<Operation>(&operation);
   drive(operation, Code::kAgain, "", lock);
-  return operation.code() == Code::kOk;
+  if (operation.code() != Code::kOk) *error = operation.error();
+  return operation.code();
 }
 
 Ref<Work> Communicator::start_now_or_queue(Ref<Operation> operation, bool blocking) {

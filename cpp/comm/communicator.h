@@ -111,8 +111,8 @@ class Communicator final : public CommEvents, public std::enable_shared_from_thi
   bool run_inline(Operation& operation);
   // The following need run_mutex_.
   Prepared* prepare(const CollectiveCall& call);
-  bool run_prepared(Prepared& prepared, const CollectiveCall& call,
-                    std::unique_lock<std::mutex>* lock);
+  Code run_prepared(Prepared& prepared, const CollectiveCall& call,
+                    std::unique_lock<std::mutex>* lock, std::string* error);
   void drive(Operation& operation, Code code, std::string why, std::unique_lock<std::mutex>* lock);
   void bind(Operation& operation, exec::Call* call);
   Code step_current(bool* moved, std::string* why);

@@ -29,8 +29,9 @@ namespace distos_coll {
 inline constexpr int64_t kSecondNs = 1'000'000'000;
 // A connection that has not said a valid hello by then is a stranger's.
 inline constexpr int64_t kHelloTimeoutNs = 2 * kSecondNs;
-// The rest of an accepted handshake; the opener gives up first.
+// The rest of an accepted handshake; unless the opener gives up first.
 inline constexpr int64_t kHandshakeTimeoutNs = 30 * kSecondNs;
+// How long the opener waits for each answer.
 inline constexpr int64_t kCandidateTimeoutNs = 2 * kSecondNs;
 inline constexpr size_t kMaxHalfOpen = 256;
 

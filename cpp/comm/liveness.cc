@@ -1,6 +1,7 @@
 #include "comm/liveness.h"
 
 #include <linux/sockios.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 
@@ -243,21 +244,29 @@ void Liveness::end(Session& session, const std::string& why) {
 void Liveness::wait_for_data(Session& session) {
   const PeerUid uid = session.peer->card().uid;
   events_.drain(*session.peer);
-  Link& link = session.peer->link();
-  if (!is_tcp(*session.peer) || link.broken()) {
+  if (!is_tcp(*session.peer) || session.peer->link().broken()) {
     finish(uid);
     return;
   }
+  watch_data(session);
   const int64_t patience = session.goodbye ? kDataAfterGoodbyeNs : kDataAfterDeathNs;
-  for (const int fd : link.sockets()) {
-    session.data.push_back(reactor_.watch(fd, EPOLLIN, [this, uid](uint32_t) {
-      Session* ended = find(uid);
-      if (ended == nullptr) return;
-      events_.drain(*ended->peer);
-      if (ended->peer->link().broken()) finish(uid);
-    }));
-  }
   session.timer = reactor_.at(reactor_.now() + patience, [this, uid] { finish(uid); });
+}
+
+// Those of its sockets from which something can come, which each look may change.
+void Liveness::watch_data(Session& session) {
+  for (const Reactor::Token each : std::exchange(session.data, {})) reactor_.unwatch(each);
+  const Link& link = session.peer->link();
+  for (size_t i = 0; i < link.sockets().size(); ++i) {
+    if ((link.waits_for(i) & POLLIN) == 0) continue;
+    session.data.push_back(reactor_.watch(
+        link.sockets()[i], EPOLLIN, [this, uid = session.peer->card().uid](uint32_t) {
+          Session* ended = find(uid);
+          if (ended == nullptr) return;
+          events_.drain(*ended->peer);
+          ended->peer->link().broken() ? finish(uid) : watch_data(*ended);
+        }));
+  }
 }
 
 void Liveness::finish(const PeerUid& uid) {

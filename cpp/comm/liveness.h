@@ -57,7 +57,7 @@ class Liveness {
     std::unique_ptr<ControlChannel> control;
     Fd pidfd;
     Reactor::Token socket = 0, pid = 0, timer = 0;
-    std::vector<Reactor::Token> data;  // one for each socket of its link
+    std::vector<Reactor::Token> data;  // of its link's sockets
     int64_t last_heard_ns = 0;
     uint64_t frames_heard = 0;  // as of the last look
     std::deque<Message> held;   // until the frames sent before them have been delivered
@@ -81,6 +81,7 @@ class Liveness {
   void on_tick();
   void end(Session& session, const std::string& why);
   void wait_for_data(Session& session);
+  void watch_data(Session& session);
   void finish(const PeerUid& uid);
   void unwatch(Session& session);
 

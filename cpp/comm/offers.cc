@@ -52,28 +52,91 @@ Program offering_program(int64_t members, int64_t bytes) {
 
 }  // namespace
 
-Offers::Offers(std::shared_ptr<Regions> regions, exec::Window& window,
-               std::vector<std::shared_ptr<Peer>> members, const program::Environment& fixed,
-               const program::PlanTable& plan)
+// --- One round
+
+OfferRound::OfferRound(std::shared_ptr<Regions> regions, std::vector<std::shared_ptr<Peer>> members,
+                       const program::Environment& fixed)
     : regions_(std::move(regions)),
-      window_(window),
       members_(std::move(members)),
-      plan_(plan),
-      arriving_(arriving_program()),
-      offering_(offering_program(static_cast<int64_t>(members_.size()), sizeof(Offer))),
-      all_(members_.size()),
-      quiet_(kMaxQuiet) {
+      program_(offering_program(static_cast<int64_t>(members_.size()), sizeof(Offer))),
+      all_(members_.size()) {
   for (const auto& peer : members_) {
     if (peer) uids_.push_back(peer->card().uid);
   }
   buffers_.reserve(members_.size());
   held_.reserve(2 * members_.size());
+  call_.program = &program_;
   call_.environment = fixed;
   call_.buffer[static_cast<int>(Buffer::kInput)] = reinterpret_cast<std::byte*>(&own_);
   call_.capacity[static_cast<int>(Buffer::kInput)] = sizeof(Offer);
   call_.buffer[static_cast<int>(Buffer::kOutput)] = reinterpret_cast<std::byte*>(all_.data());
   call_.capacity[static_cast<int>(Buffer::kOutput)] =
       static_cast<int64_t>(all_.size() * sizeof(Offer));
+}
+
+void OfferRound::begin(const Operation& operation, bool outputs) {
+  own_ = {};
+  const auto place = [&](Buffer buffer) {
+    const size_t bytes = operation.bytes(buffer);
+    if (bytes == 0) return true;
+    Regions::Place& here = own_.place[static_cast<size_t>(buffer)];
+    here = regions_->find(operation.data(buffer), bytes, uids_);
+    return here.region != 0;
+  };
+  offered_ = place(Buffer::kInput) && (!outputs || place(Buffer::kOutput));
+  if (!offered_) own_.place[0].region = Offer::kVeto;
+  call_.signature = operation.signature();
+}
+
+// A region that a peer has offered is mapped here, or the peer would not know that it may offer it;
+// unless the peer has ended since.
+void OfferRound::end(const Operation& operation) {
+  if (std::any_of(all_.begin(), all_.end(), [](const Offer& each) { return each.vetoes(); })) {
+    offered_ = false;
+    return;
+  }
+  for (size_t member = 0; member < members_.size(); ++member) {
+    exec::RegisteredBuffers& of = buffers_.emplace_back();
+    for (const Buffer buffer : {Buffer::kInput, Buffer::kOutput}) {
+      const auto which = static_cast<size_t>(buffer);
+      if (!members_[member]) {
+        of.data[which] = operation.data(buffer);
+        of.bytes[which] = operation.bytes(buffer);
+        continue;
+      }
+      const auto [region, offset] = all_[member].place[which];
+      auto memory = regions_->of_peer(members_[member]->card().uid, region);
+      of.gone |= region != 0 && !memory;
+      if (!memory || offset > memory->size()) continue;
+      of.data[which] = memory->data() + offset;
+      of.bytes[which] = memory->size() - offset;
+      held_.push_back(std::move(memory));
+    }
+  }
+}
+
+void OfferRound::release(bool well) {
+  if (offered_ && !well) {
+    for (const Regions::Place& place : own_.place) regions_->distrust(place);
+  }
+  offered_ = false;
+  buffers_.clear();
+  held_.clear();
+}
+
+// --- When to have one
+
+Offers::Offers(std::shared_ptr<Regions> regions, exec::Window& window,
+               std::vector<std::shared_ptr<Peer>> members, const program::Environment& fixed,
+               const program::PlanTable& plan)
+    : regions_(std::move(regions)),
+      window_(window),
+      plan_(plan),
+      arriving_(arriving_program()),
+      round_(regions_, std::move(members), fixed),
+      quiet_(kMaxQuiet) {
+  arriving_call_.program = &arriving_;
+  arriving_call_.environment = fixed;
   say();
 }
 
@@ -81,7 +144,7 @@ void Offers::say() {
   const uint64_t changes = regions_->changes();
   if (changes == seen_changes_) return;
   seen_changes_ = changes;
-  window_.say_registers(regions_->any_mapped(uids_));
+  window_.say_registers(regions_->any_mapped(round_.peers()));
 }
 
 void Offers::note_program(const Program& program) { quiet_ = program.uses_window ? 0 : quiet_ + 1; }
@@ -102,65 +165,26 @@ bool Offers::begin(const Operation& operation) {
   if (!window_.registers_own()) return false;
   if (window_.all_arrived()) return window_.all_register() && offer();
   stage_ = Stage::kArriving;
-  call_.program = &arriving_;
   return true;
 }
 
 bool Offers::next() {
-  const Stage before = std::exchange(stage_, Stage::kDecided);
-  if (before == Stage::kArriving) return window_.all_register() && offer();
-  collect();
+  if (std::exchange(stage_, Stage::kDecided) == Stage::kArriving)
+    return window_.all_register() && offer();
+  round_.end(*operation_);
   return false;
 }
 
 bool Offers::offer() {
-  const auto place = [&](Buffer buffer) {
-    const size_t bytes = operation_->bytes(buffer);
-    Regions::Place& here = own_.place[static_cast<size_t>(buffer)];
-    here = bytes > 0 ? regions_->find(operation_->data(buffer), bytes, uids_) : Regions::Place{};
-    return bytes == 0 || here.region != 0;
-  };
-  const bool good = place(Buffer::kInput) && (!outputs_ || place(Buffer::kOutput));
-  if (!good) own_.place[0].region = kNone;
-  call_.program = &offering_;
-  call_.signature = operation_->signature();
+  round_.begin(*operation_, outputs_);
   quiet_ = 0;
   stage_ = Stage::kOffering;
   return true;
 }
 
-// A region that a peer has offered is mapped here, or the peer would not know that it may offer it;
-// unless the peer has ended since.
-void Offers::collect() {
-  const auto is_bad = [](const Offer& offer) { return offer.place[0].region == kNone; };
-  if (std::any_of(all_.begin(), all_.end(), is_bad)) return;
-  for (size_t member = 0; member < members_.size(); ++member) {
-    exec::RegisteredBuffers& of = buffers_.emplace_back();
-    for (const Buffer buffer : {Buffer::kInput, Buffer::kOutput}) {
-      const auto which = static_cast<size_t>(buffer);
-      if (!members_[member]) {
-        of.data[which] = operation_->data(buffer);
-        of.bytes[which] = operation_->bytes(buffer);
-        continue;
-      }
-      const auto [region, offset] = all_[member].place[which];
-      auto memory = regions_->of_peer(members_[member]->card().uid, region);
-      of.gone |= region != 0 && !memory;
-      if (!memory || offset > memory->size()) continue;
-      of.data[which] = memory->data() + offset;
-      of.bytes[which] = memory->size() - offset;
-      held_.push_back(std::move(memory));
-    }
-  }
-}
-
 void Offers::release(bool well) {
-  if (!well && !buffers_.empty()) {
-    for (const Regions::Place& place : own_.place) regions_->distrust(place);
-  }
   stage_ = Stage::kDecided;
-  buffers_.clear();
-  held_.clear();
+  round_.release(well);
 }
 
 }  // namespace distos_coll

@@ -20,6 +20,47 @@
 
 namespace distos_coll {
 
+// One such round: all say where an operation's buffers are.
+class OfferRound {
+ public:
+  // As for Offers.
+  OfferRound(std::shared_ptr<Regions> regions, std::vector<std::shared_ptr<Peer>> members,
+             const program::Environment& fixed);
+
+  // Has to be run between begin() and end().
+  const exec::Call& call() const { return call_; }
+  // `outputs`: the others write to this rank's output.
+  void begin(const Operation& operation, bool outputs);
+  void end(const Operation& operation);
+  // See Offers.
+  std::span<const exec::RegisteredBuffers> buffers() const { return buffers_; }
+  void release(bool well);
+
+  const std::vector<PeerUid>& peers() const { return uids_; }
+
+ private:
+  struct Offer {
+    Regions::Place place[2];  // by Buffer
+    // In place of the input's: they are not all registered, so nobody's are used.
+    static constexpr uint64_t kVeto = ~uint64_t{0};
+    bool vetoes() const { return place[0].region == kVeto; }
+  };
+  // So that it needs no line of the slot.
+  static_assert(sizeof(Offer) <= exec::kInlineBytes);
+
+  const std::shared_ptr<Regions> regions_;
+  const std::vector<std::shared_ptr<Peer>> members_;
+  std::vector<PeerUid> uids_;  // the peers'
+  const program::Program program_;
+  exec::Call call_;
+  Offer own_;
+  std::vector<Offer> all_;
+  bool offered_ = false;  // the others may use this rank's buffers
+  std::vector<exec::RegisteredBuffers> buffers_;
+  std::vector<std::shared_ptr<const Mapping>> held_;
+};
+
+// When there is one, and for which operations.
 class Offers {
  public:
   // Peers in member order, null for this rank itself. `fixed` is what calls have in common, `plan`
@@ -32,14 +73,16 @@ class Offers {
   const program::Program* alternative(const Operation& operation) const;
   // The operation begins. False: it runs as in any memory. True: first, call() has to be run.
   bool begin(const Operation& operation);
-  const exec::Call& call() const { return call_; }
+  const exec::Call& call() const {
+    return stage_ == Stage::kArriving ? arriving_call_ : round_.call();
+  }
   bool pending() const { return stage_ != Stage::kDecided; }
   // What call() said has been run. True: there is another one.
   bool next();
 
   // Once decided: all members' buffers, or nothing if not all are registered. The peers' are mapped
   // until release().
-  std::span<const exec::RegisteredBuffers> buffers() const { return buffers_; }
+  std::span<const exec::RegisteredBuffers> buffers() const { return round_.buffers(); }
 
   // What the rounds from here on say of this rank's memory.
   void say();
@@ -54,30 +97,18 @@ class Offers {
 
  private:
   enum class Stage { kDecided, kArriving, kOffering };
-  struct Offer {
-    Regions::Place place[2];  // by Buffer; the first is kNone if there is nothing to offer
-  };
-  static constexpr uint64_t kNone = ~uint64_t{0};
-  // So that it needs no line of the slot.
-  static_assert(sizeof(Offer) <= exec::kInlineBytes);
 
   bool offer();
-  void collect();
 
   const std::shared_ptr<Regions> regions_;
   exec::Window& window_;
-  const std::vector<std::shared_ptr<Peer>> members_;
   const program::PlanTable& plan_;
-  std::vector<PeerUid> uids_;  // the peers'
-  const program::Program arriving_, offering_;
-  exec::Call call_;
+  const program::Program arriving_;
+  exec::Call arriving_call_;
+  OfferRound round_;
   Stage stage_ = Stage::kDecided;
   const Operation* operation_ = nullptr;
   bool outputs_ = false;
-  Offer own_;
-  std::vector<Offer> all_;
-  std::vector<exec::RegisteredBuffers> buffers_;
-  std::vector<std::shared_ptr<const Mapping>> held_;
   uint64_t seen_changes_ = ~uint64_t{0};
   int64_t quiet_;  // operations since the last round
 };

@@ -74,6 +74,7 @@ class Outbound {
   bool exhausted_ = false;
   bool pausing_ = false;
   int64_t way_deadline_ns_ = 0;
+  int answers_ = 0;  // the attempt's, as of the last look
   std::unique_ptr<Attempt> attempt_;
   Reactor::Token watch_ = 0, timer_ = 0;
 };
@@ -115,6 +116,7 @@ void Outbound::begin() {
                                ? std::clamp(left / 2, kCandidateTimeoutNs, kMaxUnixTimeoutNs)
                                : kCandidateTimeoutNs;
   way_deadline_ns_ = now() + std::min(patience, left);
+  answers_ = 0;
   attempt_->start();
 }
 
@@ -150,6 +152,11 @@ void Outbound::give_up_way() {
 }
 
 void Outbound::watch() {
+  // A way that answers is good, however long and however many answers there are to come.
+  if (attempt_->answers() != answers_) {
+    answers_ = attempt_->answers();
+    way_deadline_ns_ = std::min(now() + kCandidateTimeoutNs, deadline_ns_);
+  }
   context_.reactor.unwatch(std::exchange(watch_, 0));
   watch_ = context_.reactor.watch(
       attempt_->fd(), attempt_->events(),

@@ -17,20 +17,6 @@ struct Prepared {
 };
 
 class PreparedCalls {
- public:
-  // What a larger call would save does not show.
-  static constexpr int64_t kMaxBytes = 1 << 16;
-
-  // Where such a call is kept; null for a call that is not worth it, or made for the first time.
-  std::unique_ptr<Prepared>* place_of(const CollectiveCall& call) {
-    const Key key = key_of(call);
-    Place& place = places_[index_of(key)];
-    if (place.key == key) return &place.prepared;
-    if (is_worth_it(call)) place = {key, nullptr};
-    return nullptr;
-  }
-
- private:
   // All that a program depends on.
   struct Key {
     int64_t count = -1;
@@ -41,10 +27,30 @@ class PreparedCalls {
     bool wide = false;
     bool operator==(const Key&) const = default;
   };
+
+ public:
+  // Without `prepared` it is yet to be made, unless such calls are unfit.
   struct Place {
     Key key;
     std::unique_ptr<Prepared> prepared;
+    bool unfit = false;
   };
+
+  // What a larger call would save does not show.
+  static constexpr int64_t kMaxBytes = 1 << 16;
+
+  // Where such a call is kept; null for a call that is not worth it, is unfit, or is made for the
+  // first time, and while another thread's runs there.
+  Place* place_of(const CollectiveCall& call) {
+    const Key key = key_of(call);
+    Place& place = places_[index_of(key)];
+    if (place.prepared && place.prepared->operation->shared()) return nullptr;
+    if (place.key == key) return place.unfit ? nullptr : &place;
+    if (is_worth_it(call)) place = {key, nullptr};
+    return nullptr;
+  }
+
+ private:
   static constexpr size_t kPlaces = 16;
 
   static Key key_of(const CollectiveCall& call) {

@@ -13,9 +13,8 @@
 namespace distos_coll {
 namespace {
 
-// What one peer may make us map.
-constexpr size_t kMaxOfPeer = 16'384;
 constexpr size_t kHugePage = size_t{2} << 20;
+LogLimit g_unmapped_log(5);
 
 void ask_for_huge_pages(const Mapping& memory) {
   // A wish: where the system allows none for shared memory, nothing changes.
@@ -32,6 +31,14 @@ void touch(const Mapping& memory, size_t page) {
     *static_cast<volatile std::byte*>(memory.data() + at) = std::byte{0};
 }
 
+// The owner hears nothing, and uses its memory like any other.
+void say_unmapped(const Peer& owner, const char* why) {
+  int64_t suppressed = 0;
+  if (!g_unmapped_log.allow(now_ns(), &suppressed)) return;
+  log(LogLevel::kWarn, "registered memory of %s cannot be mapped: %s (%lld more not shown)",
+      owner.card().hostname.c_str(), why, static_cast<long long>(suppressed));
+}
+
 std::string numbers(std::initializer_list<uint64_t> values) {
   ByteWriter out;
   for (const uint64_t value : values) out.number(value);
@@ -40,8 +47,8 @@ std::string numbers(std::initializer_list<uint64_t> values) {
 
 }  // namespace
 
-Regions::Regions(Peers peers, size_t idle_bytes)
-    : idle_bytes_(idle_bytes), peers_(std::move(peers)) {}
+Regions::Regions(Peers peers, size_t idle_bytes, size_t max_of_peer)
+    : idle_bytes_(idle_bytes), max_of_peer_(max_of_peer), peers_(std::move(peers)) {}
 
 // --- This process's regions
 
@@ -82,7 +89,8 @@ std::optional<uint64_t> Regions::reuse(size_t bytes,
   const auto fits = [&](uint64_t idle) {
     const Region& region = own_.at(idle);
     // Not much larger; and nobody has connected since, who would not have it.
-    return region.memory.size() >= bytes && region.memory.size() <= bytes + bytes / 8 &&
+    return region.trusted && region.memory.size() >= bytes &&
+           region.memory.size() <= bytes + bytes / 8 &&
            std::all_of(peers.begin(), peers.end(), [&](const auto& peer) {
              return std::find(region.told.begin(), region.told.end(), peer) != region.told.end();
            });
@@ -99,6 +107,8 @@ void Regions::tell(Region& region, uint64_t id, const Fd& fd,
                    const std::vector<std::shared_ptr<Peer>>& peers) {
   const std::string payload = numbers({id, region.memory.size()});
   for (const auto& peer : peers) {
+    // One that has ended since they were listed has had its peer_ended().
+    if (peer->state() != PeerState::kAlive) continue;
     try {
       peer->send_control(0, 0, ControlKind::kRegion, payload, fd.get());
       region.told.push_back(peer);
@@ -111,11 +121,12 @@ void Regions::tell(Region& region, uint64_t id, const Fd& fd,
 
 void Regions::give_back(uint64_t id) {
   if (in_forked_child()) return;
+  std::vector<Region> dropped;
   const std::lock_guard lock(mutex_);
   const Region& region = own_.at(id);
   const bool keep = peers_ && region.trusted && region.memory.size() <= idle_bytes_;
   if (!keep) {
-    drop(id);
+    dropped.push_back(drop(id));
     return;
   }
   idle_.push_back(id);
@@ -124,19 +135,19 @@ void Regions::give_back(uint64_t id) {
     const uint64_t oldest = idle_.front();
     idle_.pop_front();
     idle_now_ -= own_.at(oldest).memory.size();
-    drop(oldest);
+    dropped.push_back(drop(oldest));
   }
 }
 
-void Regions::drop(uint64_t id) {
-  const auto found = own_.find(id);
+Regions::Region Regions::drop(uint64_t id) {
+  Region region = std::move(own_.extract(id).mapped());
   if (peers_) {
-    for (const auto& peer : found->second.told)
+    for (const auto& peer : region.told)
       peer->send_control(0, 0, ControlKind::kRegionGone, numbers({id}), -1);
   }
-  by_address_.erase(found->second.memory.data());
-  own_.erase(found);
+  by_address_.erase(region.memory.data());
   changes_.fetch_add(1, std::memory_order_release);
+  return region;
 }
 
 bool Regions::mapped_by(const Region& region, const std::vector<PeerUid>& processes) const {
@@ -192,6 +203,7 @@ void Regions::on_control(Peer& peer, ControlKind kind, const std::string& payloa
   const uint64_t bytes = kind == ControlKind::kRegion ? in.number<uint64_t>() : 0;
   if (!in.ok() || in.left() != 0) return;
   const PeerUid& uid = peer.card().uid;
+  Mapped::node_type gone;
   const std::lock_guard lock(mutex_);
   if (kind == ControlKind::kRegionMapped) {
     const auto found = own_.find(id);
@@ -199,24 +211,25 @@ void Regions::on_control(Peer& peer, ControlKind kind, const std::string& payloa
     found->second.mapped_by.insert(uid);
     changes_.fetch_add(1, std::memory_order_release);
   } else if (kind == ControlKind::kRegionGone) {
-    others_[uid].erase(id);
-  } else if (fd.valid() && others_[uid].size() < kMaxOfPeer) {
+    gone = others_[uid].extract(id);
+  } else if (others_[uid].size() >= max_of_peer_) {
+    say_unmapped(peer, strf("it has more than %zu regions", max_of_peer_).c_str());
+  } else if (fd.valid()) {
     try {
       const auto memory = std::make_shared<const Mapping>(Mapping::attach(fd, bytes));
       ask_for_huge_pages(*memory);
       others_[uid][id] = memory;
       peer.send_control(0, 0, ControlKind::kRegionMapped, numbers({id}), -1);
     } catch (const Error& error) {
-      // The owner hears nothing, and uses its memory like any other.
-      log(LogLevel::kWarn, "registered memory of %s cannot be mapped: %s",
-          peer.card().hostname.c_str(), error.what());
+      say_unmapped(peer, error.what());
     }
   }
 }
 
 void Regions::peer_ended(const PeerUid& peer) {
+  decltype(others_)::node_type gone;
   const std::lock_guard lock(mutex_);
-  others_.erase(peer);
+  gone = others_.extract(peer);
   for (auto& [id, region] : own_) {
     region.mapped_by.erase(peer);
     std::erase_if(region.told, [&](const auto& each) { return each->card().uid == peer; });
@@ -225,14 +238,16 @@ void Regions::peer_ended(const PeerUid& peer) {
 }
 
 void Regions::close() {
+  decltype(others_) gone;
+  std::vector<Region> dropped;
   const std::lock_guard lock(mutex_);
   peers_ = nullptr;
-  others_.clear();
+  gone.swap(others_);
   for (auto& [id, region] : own_) {
     region.told.clear();
     region.mapped_by.clear();
   }
-  for (const uint64_t id : std::exchange(idle_, {})) drop(id);
+  for (const uint64_t id : std::exchange(idle_, {})) dropped.push_back(drop(id));
   idle_now_ = 0;
   changes_.fetch_add(1, std::memory_order_release);
 }

@@ -31,8 +31,8 @@ class Regions : public std::enable_shared_from_this<Regions> {
   using Peers = std::function<std::vector<std::shared_ptr<Peer>>()>;
 
   // `peers` gives those that memory can be shared with. Of what callers let go of, up to idle_bytes
-  // are kept for the next that ask.
-  Regions(Peers peers, size_t idle_bytes);
+  // are kept for the next that ask. One peer may make us map max_of_peer regions.
+  Regions(Peers peers, size_t idle_bytes, size_t max_of_peer = 16'384);
 
   // What is smaller gains nothing from it, and a program may have many such arrays.
   static constexpr size_t kSmallest = 16 << 10;
@@ -75,27 +75,28 @@ class Regions : public std::enable_shared_from_this<Regions> {
     std::set<PeerUid> mapped_by;
     bool trusted = true;
   };
-  using ById = std::map<uint64_t, Region>;
+  using Mapped = std::map<uint64_t, std::shared_ptr<const Mapping>>;
 
   std::pair<uint64_t, std::byte*> take(size_t bytes, size_t page);
   void give_back(uint64_t id);
-  // The following need mutex_.
+  // The following need mutex_. Unmapping does not, and takes long: what is dropped is destroyed
+  // when the lock is open again.
   std::optional<uint64_t> reuse(size_t bytes, const std::vector<std::shared_ptr<Peer>>& peers);
   void tell(Region& region, uint64_t id, const Fd& fd,
             const std::vector<std::shared_ptr<Peer>>& peers);
-  void drop(uint64_t id);
+  [[nodiscard]] Region drop(uint64_t id);
   bool mapped_by(const Region& region, const std::vector<PeerUid>& processes) const;
 
-  const size_t idle_bytes_;
+  const size_t idle_bytes_, max_of_peer_;
   std::atomic<uint64_t> changes_{0};
   mutable std::mutex mutex_;  // below
   Peers peers_;
   uint64_t last_id_ = 0;
-  ById own_;
+  std::map<uint64_t, Region> own_;
   std::map<const std::byte*, uint64_t> by_address_;
   std::deque<uint64_t> idle_;  // let go of, oldest first
   size_t idle_now_ = 0;        // bytes in idle_
-  std::map<PeerUid, std::map<uint64_t, std::shared_ptr<const Mapping>>> others_;
+  std::map<PeerUid, Mapped> others_;
 };
 
 }  // namespace distos_coll

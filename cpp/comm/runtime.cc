@@ -266,7 +266,7 @@ int RuntimeImpl::poll_tcp(const LinkTable& table, FrameSink& sink) {
 void RuntimeImpl::report_broken(PeerImpl& peer) {
   if (!peer.report_broken_once()) return;
   // A closed socket stays readable, and nobody could sleep.
-  unwatch_data(peer.link());
+  peer.link().unwatch();
   reactor_->post([this, uid = peer.card().uid] { liveness_.link_broken(uid); });
 }
 
@@ -345,6 +345,7 @@ void RuntimeImpl::established(Established parts) {
   log(LogLevel::kInfo, "connected: %s", peer->describe().c_str());
   const uint64_t token = next_data_token_++;
   const size_t n_sockets = peer->link().sockets().size();
+  peer->link().watch(tcp_epoll_.get(), token);
   table_.update([&](LinkTable& table) {
     if (n_sockets > 0) {
       table.tcp.push_back({token, peer});
@@ -353,7 +354,6 @@ void RuntimeImpl::established(Established parts) {
     }
     table.n_sockets += n_sockets;
   });
-  watch_data(token, peer->link());
   liveness_.add(peer, std::move(control), std::move(pidfd));
   {
     const std::lock_guard lock(mutex_);
@@ -366,25 +366,8 @@ void RuntimeImpl::established(Established parts) {
   bell_->ring_and_mark();
 }
 
-void RuntimeImpl::watch_data(uint64_t token, const Link& link) {
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.u64 = token;
-  for (const int fd : link.sockets()) {
-    // Without it only latency suffers: passes poll the links that have frames, and sleeps are
-    // bounded.
-    if (epoll_ctl(tcp_epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
-      log(LogLevel::kError, "epoll_ctl for a data connection failed (errno %d)", errno);
-    }
-  }
-}
-
-void RuntimeImpl::unwatch_data(const Link& link) {
-  for (const int fd : link.sockets()) epoll_ctl(tcp_epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
-}
-
 void RuntimeImpl::peer_ended(const std::shared_ptr<PeerImpl>& peer) {
-  unwatch_data(peer->link());
+  peer->link().unwatch();
   table_.update([&](LinkTable& table) {
     std::erase(table.shm, peer);
     if (std::erase_if(table.tcp, [&](const auto& each) { return each.peer == peer; }) > 0)
@@ -462,6 +445,7 @@ void RuntimeImpl::shutdown() {
   // The system gives the ids of ended threads to new ones.
   control_thread_.store({});
   table_.update([](LinkTable& table) {
+    for (const auto& [token, peer] : table.tcp) peer->link().unwatch();
     table.shm.clear();
     table.tcp.clear();
     table.n_sockets = 0;

@@ -61,8 +61,6 @@ class RuntimeImpl final : public Runtime {
   void report_broken(PeerImpl& peer);
   int poll_tcp(const LinkTable& table, FrameSink& sink);
   bool links_have_frames();
-  void watch_data(uint64_t token, const Link& link);
-  void unwatch_data(const Link& link);
 
   std::vector<std::shared_ptr<Peer>> mapped_peers();
 

@@ -1,6 +1,8 @@
 #include "comm/shrink.h"
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include "comm/bytes.h"
@@ -133,12 +135,24 @@ std::vector<int> Shrink::others_who_differ() const {
   return out;
 }
 
+// Another thread may be in the middle of an operation that writes into the others' registered
+// memory; once this rank has said that it is here, they may use that again.
+void Shrink::let_operations_end(int64_t deadline) {
+  while (parent_->broken() && parent_->queued_.load(std::memory_order_acquire) > 0 &&
+         now_ns() < deadline) {
+    parent_->progress();
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  }
+}
+
 void Shrink::agree() {
   const auto own = static_cast<size_t>(parent_->rank());
   if (!prefix_.empty()) board().forget(prefix_);
   prefix_.clear();
+  const int64_t deadline = deadline_after(timeout_ms_);
+  let_operations_end(deadline);
   std::vector<int> differ;
-  const bool agreed = board().wait(deadline_after(timeout_ms_), [&] {
+  const bool agreed = board().wait(deadline, [&] {
     check_parent();
     hear();
     if (word_.gone[own] == '1') {

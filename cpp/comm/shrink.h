@@ -60,6 +60,7 @@ class Shrink final : public Store {
   // Those that are waited for because they do not say the same.
   std::vector<int> others_who_differ() const;
   std::optional<std::string> done() const;
+  void let_operations_end(int64_t deadline);
   void check_parent() const;
   void check_members() const;
   void start_over(int64_t call);

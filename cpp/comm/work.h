@@ -32,6 +32,9 @@ class Work {
     if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }
 
+  // Somebody else holds a reference, too.
+  bool shared() const { return references_.load(std::memory_order_acquire) > 1; }
+
   // Exactly once, with no lock held. The callback runs before the work counts as done, so that
   // whoever sees it done also sees what the callback wrote.
   void finish(Code code, std::string error) {

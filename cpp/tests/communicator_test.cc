@@ -234,6 +234,23 @@ TEST(Communicator, APreparedCallFailsAsItsFirstDid) {
 }
 
 // One waits in a prepared call while another thread's calls queue up behind it.
+TEST(Communicator, ThreadsCallTheSameAtOnce) {
+  constexpr int kThreads = 3, kCalls = 500;
+  LocalWorld world(2);
+  auto group = world.make_group("direct1");
+  on_all_ranks(2 * kThreads, [&](int thread) {
+    Communicator& own = *group[static_cast<size_t>(thread % 2)];
+    for (int call = 0; call < kCalls; ++call) {
+      std::vector<float> data(10, 1);
+      std::string error;
+      ASSERT_EQ(own.call(all_reduce_of(data, true), &error), Code::kOk) << error;
+      // Who is told too early finds its own ones.
+      for (const float value : data) ASSERT_EQ(value, 2) << call;
+      if (call % 50 == thread) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  });
+}
+
 TEST(Communicator, OtherThreadsCallWhileAPreparedCallWaits) {
   LocalWorld world(2);
   auto group = world.make_group("direct1");

@@ -2,6 +2,7 @@
 // threads.
 #include <cstring>
 
+#include "comm/bytes.h"
 #include "comm/regions.h"
 #include "tests/local_group.h"
 #include "tests/runtimes.h"
@@ -101,6 +102,15 @@ TEST_F(TwoRuntimes, DistrustedMemoryIsNotUsedAgain) {
   std::memset(there->data(), 1, there->size());
 }
 
+TEST_F(TwoRuntimes, NorIsWhatIsDistrustedOnceItIsKept) {
+  auto memory = mapped(kBytes);
+  const auto place = place_of(memory, kBytes);
+  memory.reset();
+  regions(0).distrust(place);
+  memory = regions(0).allocate(kBytes);
+  EXPECT_NE(regions(0).find(memory.get(), kBytes, {}).region, place.region);
+}
+
 TEST_F(TwoRuntimes, ItSurvivesTheEndOfThePeerAndOfItsOwnRuntime) {
   auto memory = mapped(kBytes);
   const auto place = place_of(memory, kBytes);
@@ -115,6 +125,37 @@ TEST_F(TwoRuntimes, ItSurvivesTheEndOfThePeerAndOfItsOwnRuntime) {
   EXPECT_EQ(there->data()[1], std::byte{6});
   // Memory can still be had, by itself.
   EXPECT_NE(regions(0).allocate(kBytes), nullptr);
+}
+
+TEST_F(TwoRuntimes, WhoHasEndedIsNotTold) {
+  const std::shared_ptr<Peer>& peer = peers_[0][1];
+  runtimes_[1]->shutdown();
+  EXPECT_TRUE(run_until(*runtimes_[0], [&] { return peer.use_count() == 1; }));
+  // As when it ends between the look at the peers and the message to them.
+  const auto late = std::make_shared<Regions>([&] { return std::vector{peer}; }, 0);
+  const auto memory = late->allocate(kBytes);
+  EXPECT_EQ(peer.use_count(), 1);
+}
+
+TEST_F(TwoRuntimes, OnePeersRegionsAreLimited) {
+  const std::shared_ptr<Peer>& peer = peers_[0][1];
+  runtimes_[1]->shutdown();
+  EXPECT_TRUE(run_until(*runtimes_[0], [&] { return peer->state() != PeerState::kAlive; }));
+  const auto own = std::make_shared<Regions>(nullptr, 0, 2);
+  Fd fd;
+  const Mapping memory = Mapping::create("test", kBytes, &fd);
+  const auto offer = [&](uint64_t id) {
+    ByteWriter out;
+    out.number(id);
+    out.number(uint64_t{kBytes});
+    own->on_control(*peer, ControlKind::kRegion, out.take(), fd);
+    return own->of_peer(peer->card().uid, id) != nullptr;
+  };
+  EXPECT_TRUE(offer(1) && offer(2));
+  ::testing::internal::CaptureStderr();
+  EXPECT_FALSE(offer(3));
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  EXPECT_NE(said.find("cannot be mapped: it has more than 2 regions"), std::string::npos) << said;
 }
 
 // --- Operations
@@ -146,6 +187,10 @@ std::string all_reduce(Communicator& group, const Buffers& x, bool blocking = tr
   group.wait(*work, 0);
   EXPECT_EQ(work->code(), Code::kOk) << work->error();
   return work->algorithm();
+}
+
+uint64_t region_of(Communicator& group, const Buffers& x, const std::vector<PeerUid>& by) {
+  return group.shared_engine()->runtime().regions()->find(x.data(), 1, by).region;
 }
 
 // Until all map it; all ranks hear the same, so they come out together.
@@ -213,6 +258,45 @@ TEST(Registered, EveryGroupOfTheRanksUsesIt) {
   close_all(second);
 }
 
+// An operation that does not offer its output says nothing of where the last one's was, which may
+// be gone.
+TEST(Registered, AnOutputOfBeforeIsNotOffered) {
+  Settings settings;
+  settings.registered_cache = 0;
+  LocalWorld world(2, 0, true, settings);
+  auto group = world.make_group("", 20'000);
+  Buffers first[2], second[2];
+  uint64_t gone[2];
+  on_all_ranks(2, [&](int rank) {
+    Communicator& mine = *group[static_cast<size_t>(rank)];
+    first[rank] = registered(mine, 100'000);
+    settle(mine, first[rank]);
+    second[rank] = registered(mine, 300'000);
+    const std::vector<PeerUid> other = {world.runtime(1 - rank).card().uid};
+    EXPECT_TRUE(
+        run_until(world.runtime(rank), [&] { return region_of(mine, second[rank], other) != 0; }));
+    gone[rank] = region_of(mine, first[rank], other);
+    first[rank] = {};
+  });
+  on_all_ranks(2, [&](int rank) {
+    Runtime& runtime = world.runtime(rank);
+    const PeerUid& other = world.runtime(1 - rank).card().uid;
+    EXPECT_TRUE(run_until(
+        runtime, [&] { return runtime.regions()->of_peer(other, gone[1 - rank]) == nullptr; }));
+    CollectiveCall call;
+    call.collective = Collective::kAllGather;
+    call.dtype = DType::kFloat32;
+    call.input = second[rank].data();
+    call.output = second[rank].data() + 100'000;
+    call.count = 100'000;
+    call.options.blocking = true;
+    const Ref<Work> work = group[static_cast<size_t>(rank)]->enqueue(call);
+    EXPECT_EQ(work->code(), Code::kOk) << work->error();
+    EXPECT_STREQ(work->algorithm(), "direct1/registered");
+  });
+  close_all(group);
+}
+
 // What nobody could use is not even asked for.
 TEST(Registered, GroupsOfSeveralDomainsHaveNoUseOfIt) {
   LocalWorld world(3, 2);
@@ -250,28 +334,30 @@ TEST(Registered, RanksThatCallDifferentThingsAreTold) {
   close_all(group);
 }
 
-// A rank that is late is named like in any other operation.
+// A rank that is late is named like in any other operation. What was offered to it is not used
+// again: it may come, and write there.
 TEST(Registered, ARankThatDoesNotComeIsNamed) {
-  LocalWorld world(2);
+  LocalWorld world(3);
   auto group = world.make_group("", 1000);
-  on_all_ranks(2, [&](int rank) {
+  on_all_ranks(3, [&](int rank) {
     Communicator& mine = *group[static_cast<size_t>(rank)];
     Buffers x = registered(mine, 100'000);
     settle(mine, x);
-    if (rank == 1) return;
-    const std::byte* const address = x.memory.get();
-    const Ref<Work> work = [&] {
-      CollectiveCall call;
-      call.collective = Collective::kAllReduce;
-      call.dtype = DType::kFloat32;
-      call.input = call.output = x.data();
-      call.count = x.count;
-      call.options.blocking = true;
-      return mine.enqueue(call);
-    }();
+    if (rank == 2) return;
+    CollectiveCall call;
+    call.collective = Collective::kAllReduce;
+    call.dtype = DType::kFloat32;
+    call.input = call.output = x.data();
+    call.count = x.count;
+    call.options.blocking = true;
+    const Ref<Work> work = mine.enqueue(call);
     EXPECT_EQ(work->code(), Code::kTimeout);
-    EXPECT_NE(work->error().find("rank 1"), std::string::npos) << work->error();
-    EXPECT_EQ(address, x.memory.get());
+    EXPECT_NE(work->error().find("rank 2"), std::string::npos) << work->error();
+    EXPECT_STREQ(work->algorithm(), "offer");
+    const uint64_t offered = region_of(mine, x, {});
+    x = {};
+    x = registered(mine, 100'000);
+    EXPECT_NE(region_of(mine, x, {}), offered);
   });
   close_all(group);
 }

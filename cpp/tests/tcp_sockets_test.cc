@@ -1,6 +1,8 @@
 // A TCP link of several sockets. Between its two ends lie relays, one for each socket, that pass on
 // what the test says, in the direction from link 0 to link 1.
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -23,6 +25,7 @@ namespace {
 using testing::CheckingSink;
 using testing::connected;
 using testing::TestFrame;
+using testing::wait_readable;
 
 constexpr size_t kSockets = 3;
 
@@ -138,8 +141,30 @@ TEST(TcpSockets, SmallFramesNeedOnlyTheFirst) {
   EXPECT_EQ(pair.relays[1].passed() + pair.relays[2].passed(), 0U);
 }
 
+bool readable(int fd) {
+  pollfd each{fd, POLLIN, 0};
+  return ::poll(&each, 1, 0) == 1;
+}
+
+// The epoll set of a sleeper, which `link` is in.
+struct Watched {
+  explicit Watched(TcpLink& link) : link(link) { link.watch(epoll.get(), kToken); }
+  ~Watched() { link.unwatch(); }
+  bool wakes() const {
+    epoll_event event{};
+    if (epoll_wait(epoll.get(), &event, 1, 0) == 0) return false;
+    EXPECT_EQ(event.data.u64, kToken);
+    return true;
+  }
+
+  static constexpr uint64_t kToken = 7;
+  TcpLink& link;
+  Fd epoll = open_fd([] { return epoll_create1(EPOLL_CLOEXEC); });
+};
+
 TEST(TcpSockets, OneThatStallsHoldsTheOthersBackWithinBounds) {
   Relayed pair;
+  const Watched sleeper(*pair.links[1]);
   // The second frame is on the second socket, and whatever the others bring has to wait for it.
   bool full = false;
   for (int i = 0; i < 500; ++i) {
@@ -153,12 +178,19 @@ TEST(TcpSockets, OneThatStallsHoldsTheOthersBackWithinBounds) {
   // What cannot be taken wakes nobody.
   EXPECT_FALSE(pair.links[1]->has_frames());
   EXPECT_EQ(pair.links[1]->waits_for(2), 0);
+  EXPECT_TRUE(readable(pair.links[1]->sockets()[2]));
+  EXPECT_FALSE(sleeper.wakes());
   EXPECT_NE(pair.links[1]->waits_for(1), 0);
   while (pair.sink.frames < pair.sent) {
     for (Relay& each : pair.relays) each.pass_on();
     pair.poll(1);
   }
   EXPECT_NE(pair.links[1]->waits_for(2), 0);
+  EXPECT_FALSE(sleeper.wakes());
+  // It is awaited again.
+  for (size_t i = 0; i < kSockets; ++i) ASSERT_EQ(pair.send(kMaxFramePayload), Code::kOk);
+  while (!readable(pair.links[1]->sockets()[2])) pair.relays[2].pass_on();
+  EXPECT_TRUE(sleeper.wakes());
 }
 
 TEST(TcpSockets, TheLinkFailsWithAnyOfThem) {
@@ -207,6 +239,40 @@ TEST(TcpSockets, AnOrderlyEndOfOneEndsAll) {
   }
 }
 
+TEST(TcpSockets, AnEndWakesOnce) {
+  Direct pair;
+  const Watched sleeper(*pair.links[1]);
+  shutdown(pair.links[0]->sockets()[1], SHUT_WR);
+  InOrder sink;
+  wait_readable(pair.links[1]->sockets()[1]);
+  EXPECT_TRUE(sleeper.wakes());
+  pair.links[1]->poll(sink, 1);
+  EXPECT_FALSE(pair.links[1]->broken());
+  EXPECT_FALSE(sleeper.wakes());
+}
+
+// What had not been sent before fails then, but is not the reason.
+TEST(TcpSockets, AnEndIsTheReasonWhateverStillWaits) {
+  Direct pair;
+  FrameHeader header;
+  header.bytes = kMaxFramePayload;
+  const std::vector<std::byte> payload(kMaxFramePayload);
+  while (pair.links[1]->try_send(header, payload.data()) == Code::kOk) {
+  }
+  ASSERT_TRUE(pair.links[1]->wants_write());
+  shutdown(pair.links[0]->sockets()[1], SHUT_WR);
+  wait_readable(pair.links[1]->sockets()[1]);
+  struct Nothing : FrameSink {
+    void on_frame(const FrameHeader&, const std::byte*) override {}
+  } sink;
+  while (!pair.links[1]->broken()) {
+    pair.links[1]->poll(sink, 1);
+    pair.links[0]->poll(sink, 1);
+  }
+  EXPECT_NE(pair.links[1]->why().find("closed the connection"), std::string::npos)
+      << pair.links[1]->why();
+}
+
 TEST(TcpSockets, WhatWasSentBeforeTheEndArrives) {
   Direct pair;
   uint64_t sent = 0;
@@ -225,25 +291,52 @@ TEST(TcpSockets, WhatWasSentBeforeTheEndArrives) {
   EXPECT_EQ(sink.frames, sent);
 }
 
-TEST(TcpSockets, NumbersThatCannotComeAreCorruption) {
-  std::vector<Fd> ours, theirs;
-  for (size_t i = 0; i < 2; ++i) {
-    auto [a, b] = connected();
-    ours.push_back(std::move(a));
-    theirs.push_back(std::move(b));
+// A link of two sockets, and a test that says what they bring.
+struct ByHand {
+  ByHand() {
+    std::vector<Fd> theirs;
+    for (Fd& each : ours) {
+      auto [a, b] = connected();
+      each = std::move(a);
+      theirs.push_back(std::move(b));
+    }
+    link = link_of(std::move(theirs), "host a");
   }
-  const auto link = link_of(std::move(theirs), "host a");
-  // Nobody brings number 0: both sockets begin later.
-  for (uint32_t i = 0; i < 2; ++i) {
+  void send(size_t socket, uint32_t order) {
     FrameHeader header;
-    header.order = 1 + i;
-    ASSERT_EQ(::send(ours[i].get(), &header, sizeof header, 0),
+    header.order = order;
+    ASSERT_EQ(::send(ours[socket].get(), &header, sizeof header, 0),
               static_cast<ssize_t>(sizeof header));
   }
+  // Once something has come over both.
+  void poll() {
+    for (const int fd : link->sockets()) wait_readable(fd);
+    link->poll(sink, 1);
+    EXPECT_TRUE(link->broken());
+    EXPECT_EQ(sink.frames, 0U);
+  }
+
+  Fd ours[2];
+  std::unique_ptr<TcpLink> link;
   InOrder sink;
-  while (!link->broken()) link->poll(sink, 1);
-  EXPECT_EQ(sink.frames, 0U);
-  EXPECT_NE(link->why().find("out of order"), std::string::npos) << link->why();
+};
+
+TEST(TcpSockets, NumbersThatCannotComeAreCorruption) {
+  ByHand pair;
+  // Nobody brings number 0: both sockets begin later.
+  for (uint32_t i = 0; i < 2; ++i) pair.send(i, 1 + i);
+  pair.poll();
+  EXPECT_NE(pair.link->why().find("out of order"), std::string::npos) << pair.link->why();
+}
+
+TEST(TcpSockets, FramesThatWaitForOneThatHasEndedEndTheLink) {
+  for (const uint32_t ended : {0, 1}) {
+    ByHand pair;
+    shutdown(pair.ours[ended].get(), SHUT_WR);
+    pair.send(1 - ended, 1);
+    pair.poll();
+    EXPECT_NE(pair.link->why().find("frames are missing"), std::string::npos) << pair.link->why();
+  }
 }
 
 TEST(TcpSockets, TwoThreadsSendAndTwoPoll) {

@@ -2,6 +2,8 @@
 #include <torch/csrc/distributed/c10d/Utils.hpp>
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 #include "distos_coll/c_api_memory.h"
 #include "torch/backend.h"
@@ -27,8 +29,11 @@ at::Tensor ProcessGroupDistos::allocateTensor(long size, at::TensorOptions optio
     if (code != 0) group_->raise(code, "allocate_tensor", 0, dc_last_error());
   }
   if (memory == nullptr) return at::empty({size}, options);
+  std::shared_ptr<dc_memory> owner(memory, dc_memory_free);
+  // "cpu:0" is the same as "cpu", but from_blob() takes memory to have no index.
   return at::from_blob(
-      dc_memory_data(memory), {size}, [memory](void*) { dc_memory_free(memory); }, options);
+      dc_memory_data(memory), {size}, [owner = std::move(owner)](void*) {},
+      options.device(at::kCPU));
 }
 
 }  // namespace distos_coll::torch_door

@@ -9,6 +9,10 @@ class ManagedLink : public Link {
  public:
   // Frames wait on this side, so that a sleeper must not sleep. Cheap and lock-free.
   virtual bool has_frames() const = 0;
+  // Keeps those of its sockets that poll() would read in this epoll set, until unwatch(). Any
+  // thread.
+  virtual void watch(int epoll, uint64_t token) = 0;
+  virtual void unwatch() = 0;
   // As poll() without a budget, waiting for a poller in progress; for a peer that is gone.
   virtual int drain(FrameSink& sink) = 0;
   // From here on try_send returns kPeerDied. What the peer sent stays readable.

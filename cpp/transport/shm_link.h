@@ -42,6 +42,8 @@ class ShmLink final : public ManagedLink {
   const char* transport() const override { return "shm"; }
 
   bool has_frames() const override { return !broken() && reader_.has_frames(); }
+  void watch(int, uint64_t) override {}
+  void unwatch() override {}
   int drain(FrameSink& sink) override;
   void close_sending() override { closed_.store(true, std::memory_order_release); }
   uint64_t accepted() const override { return accepted_.load(std::memory_order_acquire); }

@@ -99,6 +99,16 @@ int TcpLink::poll(FrameSink& sink, int budget) {
   return lock.owns_lock() ? receive(sink, budget) : 0;
 }
 
+void TcpLink::watch(int epoll, uint64_t token) {
+  const std::lock_guard lock(poll_mutex_);
+  for (const auto& each : sockets_) each->watch(epoll, token);
+}
+
+void TcpLink::unwatch() {
+  const std::lock_guard lock(poll_mutex_);
+  for (const auto& each : sockets_) each->unwatch();
+}
+
 int TcpLink::drain(FrameSink& sink) {
   const std::lock_guard lock(poll_mutex_);
   const int delivered = receive(sink, INT_MAX);
@@ -117,13 +127,14 @@ int TcpLink::receive(FrameSink& sink, int budget) {
     more |= now > 0 && sockets_.size() > 1;
   }
   delivered_.fetch_add(static_cast<uint64_t>(delivered), std::memory_order_release);
+  const bool saw_all = delivered < budget;
   bool pending = false;
   for (const auto& each : sockets_) {
     each->note_room();
     // An end that was read, but not yet looked at, is work, too.
-    pending |= each->received().has_frame(receive_order_) || (delivered >= budget && each->ended());
+    pending |= each->received().has_frame(receive_order_) || (!saw_all && each->ended());
   }
-  if (delivered < budget && !broken()) look_for_an_end();
+  if (saw_all && !broken()) look_for_an_end();
   pending_.store(pending && !broken(), std::memory_order_release);
   return delivered;
 }
@@ -146,19 +157,24 @@ int TcpLink::deliver(FrameSink& sink, int budget) {
 // end of one nothing can be sent any more either, and the others end, too, when the peer hears
 // that; until then they may still bring frames.
 void TcpLink::look_for_an_end() {
-  size_t ended = 0, blocked = 0;
+  size_t ended = 0, blocked = 0, over = 0;
   bool whole = true;
   for (const auto& each : sockets_) {
     if (each->receive_error() != 0) fail("receiving: " + error_text(each->receive_error()));
+    const bool blocks = each->received().has_any_frame();
     ended += each->ended() ? 1 : 0;
-    blocked += each->received().has_any_frame() ? 1 : 0;
+    blocked += blocks ? 1 : 0;
+    over += each->ended() || blocks ? 1 : 0;
     whole &= each->received().empty();
   }
-  // The next frame is the first of one of them.
-  if (blocked == sockets_.size())
-    fail("received frames out of order; the link cannot be trusted any more");
   if (ended > 0) close_sending();
-  if (ended == sockets_.size()) {
+  // The next frame would be the first of one of them.
+  if (over < sockets_.size()) return;
+  if (blocked == sockets_.size()) {
+    fail("received frames out of order; the link cannot be trusted any more");
+  } else if (blocked > 0) {
+    fail("the peer closed the connection, and frames are missing");
+  } else {
     fail(whole ? "the peer closed the connection"
                : "the peer closed the connection in the middle of a frame");
   }
@@ -181,7 +197,8 @@ bool TcpLink::flushed() {
 
 // The others are ended as well: the peer must not wait for frames that went down with this one.
 void TcpLink::stop_sending(int error) {
-  {
+  // Else the end came first, and is the reason.
+  if (!closed_.load(std::memory_order_acquire)) {
     const std::lock_guard lock(why_mutex_);
     if (why_.empty()) why_ = "connection to " + peer_ + ": sending: " + error_text(error);
   }

@@ -43,6 +43,8 @@ class TcpLink final : public ManagedLink {
 
   // In our buffers, beyond the budget of the last poll: the sockets would not say so.
   bool has_frames() const override { return pending_.load(std::memory_order_acquire); }
+  void watch(int epoll, uint64_t token) override;
+  void unwatch() override;
   int drain(FrameSink& sink) override;
   // Ends the streams too: the object may live on in a communicator, and the peer waits for the end.
   void close_sending() override;

@@ -3,6 +3,7 @@
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -13,6 +14,7 @@
 #include <cstring>
 #include <utility>
 
+#include "core/log.h"
 #include "core/status.h"
 
 namespace distos_coll {
@@ -113,7 +115,36 @@ bool TcpSocket::fill() {
 
 void TcpSocket::note_room() {
   const bool idle = ended_ || received_.full();
-  if (idle != wants_no_read()) idle_.store(idle, std::memory_order_release);
+  if (idle == wants_no_read()) return;
+  idle_.store(idle, std::memory_order_release);
+  idle ? leave_epoll() : enter_epoll();
+}
+
+void TcpSocket::watch(int epoll, uint64_t token) {
+  epoll_ = epoll;
+  token_ = token;
+  if (!wants_no_read()) enter_epoll();
+}
+
+void TcpSocket::unwatch() {
+  leave_epoll();
+  epoll_ = -1;
+}
+
+void TcpSocket::enter_epoll() {
+  if (epoll_ < 0) return;
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = token_;
+  // Without it only latency suffers: passes poll the links that have frames, and sleeps are
+  // bounded.
+  if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd(), &event) != 0)
+    log(LogLevel::kError, "epoll_ctl for a data connection failed (errno %d)", errno);
+}
+
+// Out of it, not only with nothing to wait for: an end is reported all the same.
+void TcpSocket::leave_epoll() {
+  if (epoll_ >= 0) epoll_ctl(epoll_, EPOLL_CTL_DEL, fd(), nullptr);
 }
 
 }  // namespace distos_coll

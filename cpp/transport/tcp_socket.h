@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "core/fd.h"
@@ -38,12 +39,18 @@ class TcpSocket {
   FrameBuffer& received() { return received_; }
   // Reads once. True if there may be more.
   bool fill();
+  // After a look at it: says whether it can be read, to sleepers and in the epoll set.
   void note_room();
+  // It is in this epoll set while it can be read.
+  void watch(int epoll, uint64_t token);
+  void unwatch();
   bool ended() const { return ended_; }
   int receive_error() const { return receive_error_; }
 
  private:
   void stage(const std::byte* data, size_t bytes);
+  void enter_epoll();
+  void leave_epoll();
 
   Fd socket_;
   std::vector<std::byte> staging_;
@@ -55,6 +62,8 @@ class TcpSocket {
   bool ended_ = false;
   int receive_error_ = 0;
   std::atomic<bool> idle_{false};
+  int epoll_ = -1;
+  uint64_t token_ = 0;
 };
 
 }  // namespace distos_coll

@@ -125,6 +125,8 @@ def tensors(rank: int, size: int) -> None:
         dist.all_reduce(x)
         assert (x == size * (size + 1) / 2).all()
     assert backend.allocate_tensor(0, dtype=torch.int8, device=torch.device("cpu")).numel() == 0
+    indexed = backend.allocate_tensor(1 << 18, dtype=torch.int8, device=torch.device("cpu", 0))
+    assert indexed.device == torch.empty(0, device=torch.device("cpu", 0)).device
     part = x[10:20]
     dist.destroy_process_group()
     del x
