@@ -29,6 +29,10 @@ MOST_CALLS = 1000
 HOPELESS = 4.0
 """A candidate whose first calls take so many times the fastest one's is not called again."""
 _FIRST_CALLS = 2
+_WARM_CALLS, _WARM_US = 64, 3000.0
+"""Before that: the first calls of a group write pages of its window that did not exist before, and
+the very first ones run on cores that were asleep.
+"""
 
 
 @dataclass(frozen=True)
@@ -145,10 +149,12 @@ def distinct(candidates: Sequence[Candidate], nbytes: int) -> dict[str, list[str
 
 def _times(base: ArrayDoor, calls: Sequence[Call], repeats: int) -> list[float]:
     """Return microseconds a call: the median of the repeats, of the mean over the ranks."""
-    first = [_timed(base, call, 1) for call in calls for _ in range(_FIRST_CALLS)]
-    tried = _over_ranks(base, first).reshape(len(calls), -1).min(axis=1)
+    cold = _over_ranks(base, [_timed(base, call, 1) for call in calls])
+    for call, us in zip(calls, cold, strict=True):
+        _timed(base, call, _fitting(_WARM_CALLS, _WARM_US / us))
+    tried = _over_ranks(base, [_timed(base, call, _FIRST_CALLS) for call in calls])
     alive = [i for i in range(len(calls)) if tried[i] <= HOPELESS * tried.min()]
-    batches = [max(1, min(MOST_CALLS, int(BATCH_US / tried[i]))) for i in alive]
+    batches = [_fitting(MOST_CALLS, BATCH_US / tried[i]) for i in alive]
     own = [
         _timed(base, calls[i], batch)
         for _ in range(repeats)
@@ -159,6 +165,10 @@ def _times(base: ArrayDoor, calls: Sequence[Call], repeats: int) -> list[float]:
     return [float(us) for us in tried]
 
 
+def _fitting(most: int, calls: float) -> int:
+    return max(1, min(most, int(calls)))
+
+
 def _timed(base: ArrayDoor, call: Call, times: int) -> float:
     # The candidates that ran meanwhile have taken the caches; in a program nobody does.
     call()
@@ -167,6 +177,8 @@ def _timed(base: ArrayDoor, call: Call, times: int) -> float:
     started = time.perf_counter()
     for _ in rounds:
         call()
+    # Who only sends is done long before the others.
+    base.barrier()
     return (time.perf_counter() - started) / times * 1e6
 
 
