@@ -203,20 +203,12 @@ def _all_reduce_us(c: CostInput) -> float:
     return rounds_us(c, c.copy_us(c.bytes) + c.reduce_us(c.size * c.bytes), n)
 
 
-def _one_way_us(c: CostInput, first: float, second: float) -> float:
-    """Who only sends is pieces ahead: both sides work at once, behind the first piece, and who only
-    receives does not wait.
-    """
-    n = pieces(c.bytes, min(c.segment, c.slot))
-    return c.sync_us() + max(first, second) + min(first, second) / n
-
-
 def _reduce_us(c: CostInput) -> float:
-    return _one_way_us(c, c.copy_us(c.bytes), c.reduce_us(c.size * c.bytes))
+    return _all_reduce_us(c)
 
 
 def _broadcast_us(c: CostInput) -> float:
-    return _one_way_us(c, c.copy_us(c.bytes), c.copy_us(c.bytes))
+    return rounds_us(c, 2 * c.copy_us(c.bytes), pieces(c.bytes, min(c.segment, c.slot)))
 
 
 def _exchange_us(c: CostInput) -> float:
