@@ -36,7 +36,7 @@ class Waiter {
     if (idle_passes_ <= 16) idle_since_ns_ = now;
     const int64_t idle_us = (now - idle_since_ns_) / 1000;
     const Settings& settings = runtime_.settings();
-    if (!shares_cpu_ && idle_us < settings.spin_us) return;
+    if (!shares_cpu_ && (idle_passes_ < 16 || idle_us < settings.spin_us)) return;
     if (idle_us < settings.spin_us + settings.yield_us && yields().pays(now)) {
       sched_yield();
       yields().note(now, now_ns());
@@ -46,8 +46,9 @@ class Waiter {
         deadline_ns > 0 ? std::max<int64_t>((deadline_ns - now) / 1000, 0) : kLongestSleepUs;
     // By reference: a std::function of the closure itself would allocate.
     runtime_.sleep(std::min(left_us + 1, kLongestSleepUs), std::ref(ready));
-    // Stay close to sleep: look around a few times, then sleep again.
-    idle_passes_ = 16 * (idle_passes_ / 16);
+    // Stay close to sleep: look around, after a few passes where they keep nobody from this CPU,
+    // then sleep again.
+    idle_passes_ = shares_cpu_ ? idle_passes_ | 15 : 16 * (idle_passes_ / 16);
   }
 
  private:

@@ -176,14 +176,18 @@ Buffers registered(Communicator& group, int64_t count) {
           count};
 }
 
-std::string all_reduce(Communicator& group, const Buffers& x, bool blocking = true) {
+Ref<Work> start_all_reduce(Communicator& group, const Buffers& x, bool blocking) {
   CollectiveCall call;
   call.collective = Collective::kAllReduce;
   call.dtype = DType::kFloat32;
   call.input = call.output = x.data();
   call.count = x.count;
   call.options.blocking = blocking;
-  const Ref<Work> work = group.enqueue(call);
+  return group.enqueue(call);
+}
+
+std::string all_reduce(Communicator& group, const Buffers& x, bool blocking = true) {
+  const Ref<Work> work = start_all_reduce(group, x, blocking);
   group.wait(*work, 0);
   EXPECT_EQ(work->code(), Code::kOk) << work->error();
   return work->algorithm();
@@ -344,13 +348,7 @@ TEST(Registered, ARankThatDoesNotComeIsNamed) {
     Buffers x = registered(mine, 100'000);
     settle(mine, x);
     if (rank == 2) return;
-    CollectiveCall call;
-    call.collective = Collective::kAllReduce;
-    call.dtype = DType::kFloat32;
-    call.input = call.output = x.data();
-    call.count = x.count;
-    call.options.blocking = true;
-    const Ref<Work> work = mine.enqueue(call);
+    const Ref<Work> work = start_all_reduce(mine, x, true);
     EXPECT_EQ(work->code(), Code::kTimeout);
     EXPECT_NE(work->error().find("rank 2"), std::string::npos) << work->error();
     EXPECT_STREQ(work->algorithm(), "offer");

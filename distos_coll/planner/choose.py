@@ -213,7 +213,8 @@ def rows_of(collective: Collective, allowed: Sequence[Candidate]) -> list[Row]:
     rows: list[Row] = []
     low, current = 0, best(allowed, 0)
     for high in _looked_at(allowed):
-        while best(allowed, high) is not current:
+        at_high = best(allowed, high)
+        while at_high is not current:
             last, low = _cut(current, allowed, low, high)
             rows.append(Row(collective, last, current))
             current = best(allowed, low)

@@ -260,7 +260,7 @@ def test_planning_asks_for_few_costs(
 
     monkeypatch.setattr(Costs, "at", counted)
     planned(hosts(*sizes))
-    assert asked < 15_000
+    assert asked < 10_000
 
 
 def test_nothing_left_says_why() -> None:
