@@ -318,6 +318,7 @@ class Setup {
     }
     c_.window_->close_fd();
     std::vector<std::shared_ptr<Peer>> members;
+    members.reserve(c_.domain_ranks_.size());
     for (const int rank : c_.domain_ranks_) members.push_back(c_.peers_[static_cast<size_t>(rank)]);
     c_.offers_ = std::make_unique<Offers>(c_.runtime_.regions(), *c_.window_, std::move(members),
                                           c_.environment_, c_.plan_);
