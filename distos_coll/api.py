@@ -1,7 +1,13 @@
 """Everything that the author of a plugin imports. Built-in algorithms import nothing else."""
 
 from distos_coll._vocabulary import Array, Buffer, Collective, DType, Need, Opcode, ReduceOp
-from distos_coll.errors import DistosError, InvalidArgument, PlanError, PluginError
+from distos_coll.errors import (
+    DistosError,
+    InvalidArgument,
+    PlanError,
+    PluginError,
+    TopologyError,
+)
 from distos_coll.plugins.costs import CostInput, Figures, LinkCost, log2_ceil, log2_floor, pieces
 from distos_coll.plugins.hookspecs import hookimpl, hookspec
 from distos_coll.plugins.spec import AlgorithmSpec, Build, Cost
@@ -18,6 +24,48 @@ from distos_coll.program.symbols import (
     select,
 )
 from distos_coll.program.verify import verify
+from distos_coll.topology.builder import Counts, HostBuilder
+from distos_coll.topology.builder import topology as build_topology
+from distos_coll.topology.fabric import (
+    Adapter,
+    Block,
+    Cable,
+    End,
+    EndKind,
+    Fabric,
+    Rail,
+    Recognised,
+    Switch,
+)
+from distos_coll.topology.findings import Finding
+from distos_coll.topology.interfaces import is_virtual as interface_is_virtual
+from distos_coll.topology.model import (
+    NOWHERE,
+    Attributes,
+    Distances,
+    Gpu,
+    GpuId,
+    Host,
+    HostTemplate,
+    Link,
+    LinkKind,
+    Nic,
+    Node,
+    Numa,
+    NvSwitch,
+    Pci,
+    Port,
+    PortId,
+    Relation,
+    Topology,
+)
+from distos_coll.topology.pci import NVSWITCH as PCI_NVSWITCH
+from distos_coll.topology.pci import bus_id as pci_bus_id
+from distos_coll.topology.source import Document, Found, Fragment, TopologySource
+from distos_coll.topology.xml_text import render as render_xml
+from distos_coll.topology.xml_tree import Element
+from distos_coll.topology.xml_tree import parse as parse_xml
+from distos_coll.topology.xml_tree import root_tag as xml_root
 
 __all__ = [
     # algorithms
@@ -53,9 +101,55 @@ __all__ = [
     "DType",
     "Opcode",
     "ReduceOp",
+    # topology: sources
+    "TopologySource",
+    "Document",
+    "Found",
+    "Fragment",
+    "Finding",
+    "HostBuilder",
+    "Counts",
+    "build_topology",
+    "interface_is_virtual",
+    "pci_bus_id",
+    "PCI_NVSWITCH",
+    "Element",
+    "parse_xml",
+    "render_xml",
+    "xml_root",
+    # topology: hosts
+    "NOWHERE",
+    "Attributes",
+    "Topology",
+    "Host",
+    "HostTemplate",
+    "GpuId",
+    "PortId",
+    "Node",
+    "Numa",
+    "Pci",
+    "Gpu",
+    "Nic",
+    "Port",
+    "NvSwitch",
+    "Link",
+    "LinkKind",
+    "Relation",
+    "Distances",
+    # topology: the network
+    "Fabric",
+    "Switch",
+    "Adapter",
+    "Cable",
+    "End",
+    "EndKind",
+    "Rail",
+    "Recognised",
+    "Block",
     # errors
     "DistosError",
     "InvalidArgument",
     "PlanError",
     "PluginError",
+    "TopologyError",
 ]
