@@ -97,7 +97,7 @@ class _Checks:
                 yield self.find("nic-class", f"a NIC on a PCI function of class {shown}", i)
 
     def ports(self) -> Iterator[Finding]:
-        found: dict[tuple[str, str], int] = {}
+        found: dict[tuple[str, str, int | None], int] = {}
         numbers: dict[tuple[str, int], str] = {}
         for i in self.template.ports:
             port = self.template.nodes[i]
@@ -110,7 +110,7 @@ class _Checks:
                     f"{port.name} at {port.mbps:,} Mb/s: kb/s must be meant; counted as {counted}",
                     i,
                 )
-            other = found.setdefault((port.kind, port.name), i)
+            other = found.setdefault((port.kind, port.name, port.port), i)
             if other != i and port.name:
                 yield self.find("port-twice", f"port {port.name} occurs twice", i)
             if port.dev is not None:

@@ -55,6 +55,8 @@ class Pci:
     """GT/s of the link upwards."""
     width: int | None = None
     """Its lanes; 0 where a virtual machine hides them."""
+    gbps: float | None = None
+    """The same link whole, of a source that gives no lanes: gigabytes a second, one way."""
     os_names: tuple[str, ...] = ()
     """What the operating system calls it: eth0, mlx5_0, nvme0n1."""
     extra: Attributes = ()
@@ -70,6 +72,7 @@ class Gpu:
     sm: int | None = None
     """NVIDIA: compute capability, 90. AMD: number of compute units."""
     name: str | None = None  # "NVIDIA H100 80GB HBM3"
+    memory_bytes: int | None = None
     gcn: str | None = None  # AMD's architecture: gfx942, 910
     gdr: bool | None = None
     """NICs may read and write its memory."""
@@ -99,7 +102,9 @@ class Port:
     parent: int
     name: str  # mlx5_0, eth0
     kind: str = "net"
-    """"net"; or "gin", "rma": other ways of NCCL to use a NIC, listed beside it."""
+    """"net": what carries data, counted once. "gin", "rma": other ways of NCCL to use a NIC, listed
+    beside it; "netdev": the interface beside an RDMA device.
+    """
     dev: int | None = None
     """The number by which NCCL's graphs call it."""
     port: int | None = None

@@ -40,16 +40,23 @@ def summary(reading: Reading) -> dict[str, Any]:
 
 
 def topology_facts(topology: Topology) -> dict[str, Any]:
-    return {**_inside_hosts(topology), **_between_hosts(topology)}
+    """What a topology says, without format and warnings; absent keys are those it cannot say."""
+    found: dict[str, Any] = {}
+    if topology.fabric.switches or topology.fabric.adapters:
+        found |= _between_hosts(topology)
+    if topology.hosts:
+        found["hosts"] = len(topology.hosts)
+    if any(host.template.nodes for host in topology.hosts):
+        found |= _inside_hosts(topology)
+    if rails := {rail.number for rail in topology.fabric.rails} or _stated_rails(topology):
+        found["rails"] = len(rails)
+    return found
 
 
 def _inside_hosts(topology: Topology) -> Mapping[str, Any]:
-    hosts = [host for host in topology.hosts if host.template.nodes]
-    if not hosts:
-        return {"hosts": len(topology.hosts) or None}
+    hosts = topology.hosts
     domains = nvlink.domains(topology)
     return {
-        "hosts": len(topology.hosts),
         "numa_nodes": sum(len(host.template.numa) for host in hosts),
         "gpus": sum(len(host.template.devices) for host in hosts),
         "nics": sum(map(adapters, hosts)),
@@ -58,35 +65,31 @@ def _inside_hosts(topology: Topology) -> Mapping[str, Any]:
         "nvlink_domains": [
             [topology.hosts[h].gpu_name(gpu) for h, gpu in domain] for domain in domains
         ],
-        "rails": _rails(topology),
     }
 
 
 def _between_hosts(topology: Topology) -> Mapping[str, Any]:
     fabric = topology.fabric
-    if not fabric.switches and not fabric.adapters:
-        return {}
-    rails = {rail.number for rail in fabric.rails}
-    found: dict[str, Any] = {
+    names = {adapter.host for adapter in fabric.adapters if adapter.host is not None}
+    kinds: list[dict[str, Any]] = [
+        {"kind": each.kind, "evidence": list(each.evidence)} for each in fabric.recognised
+    ]
+    return {
+        "hosts": len(names),
         "hcas": sum(not adapter.aggregation for adapter in fabric.adapters),
         "switches": len(fabric.switches),
-        "fabric": [
-            {"kind": each.kind, "evidence": list(each.evidence)} for each in fabric.recognised
-        ]
-        or None,
+        "fabric": {**kinds[0], "also": kinds[1:]} if kinds else None,
     }
-    return found | ({"rails": len(rails)} if rails else {})
 
 
-def _rails(topology: Topology) -> int | None:
-    """Stated ones; a host's file without them cannot say, for rails are made by the fabric."""
-    stated = {
+def _stated_rails(topology: Topology) -> set[int]:
+    """A host's file without them cannot say: the fabric makes rails."""
+    return {
         node.rail
         for template in topology.templates
         for node in template.nodes
         if isinstance(node, Port) and node.rail is not None and node.rail >= 0
     }
-    return len(stated) or None
 
 
 def physical_ports(template: HostTemplate) -> tuple[int, ...]:
@@ -95,7 +98,7 @@ def physical_ports(template: HostTemplate) -> tuple[int, ...]:
     for i in template.ports:
         port = template.nodes[i]
         if isinstance(port, Port) and port.kind == "net" and not port.virtual:
-            found.setdefault((port.name, port.dev), i)
+            found.setdefault((port.name, port.port), i)
     return tuple(found.values())
 
 
