@@ -157,7 +157,8 @@ def fields(
 
 
 def verbatim(rest: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple((PREFIX + name, text) for name, text in rest.items())
+    """Make it `extra`, in the order of names: in XML that of attributes means nothing."""
+    return tuple((PREFIX + name, text) for name, text in sorted(rest.items()))
 
 
 def written(*parts: tuple[Sequence[Attribute], Any]) -> dict[str, str]:

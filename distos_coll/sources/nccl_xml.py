@@ -164,7 +164,7 @@ class _Reader:
             self.required(element, name)
         values, rest = self.fields(table, element)
         if values["count"] < 0:
-            raise self.document.error("a negative count", element.line, element.name)
+            raise self.document.error("a negative count of links", element.line, element.name)
         host.link(Link(kind, source, **values, extra=known.verbatim(rest)))
 
     def pci_link(self, host: HostBuilder, element: Element, parent: int) -> None:
