@@ -171,7 +171,7 @@ def written(*parts: tuple[Sequence[Attribute], Any]) -> dict[str, str]:
             said = extras.pop(PREFIX + attribute.name, None)
             if said is not None:
                 found[attribute.name] = said
-            elif value is not None:
+            elif value not in {None, ""}:
                 found[attribute.name] = attribute.codec.format(value)
     for name, text in extras.items():
         if name.startswith(PREFIX):

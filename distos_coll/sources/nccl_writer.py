@@ -22,17 +22,20 @@ from distos_coll.sources import nccl_attributes as known
 
 def write_nccl(topology: Topology) -> bytes:
     """Write version 1; AMD's links are named nvlink in it, as NCCL knows no other."""
-    return _written(topology, "1", LinkKind.NVLINK)
+    return _written(topology, LinkKind.NVLINK, {"version": "1"})
 
 
 def write_rccl(topology: Topology) -> bytes:
-    return _written(topology, "2", LinkKind.XGMI)
+    return _written(topology, LinkKind.XGMI, {})
 
 
-def _written(topology: Topology, version: str, links: LinkKind) -> bytes:
-    extras = {name: text for name, text in topology.extra if name.startswith(known.PREFIX)}
-    attributes = {name.removeprefix(known.PREFIX): text for name, text in extras.items()}
-    system = Element("system", {"version": version, **attributes})
+def _written(topology: Topology, links: LinkKind, always: dict[str, str]) -> bytes:
+    said = {
+        name.removeprefix(known.PREFIX): text
+        for name, text in topology.extra
+        if name.startswith(known.PREFIX)
+    }
+    system = Element("system", {"version": "2", **said, **always})
     for host in topology.hosts:
         several = len(topology.hosts) > 1
         system.children += _Host(host, links.value).cpus(name_it=several)

@@ -8,6 +8,7 @@ One file may describe several hosts: NVLink domains are fused so, and the same b
 each host_hash. RCCL has xgmi for nvlink, and says version 2.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -42,6 +43,7 @@ from distos_coll.sources.nccl_writer import write_nccl, write_rccl
 VERSIONS = ("1", "2")
 _LINKS = {"nvlink": LinkKind.NVLINK, "xgmi": LinkKind.XGMI, "c2c": LinkKind.C2C}
 _PORTS = ("net", "gin", "rma")
+_AMD = re.compile(rb"<xgmi\s|\sgcn\s*=")
 
 
 @dataclass
@@ -65,10 +67,7 @@ class _Reader:
             )
         self.host_hashes()
         self.fuse()
-        said = dict(system.attributes)
-        if said.get("version") == self.own_version:
-            del said["version"]
-        extra = known.verbatim(said)
+        extra = known.verbatim({"version": self.own_version, **system.attributes})
         return Found(build_topology(self.hosts.values(), extra=extra), tuple(self.findings))
 
     def version(self, system: Element) -> None:
@@ -246,9 +245,7 @@ def recognise_nccl(document: Document) -> bool:
 def recognise_rccl(document: Document) -> bool:
     tag, attributes = xml_root(document.head)
     head = document.head
-    return tag == "system" and (
-        'version="2"' in attributes or b"<xgmi " in head or b" gcn=" in head
-    )
+    return tag == "system" and ('version="2"' in attributes or _AMD.search(head) is not None)
 
 
 @hookimpl

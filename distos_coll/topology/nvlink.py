@@ -49,45 +49,34 @@ class Inside:
 
     direct: frozenset[tuple[int, int]]
     """Pairs of devices with a link of their own, the smaller first."""
-    switched: tuple[frozenset[int], ...]
-    """Devices that share switches, each set once."""
+    switched: tuple[int, ...]
+    """Devices with links to switches."""
     to_itself: tuple[int, ...]
 
     @property
     def pairs(self) -> frozenset[tuple[int, int]]:
-        shared = (pair for group in self.switched for pair in combinations(sorted(group), 2))
-        return self.direct | frozenset(shared)
+        return self.direct | frozenset(combinations(self.switched, 2))
 
 
 def inside(template: HostTemplate) -> Inside:
-    """What the links of a host join. Switches with a link between them count as one."""
+    """What the links of a host join. Its switches count as one: they are linked among themselves,
+    or every GPU has links to all, on every machine there is, and few sources tell which.
+    """
     direct: set[tuple[int, int]] = set()
     itself: list[int] = []
-    switches = Sets()
-    at_switch: dict[int, int] = {}
+    switched: set[int] = set()
     for link in template.links:
         if link.kind not in _GPU_LINKS or link.target == NOWHERE or link.count == 0:
             continue
         ends = [_end(template, link.source), _end(template, link.target)]
-        gpus = [end for end in ends if isinstance(template.nodes[end], Gpu)]
-        hubs = [end for end in ends if isinstance(template.nodes[end], NvSwitch)]
-        if len(gpus) == 2:
-            low, high = sorted(gpus)
-            if low == high:
-                itself.append(low)
-            else:
-                direct.add((low, high))
-        elif len(hubs) == 2:
-            switches.join((0, hubs[0]), (0, hubs[1]))
-        elif gpus and hubs:
-            if gpus[0] in at_switch:
-                switches.join((0, at_switch[gpus[0]]), (0, hubs[0]))
-            at_switch[gpus[0]] = hubs[0]
-    groups: dict[Device, set[int]] = {}
-    for gpu, switch in at_switch.items():
-        groups.setdefault(switches.find((0, switch)), set()).add(gpu)
-    shared = tuple(frozenset(group) for _, group in sorted(groups.items()))
-    return Inside(frozenset(direct), shared, tuple(dict.fromkeys(itself)))
+        gpus = sorted(end for end in ends if isinstance(template.nodes[end], Gpu))
+        if len(gpus) == 2 and gpus[0] == gpus[1]:
+            itself.append(gpus[0])
+        elif len(gpus) == 2:
+            direct.add((gpus[0], gpus[1]))
+        elif gpus and any(isinstance(template.nodes[end], NvSwitch) for end in ends):
+            switched.add(gpus[0])
+    return Inside(frozenset(direct), tuple(sorted(switched)), tuple(dict.fromkeys(itself)))
 
 
 def _end(template: HostTemplate, node: int) -> int:
@@ -152,4 +141,5 @@ def domains(topology: Topology) -> tuple[tuple[Device, ...], ...]:
 
 def _groups(links: Inside) -> Iterable[tuple[int, ...]]:
     yield from links.direct
-    yield from (tuple(sorted(group)) for group in links.switched)
+    if links.switched:
+        yield links.switched

@@ -224,19 +224,18 @@ def test_a_domain_that_only_uuids_tell_of() -> None:
     )
 
 
-def test_switches_that_are_linked_are_one() -> None:
-    def boards(*, linked: bool) -> Topology:
-        host = HostBuilder("n")
-        switches = [host.add(NvSwitch(name)) for name in "ab"]
-        for number in range(4):
-            gpu = host.add_gpu(Gpu(NOWHERE, dev=number))
-            host.link(Link(LinkKind.NVLINK, gpu, switches[number // 2], count=6))
-        if linked:
-            host.link(Link(LinkKind.NVLINK, switches[0], switches[1], count=6))
-        return build_topology([host])
-
-    assert nvlink.pairs(boards(linked=False)) == 2
-    assert nvlink.pairs(boards(linked=True)) == 6
+def test_the_switches_of_a_host_are_one() -> None:
+    """Sixteen GPUs on two boards: each board has switches of its own, with cables between them."""
+    host = HostBuilder("n")
+    for number in range(16):
+        gpu = host.add_gpu(Gpu(NOWHERE, dev=number))
+        for switch in range(6):
+            named = f"0000:{number // 8}{switch}:00.0"
+            link = Link(LinkKind.NVLINK, gpu, count=1, named=named, named_class=0x068000)
+            host.link(link)
+    found = build_topology([host])
+    assert len(found.hosts[0].template.nvswitches) == 12
+    assert nvlink.pairs(found) == 16 * 15 // 2
 
 
 def test_sixteen_thousand_gpus() -> None:
