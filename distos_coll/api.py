@@ -59,6 +59,8 @@ from distos_coll.topology.model import (
     Relation,
     Topology,
 )
+from distos_coll.topology.nccl_graph import NcclGraph, NcclGraphs, Stop
+from distos_coll.topology.paths import PathType
 from distos_coll.topology.pci import NVSWITCH as PCI_NVSWITCH
 from distos_coll.topology.pci import bus_id as pci_bus_id
 from distos_coll.topology.source import Document, Found, Fragment, TopologySource
@@ -117,6 +119,10 @@ __all__ = [
     "parse_xml",
     "render_xml",
     "xml_root",
+    # topology: plans of NCCL's
+    "NcclGraph",
+    "NcclGraphs",
+    "Stop",
     # topology: hosts
     "NOWHERE",
     "Attributes",
@@ -135,6 +141,7 @@ __all__ = [
     "Link",
     "LinkKind",
     "Relation",
+    "PathType",
     "Distances",
     # topology: the network
     "Fabric",

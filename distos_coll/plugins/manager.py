@@ -40,7 +40,7 @@ BUILT_IN = tuple(
 )
 
 # One file a format. Loaded only by those who read a topology.
-BUILT_IN_SOURCES = tuple(f"distos_coll.sources.{name}" for name in ("nccl_xml",))
+BUILT_IN_SOURCES = tuple(f"distos_coll.sources.{name}" for name in ("nccl_graph", "nccl_xml"))
 
 T = TypeVar("T")
 
@@ -116,18 +116,26 @@ def load(extra: Iterable[tuple[str, object]] = ()) -> Registry:
 
 def load_sources(extra: Iterable[tuple[str, object]] = ()) -> tuple[TopologySource, ...]:
     """Sources of topology: built in, installed, and `extra`, in the order of their names."""
-    owner: dict[str, str] = {}
-    found = []
-    manager = _all(BUILT_IN_SOURCES, extra)
+    return tuple(source for _, source in _sources(_all(BUILT_IN_SOURCES, extra)))
+
+
+def source_owners() -> list[tuple[str, bool, TopologySource]]:
+    """Every source with the name of its plugin, and whether that is built in."""
+    owned = _sources(_all(BUILT_IN_SOURCES, ()))
+    return [(plugin, plugin in BUILT_IN_SOURCES, source) for plugin, source in owned]
+
+
+def _sources(manager: pluggy.PluginManager) -> list[tuple[str, TopologySource]]:
+    found: dict[str, tuple[str, TopologySource]] = {}
     for plugin, source in _collect(manager, "distos_coll_topology_sources", TopologySource):
-        other = owner.setdefault(source.name, plugin)
-        if other != plugin or source in found:
+        if source.name in found:
+            other, _ = found[source.name]
             raise PluginError(
                 f"plugins {other!r} and {plugin!r} both define the topology source "
                 f"{source.name!r}; rename one"
             )
-        found.append(source)
-    return tuple(sorted(found, key=lambda source: source.name))
+        found[source.name] = (plugin, source)
+    return [found[name] for name in sorted(found)]
 
 
 def _all(built_in: Iterable[str], extra: Iterable[tuple[str, object]]) -> pluggy.PluginManager:

@@ -13,7 +13,12 @@ class Finding:
     """File and line, host, or device."""
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.message}" if self.where else self.message
+        return shown(f"{self.where}: {self.message}" if self.where else self.message)
+
+
+def shown(text: str) -> str:
+    """Make names of strangers safe to print: a line stays one, and a terminal gets no commands."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def summed_up(findings: list[Finding], most: int = 200) -> tuple[Finding, ...]:

@@ -10,6 +10,7 @@ import pytest
 from error_page import raises
 from topologies import Entry, counted, counts, entries, number, read_text, topology_of
 
+from distos_coll.api import NcclGraphs
 from distos_coll.plugins.manager import default_sources
 from distos_coll.topology import nvlink, pci
 from distos_coll.topology.model import (
@@ -218,6 +219,31 @@ def test_fused_hosts_are_one_domain(entry: Entry, reading: Reading) -> None:
     if len(topology.hosts) > 1:
         (domain,) = nvlink.domains(topology)
         assert {h for h, _ in domain} == set(range(len(topology.hosts)))
+
+
+GRAPHS = entries("nccl-graph")
+
+
+@pytest.mark.parametrize("entry", GRAPHS, ids=str)
+def test_graphs(entry: Entry) -> None:
+    reading = read(entry.path, default_sources())
+    assert reading.format == entry.kind
+    assert reading.warnings == ()
+    content = reading.found.content
+    assert isinstance(content, NcclGraphs)
+    stated = re.findall(
+        r"id (\d+) pattern (\d+) nchannels=(\d+) \((\d+) listed, gpus per channel \[(\d+)\]\)",
+        entry.must_report,
+    )
+    assert stated
+    found = [
+        (g.id, g.pattern, g.channel_count, len(g.channels), *{len(c) for c in g.channels})
+        for g in content.graphs
+    ]
+    assert found == [tuple(map(int, row)) for row in stated]
+    write = next(s.write for s in default_sources() if s.name == reading.format)
+    assert write is not None
+    assert canonical(ET.fromstring(write(content))) == canonical(ET.parse(entry.path).getroot())
 
 
 def canonical(element: ET.Element) -> object:
