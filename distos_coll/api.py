@@ -63,6 +63,9 @@ from distos_coll.topology.nccl_graph import NcclGraph, NcclGraphs, Stop
 from distos_coll.topology.paths import PathType
 from distos_coll.topology.pci import NVSWITCH as PCI_NVSWITCH
 from distos_coll.topology.pci import bus_id as pci_bus_id
+from distos_coll.topology.pci import is_bridge as pci_is_bridge
+from distos_coll.topology.pci import is_gpu as pci_is_gpu
+from distos_coll.topology.pci import is_nic as pci_is_nic
 from distos_coll.topology.source import Document, Found, Fragment, TopologySource
 from distos_coll.topology.xml_text import render as render_xml
 from distos_coll.topology.xml_tree import Element
@@ -114,6 +117,9 @@ __all__ = [
     "build_topology",
     "interface_is_virtual",
     "pci_bus_id",
+    "pci_is_bridge",
+    "pci_is_gpu",
+    "pci_is_nic",
     "PCI_NVSWITCH",
     "Element",
     "parse_xml",
