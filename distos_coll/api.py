@@ -66,6 +66,9 @@ from distos_coll.topology.pci import bus_id as pci_bus_id
 from distos_coll.topology.pci import is_bridge as pci_is_bridge
 from distos_coll.topology.pci import is_gpu as pci_is_gpu
 from distos_coll.topology.pci import is_nic as pci_is_nic
+from distos_coll.topology.report import MARK as HOST_REPORT_MARK
+from distos_coll.topology.report import pack as pack_hosts
+from distos_coll.topology.report import unpack as unpack_hosts
 from distos_coll.topology.source import Document, Found, Fragment, TopologySource
 from distos_coll.topology.xml_text import render as render_xml
 from distos_coll.topology.xml_tree import Element
@@ -125,6 +128,9 @@ __all__ = [
     "parse_xml",
     "render_xml",
     "xml_root",
+    "HOST_REPORT_MARK",
+    "pack_hosts",
+    "unpack_hosts",
     # topology: plans of NCCL's
     "NcclGraph",
     "NcclGraphs",
