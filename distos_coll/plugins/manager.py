@@ -44,6 +44,8 @@ BUILT_IN_SOURCES = tuple(
     f"distos_coll.sources.{name}"
     for name in (
         "host_report",
+        "hwloc_xml",
+        "lspci",
         "nccl_graph",
         "nccl_xml",
         "sysfs",
