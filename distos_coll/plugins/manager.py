@@ -48,6 +48,9 @@ BUILT_IN_SOURCES = tuple(
         "lspci",
         "nccl_graph",
         "nccl_xml",
+        "nvidia_nvlink",
+        "nvidia_topo",
+        "nvidia_xml",
         "sysfs",
     )
 )
