@@ -248,6 +248,14 @@ def test_sixteen_thousand_gpus() -> None:
     assert facts["nvlink_pairs"] == 227 * (72 * 71 // 2) + 40 * 39 // 2
 
 
+def test_a_host_with_too_many() -> None:
+    host = HostBuilder("n")
+    for number in range(1025):
+        host.add(Numa(id=number))
+    with raises("topology-many", "n has 1,025 Numa nodes"):
+        host.build()
+
+
 def test_what_a_fabric_says_of_itself() -> None:
     leaf, spine = (Switch(name, name, "infiniband", ports=40) for name in ("leaf", "spine"))
     cards = [
