@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
-from distos_coll.api import Finding, TopologyError
+from distos_coll.api import Document, Finding
 
 MAX_FILES = 200_000
 MAX_BYTES = 1 << 26
@@ -151,9 +151,9 @@ class Tree(ABC):
         self._files += 1
         self._bytes += size
         if self._files > MAX_FILES or self._bytes > MAX_BYTES:
-            raise TopologyError(
-                f"{self.place(path)}: reading stopped after {self._files:,} files with "
-                f"{self._bytes:,} bytes; no machine has that many"
+            raise Document(self.place(path)).error(
+                f"reading stopped after {self._files:,} files with {self._bytes:,} bytes; no "
+                "machine has that many"
             )
 
 
@@ -238,9 +238,8 @@ class Archive(Tree):
             self._members.setdefault(folder, Member("directory"))
             path = folder
         if len(self._members) > MAX_FILES:
-            raise TopologyError(
-                f"{self.name}: an archive of more than {MAX_FILES:,} files; "
-                "no machine has that many"
+            raise Document(self.name).error(
+                f"an archive of more than {MAX_FILES:,} files; no machine has that many"
             )
 
     def _kind(self, path: str) -> str:

@@ -250,6 +250,13 @@ def test_values_refused(data: bytes, match: str) -> None:
         unpack(Document("a", data))
 
 
+def test_more_gpus_than_any_host_has() -> None:
+    gpus = [{"is": "gpu", "parent": -1}] * 1025
+    data = lines({**HEAD, "gpus": [{}] * 1025}, {"nodes": gpus})
+    with raises("topology-many", "1,025 Gpu"):
+        unpack(Document("a", data))
+
+
 def test_a_packed_report_is_a_report(tmp_path: Path) -> None:
     path = tmp_path / "node7"
     path.write_bytes(gzip.compress(pack(WHOLE)))
