@@ -322,8 +322,9 @@ VALUES: st.SearchStrategy[Any] = st.sampled_from(
 def test_values_of_any_type(data: st.DataObject) -> None:
     """The JSON stays whole, so that more of the reader is reached."""
     head, template = (json.loads(line) for line in pack(WHOLE).splitlines()[:2])
+    places = [head, template, *template["nodes"], *template["links"]]
     for _ in range(data.draw(st.integers(1, 3))):
-        place = data.draw(st.sampled_from([head, template, *template["nodes"], *template["links"]]))
+        place = data.draw(st.sampled_from(places))
         place[data.draw(st.sampled_from(sorted(place)))] = data.draw(VALUES)
     try:
         topology, _ = unpack(Document("a", lines(head, template)))
