@@ -22,6 +22,8 @@ TESTS = (
     *("communicator", "buffers", "start", "launch", "settings", "bench_run"),
     *("planner_algo", "planner_choice", "plugins_manager", "program_builder"),
     *("topology_nccl", "topology_nccl_graph", "topology_paths", "topology_sources"),
+    *("topology_archives", "topology_hwloc", "topology_nvidia", "topology_report"),
+    "topology_sysfs",
 )
 PACKAGES = (
     "hypothesis",
