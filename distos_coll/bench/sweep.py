@@ -20,7 +20,7 @@ from distos_coll.planner import Plan
 from distos_coll.planner.choose import TYPICAL_BYTES, Candidate
 from distos_coll.planner.profile import Curve, Kind, Table
 from distos_coll.plugins.manager import default_registry
-from distos_coll.program.contract import REDUCING
+from distos_coll.program.contract import IN_PLACE, REDUCING
 from distos_coll.work import milliseconds, translated
 
 BATCH_US = 1000.0
@@ -97,7 +97,9 @@ def _curves(
         if nbytes in cells or (nbytes == 0 and size > 0):
             continue
         stands_for = distinct(candidates, nbytes)
-        arrays = Arrays(case, in_place=base.forms(case.collective)[1], unalign=0)
+        # As programs call it; where the core has no form in place, the door would copy first.
+        in_place = kind.collective in IN_PLACE or not base.forms(case.collective)[0]
+        arrays = Arrays(case, in_place=in_place, unalign=0)
         arrays.touch(case)
         calls = [
             door.bind(case, arrays.x, arrays.out)
