@@ -203,12 +203,29 @@ def _all_reduce_us(c: CostInput) -> float:
     return rounds_us(c, c.copy_us(c.bytes) + c.reduce_us(c.size * c.bytes), n)
 
 
+def _one_way_us(c: CostInput, root: float, others: float, n_pieces: int) -> float:
+    """Who only sends does not wait for the others: it works on the next pieces meanwhile."""
+    return c.sync_us() + c.one_way_us(root, others) + min(root, others) / n_pieces
+
+
 def _reduce_us(c: CostInput) -> float:
-    return _all_reduce_us(c)
+    n = pieces(c.bytes, min(c.segment, c.slot))
+    return _one_way_us(c, c.reduce_us(c.size * c.bytes), c.copy_us(c.bytes), n)
 
 
 def _broadcast_us(c: CostInput) -> float:
-    return rounds_us(c, 2 * c.copy_us(c.bytes), pieces(c.bytes, min(c.segment, c.slot)))
+    n = pieces(c.bytes, min(c.segment, c.slot))
+    return _one_way_us(c, c.copy_us(c.bytes), c.copy_us(c.bytes), n)
+
+
+def _gather_us(c: CostInput) -> float:
+    n = pieces(c.bytes, c.size * min(c.segment, c.slot))
+    return _one_way_us(c, c.copy_us(c.bytes), c.copy_us(c.bytes / c.size), n)
+
+
+def _scatter_us(c: CostInput) -> float:
+    n = pieces(c.bytes, min(c.segment, c.slot))
+    return _one_way_us(c, c.copy_us(c.bytes), c.copy_us(c.bytes / c.size), n)
 
 
 def _exchange_us(c: CostInput) -> float:
@@ -243,8 +260,8 @@ def distos_coll_algorithms() -> list[AlgorithmSpec]:
         (_C.REDUCE_SCATTER, reduce_scatter, _reduce_scatter_us),
         (_C.REDUCE_SCATTER_V, reduce_scatter_v, _reduce_scatter_us),
         (_C.ALL_TO_ALL, all_to_all, _all_to_all_us),
-        (_C.GATHER, gather, _exchange_us),
-        (_C.SCATTER, scatter, _all_to_all_us),
+        (_C.GATHER, gather, _gather_us),
+        (_C.SCATTER, scatter, _scatter_us),
         (_C.BARRIER, barrier, _barrier_us),
     ]
     return [
