@@ -28,6 +28,7 @@ from distos_coll.api import (
 from distos_coll.schedules.parts import Span
 
 _C = Collective
+_WHOLE = frozenset({_C.BROADCAST, _C.ALL_GATHER, _C.ALL_GATHER_V})
 
 
 def start(collective: Collective) -> ProgramBuilder:
@@ -215,28 +216,28 @@ def _reduce_us(c: CostInput) -> float:
 
 def _broadcast_us(c: CostInput) -> float:
     n = pieces(c.bytes, min(c.segment, c.slot))
-    return _one_way_us(c, c.copy_us(c.bytes), c.copy_us(c.bytes), n)
+    return _one_way_us(c, c.copy_us(c.bytes), c.pull_us(c.bytes), n)
 
 
 def _gather_us(c: CostInput) -> float:
     n = pieces(c.bytes, c.size * min(c.segment, c.slot))
-    return _one_way_us(c, c.copy_us(c.bytes), c.copy_us(c.bytes / c.size), n)
+    return _one_way_us(c, c.pull_us(c.bytes), c.copy_us(c.bytes / c.size), n)
 
 
 def _scatter_us(c: CostInput) -> float:
     n = pieces(c.bytes, min(c.segment, c.slot))
-    return _one_way_us(c, c.copy_us(c.bytes), c.copy_us(c.bytes / c.size), n)
+    return _one_way_us(c, c.copy_us(c.bytes), c.pull_us(c.bytes / c.size), n)
 
 
 def _exchange_us(c: CostInput) -> float:
     """Every byte of the larger buffer is put or pulled once, and the smaller one's too."""
     n = pieces(c.bytes, c.size * min(c.segment, c.slot))
-    return rounds_us(c, c.copy_us(c.bytes * (1 + 1 / c.size)), n)
+    return rounds_us(c, c.copy_us(c.bytes / c.size) + c.pull_us(c.bytes), n)
 
 
 def _all_to_all_us(c: CostInput) -> float:
     """A rank's own block is copied once, the others twice."""
-    moved = c.copy_us(c.bytes * (2 - 1 / c.size))
+    moved = c.copy_us(c.bytes * (1 - 1 / c.size)) + c.pull_us(c.bytes)
     return rounds_us(c, moved, pieces(c.bytes, min(c.segment, c.slot)))
 
 
@@ -272,7 +273,8 @@ def distos_coll_algorithms() -> list[AlgorithmSpec]:
             cost,
             needs=Need.ONE_DOMAIN,
             doc="straight from the others' slots, one shot",
-            segments=(1 << 18, 1 << 20),
+            # Where all that is in a slot goes to the same place, larger ones only leave the caches.
+            segments=(1 << 18,) if collective in _WHOLE else (1 << 18, 1 << 20),
         )
         for collective, build, cost in table
     ]
