@@ -1,7 +1,15 @@
 """Everything that the author of a plugin imports. Built-in algorithms import nothing else."""
 
+from typing import TYPE_CHECKING, Any
+
 from distos_coll._vocabulary import Array, Buffer, Collective, DType, Need, Opcode, ReduceOp
-from distos_coll.errors import DistosError, InvalidArgument, PlanError, PluginError
+from distos_coll.errors import (
+    DistosError,
+    InvalidArgument,
+    PlanError,
+    PluginError,
+    TopologyError,
+)
 from distos_coll.plugins.costs import CostInput, Figures, LinkCost, log2_ceil, log2_floor, pieces
 from distos_coll.plugins.hookspecs import hookimpl, hookspec
 from distos_coll.plugins.spec import AlgorithmSpec, Build, Cost
@@ -18,6 +26,9 @@ from distos_coll.program.symbols import (
     select,
 )
 from distos_coll.program.verify import verify
+
+if TYPE_CHECKING:
+    from distos_coll.topology.exports import *  # noqa: F403
 
 __all__ = [
     # algorithms
@@ -58,4 +69,14 @@ __all__ = [
     "InvalidArgument",
     "PlanError",
     "PluginError",
+    "TopologyError",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What describes machines and networks is loaded by those who ask for it."""
+    if name.startswith("_"):
+        raise AttributeError(f"module 'distos_coll' has no attribute {name!r}")
+    from distos_coll.topology import exports
+
+    return getattr(exports, name)

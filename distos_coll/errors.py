@@ -3,7 +3,8 @@
     DistosError
     ├── InvalidArgument     the caller's arguments are wrong                     (ValueError)
     │   ├── SettingsError   an environment variable is unknown or has a bad value
-    │   └── PlanError       a program or plan is malformed, or failed verification
+    │   ├── PlanError       a program or plan is malformed, or failed verification
+    │   └── TopologyError   a description of machines or of a network cannot be read
     ├── Unsupported         valid, but not offered; the message says what to use instead
     ├── PluginError         a plugin could not be loaded, or broke its contract
     ├── TimeoutExpired      an operation's deadline passed                       (TimeoutError)
@@ -34,6 +35,9 @@ class SettingsError(InvalidArgument): ...
 
 
 class PlanError(InvalidArgument): ...
+
+
+class TopologyError(InvalidArgument): ...
 
 
 class Unsupported(DistosError): ...

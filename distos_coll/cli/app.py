@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from distos_coll._version import __version__
-from distos_coll.cli import bench, demo, doctor, flight, plan, plugins
+from distos_coll.cli import bench, demo, doctor, flight, plan, plugins, topo
 from distos_coll.errors import DistosError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command()(doctor.doctor)
 app.command()(flight.flight)
 app.add_typer(plan.app, name="plan")
 app.add_typer(plugins.app, name="plugins")
+app.add_typer(topo.app, name="topo")
 
 
 def _print_version(asked: bool) -> None:

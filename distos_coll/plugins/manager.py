@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
@@ -16,6 +16,9 @@ from distos_coll.errors import DistosError, PluginError
 from distos_coll.plugins import hookspecs
 from distos_coll.plugins.spec import AlgorithmSpec
 from distos_coll.program.ir import Program
+
+if TYPE_CHECKING:
+    from distos_coll.topology.source import TopologySource
 
 ENTRY_POINT_GROUP = hookspecs.PROJECT
 
@@ -37,6 +40,11 @@ BUILT_IN = tuple(
         "tree",
     )
 )
+
+# One file a format. Loaded only by those who read a topology.
+BUILT_IN_SOURCES = tuple(f"distos_coll.sources.{name}" for name in ("nccl_graph", "nccl_xml"))
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -98,14 +106,45 @@ def _build(algorithm: Algorithm) -> Program:
 
 def built_in_registry() -> Registry:
     """What this package brings, whatever is installed beside it."""
-    return Registry(_collect(_manager()))
+    return Registry(_algorithms(_manager(BUILT_IN)))
 
 
 def load(extra: Iterable[tuple[str, object]] = ()) -> Registry:
     """Built-ins, installed plugins (entry-point group `distos_coll`) and `extra` (name, plugin)
     pairs.
     """
-    manager = _manager()
+    return Registry(_algorithms(_all(BUILT_IN, extra)))
+
+
+def load_sources(extra: Iterable[tuple[str, object]] = ()) -> "tuple[TopologySource, ...]":
+    """Sources of topology: built in, installed, and `extra`, in the order of their names."""
+    return tuple(source for _, source in _sources(_all(BUILT_IN_SOURCES, extra)))
+
+
+def source_owners() -> "list[tuple[str, bool, TopologySource]]":
+    """Every source with the name of its plugin, and whether that is built in."""
+    owned = _sources(_all(BUILT_IN_SOURCES, ()))
+    return [(plugin, plugin in BUILT_IN_SOURCES, source) for plugin, source in owned]
+
+
+def _sources(manager: pluggy.PluginManager) -> "list[tuple[str, TopologySource]]":
+    # Those who only plan need none of it.
+    from distos_coll.topology.source import TopologySource
+
+    found: dict[str, tuple[str, TopologySource]] = {}
+    for plugin, source in _collect(manager, "distos_coll_topology_sources", TopologySource):
+        if source.name in found:
+            other, _ = found[source.name]
+            raise PluginError(
+                f"plugins {other!r} and {plugin!r} both define the topology source "
+                f"{source.name!r}; rename one"
+            )
+        found[source.name] = (plugin, source)
+    return [found[name] for name in sorted(found)]
+
+
+def _all(built_in: Iterable[str], extra: Iterable[tuple[str, object]]) -> pluggy.PluginManager:
+    manager = _manager(built_in)
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda p: (p.name, p.value)):
         try:
             plugin = point.load()
@@ -117,13 +156,13 @@ def load(extra: Iterable[tuple[str, object]] = ()) -> Registry:
         _register(manager, point.name, plugin)
     for name, plugin in extra:
         _register(manager, name, plugin)
-    return Registry(_collect(manager))
+    return manager
 
 
-def _manager() -> pluggy.PluginManager:
+def _manager(built_in: Iterable[str]) -> pluggy.PluginManager:
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    for name in BUILT_IN:
+    for name in built_in:
         manager.register(importlib.import_module(name), name=name)
     return manager
 
@@ -134,6 +173,12 @@ def default_registry() -> Registry:
     return load()
 
 
+@cache
+def default_sources() -> "tuple[TopologySource, ...]":
+    """Loaded once per process."""
+    return load_sources()
+
+
 def _register(manager: pluggy.PluginManager, name: str, plugin: object) -> None:
     try:
         manager.register(plugin, name=name)
@@ -142,9 +187,15 @@ def _register(manager: pluggy.PluginManager, name: str, plugin: object) -> None:
         raise PluginError(f"plugin {name!r} cannot be registered: {error}") from error
 
 
-def _collect(manager: pluggy.PluginManager) -> list[Algorithm]:
-    found: list[Algorithm] = []
-    implementations = manager.hook.distos_coll_algorithms.get_hookimpls()
+def _algorithms(manager: pluggy.PluginManager) -> list[Algorithm]:
+    specs = _collect(manager, "distos_coll_algorithms", AlgorithmSpec)
+    return [Algorithm(spec, name, name in BUILT_IN) for name, spec in specs]
+
+
+def _collect(manager: pluggy.PluginManager, hook: str, kind: type[T]) -> list[tuple[str, T]]:
+    """What every plugin returns from a hook, with the plugin's name."""
+    found: list[tuple[str, T]] = []
+    implementations = getattr(manager.hook, hook).get_hookimpls()
     for implementation in sorted(implementations, key=lambda i: i.plugin_name):
         name = implementation.plugin_name
         try:
@@ -153,14 +204,12 @@ def _collect(manager: pluggy.PluginManager) -> list[Algorithm]:
             raise
         except Exception as error:
             raise PluginError(
-                f"plugin {name!r} failed in distos_coll_algorithms(): "
+                f"plugin {name!r} failed in {hook}(): "
                 f"{type(error).__name__}: {error}; repair or uninstall it"
             ) from error
         if not isinstance(specs, (list, tuple)) or not all(
-            isinstance(spec, AlgorithmSpec) for spec in specs
+            isinstance(spec, kind) for spec in specs
         ):
-            raise PluginError(
-                f"plugin {name!r}: distos_coll_algorithms() must return a list of AlgorithmSpec"
-            )
-        found += [Algorithm(spec, name, name in BUILT_IN) for spec in specs]
+            raise PluginError(f"plugin {name!r}: {hook}() must return a list of {kind.__name__}")
+        found += [(name, spec) for spec in specs]
     return found

@@ -51,9 +51,8 @@ def test_commands_of_the_readme_exist() -> None:
         code.split() for code in code_of(read("README.md")) if code.startswith("distos-coll ")
     ]
     named = {tuple(w for w in words[1:] if re.fullmatch("[a-z]+", w)) for words in commands}
-    later = {("topo",)}  # the table says that it is not there yet
     assert named >= {("demo",), ("plan", "explain"), ("plugins", "list"), ("doctor",)}
-    for words in named - later:
+    for words in named:
         result = runner.invoke(app, [*words, "--help"])
         assert result.exit_code == 0, (words, result.output)
 
