@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pluggy
 
+from distos_coll.plugins.models import CostModelSpec
 from distos_coll.plugins.spec import AlgorithmSpec
 
 PROJECT = "distos_coll"
@@ -16,3 +17,8 @@ def distos_coll_algorithms() -> Sequence[AlgorithmSpec]:  # type: ignore[empty-b
     """Algorithms for collectives. Called once per process; the specs must not depend on rank or
     environment, because every rank plans for itself and the plans must be equal.
     """
+
+
+@hookspec
+def distos_coll_cost_models() -> Sequence[CostModelSpec]:  # type: ignore[empty-body]
+    """Models that predict times. Called once per process, by those who ask one."""

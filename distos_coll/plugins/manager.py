@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, TypeVar
 
 import pluggy
 
 from distos_coll._vocabulary import Collective
 from distos_coll.errors import DistosError, PluginError
 from distos_coll.plugins import hookspecs
+from distos_coll.plugins.models import CostModels, CostModelSpec
 from distos_coll.plugins.spec import AlgorithmSpec
 from distos_coll.program.ir import Program
 
@@ -37,6 +38,11 @@ BUILT_IN = tuple(
         "tree",
     )
 )
+
+# Loaded only by those who ask a model.
+BUILT_IN_COST_MODELS = ("distos_coll.costs.calibrated",)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -98,14 +104,24 @@ def _build(algorithm: Algorithm) -> Program:
 
 def built_in_registry() -> Registry:
     """What this package brings, whatever is installed beside it."""
-    return Registry(_collect(_manager()))
+    return Registry(_algorithms(_manager(BUILT_IN)))
 
 
 def load(extra: Iterable[tuple[str, object]] = ()) -> Registry:
     """Built-ins, installed plugins (entry-point group `distos_coll`) and `extra` (name, plugin)
     pairs.
     """
-    manager = _manager()
+    return Registry(_algorithms(_all(BUILT_IN, extra)))
+
+
+def load_cost_models(extra: Iterable[tuple[str, object]] = ()) -> CostModels:
+    """Cost models: built in, installed, and `extra`."""
+    manager = _all(BUILT_IN_COST_MODELS, extra)
+    return CostModels(_collect(manager, "distos_coll_cost_models", CostModelSpec))
+
+
+def _all(built_in: Iterable[str], extra: Iterable[tuple[str, object]]) -> pluggy.PluginManager:
+    manager = _manager(built_in)
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda p: (p.name, p.value)):
         try:
             plugin = point.load()
@@ -117,13 +133,13 @@ def load(extra: Iterable[tuple[str, object]] = ()) -> Registry:
         _register(manager, point.name, plugin)
     for name, plugin in extra:
         _register(manager, name, plugin)
-    return Registry(_collect(manager))
+    return manager
 
 
-def _manager() -> pluggy.PluginManager:
+def _manager(built_in: Iterable[str]) -> pluggy.PluginManager:
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    for name in BUILT_IN:
+    for name in built_in:
         manager.register(importlib.import_module(name), name=name)
     return manager
 
@@ -134,6 +150,12 @@ def default_registry() -> Registry:
     return load()
 
 
+@cache
+def default_cost_models() -> CostModels:
+    """Loaded once per process."""
+    return load_cost_models()
+
+
 def _register(manager: pluggy.PluginManager, name: str, plugin: object) -> None:
     try:
         manager.register(plugin, name=name)
@@ -142,9 +164,15 @@ def _register(manager: pluggy.PluginManager, name: str, plugin: object) -> None:
         raise PluginError(f"plugin {name!r} cannot be registered: {error}") from error
 
 
-def _collect(manager: pluggy.PluginManager) -> list[Algorithm]:
-    found: list[Algorithm] = []
-    implementations = manager.hook.distos_coll_algorithms.get_hookimpls()
+def _algorithms(manager: pluggy.PluginManager) -> list[Algorithm]:
+    specs = _collect(manager, "distos_coll_algorithms", AlgorithmSpec)
+    return [Algorithm(spec, name, name in BUILT_IN) for name, spec in specs]
+
+
+def _collect(manager: pluggy.PluginManager, hook: str, kind: type[T]) -> list[tuple[str, T]]:
+    """What every plugin returns from a hook, with the plugin's name."""
+    found: list[tuple[str, T]] = []
+    implementations = getattr(manager.hook, hook).get_hookimpls()
     for implementation in sorted(implementations, key=lambda i: i.plugin_name):
         name = implementation.plugin_name
         try:
@@ -153,14 +181,12 @@ def _collect(manager: pluggy.PluginManager) -> list[Algorithm]:
             raise
         except Exception as error:
             raise PluginError(
-                f"plugin {name!r} failed in distos_coll_algorithms(): "
+                f"plugin {name!r} failed in {hook}(): "
                 f"{type(error).__name__}: {error}; repair or uninstall it"
             ) from error
         if not isinstance(specs, (list, tuple)) or not all(
-            isinstance(spec, AlgorithmSpec) for spec in specs
+            isinstance(spec, kind) for spec in specs
         ):
-            raise PluginError(
-                f"plugin {name!r}: distos_coll_algorithms() must return a list of AlgorithmSpec"
-            )
-        found += [Algorithm(spec, name, name in BUILT_IN) for spec in specs]
+            raise PluginError(f"plugin {name!r}: {hook}() must return a list of {kind.__name__}")
+        found += [(name, spec) for spec in specs]
     return found
