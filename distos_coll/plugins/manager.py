@@ -40,7 +40,7 @@ BUILT_IN = tuple(
 )
 
 # Loaded only by those who ask a model.
-BUILT_IN_COST_MODELS = ("distos_coll.costs.calibrated",)
+BUILT_IN_COST_MODELS = tuple(f"distos_coll.costs.{name}" for name in ("calibrated", "nccl"))
 
 T = TypeVar("T")
 
