@@ -40,7 +40,9 @@ BUILT_IN = tuple(
 )
 
 # Loaded only by those who ask a model.
-BUILT_IN_COST_MODELS = tuple(f"distos_coll.costs.{name}" for name in ("calibrated", "nccl"))
+BUILT_IN_COST_MODELS = tuple(
+    f"distos_coll.costs.{name}" for name in ("calibrated", "nccl", "pipeline")
+)
 
 T = TypeVar("T")
 

@@ -196,6 +196,20 @@ SIMPLE_THRESHOLD = 64
 COLLNET_THRESHOLD = 512
 """Bytes of each thread: with less there are fewer channels, then fewer threads."""
 
+# Buffers of a channel and peer, which hold so many steps.
+BUFFER_STEPS = 8
+BUFFER_BYTES = (512 << 10, 4_915_200, 4 << 20)
+PROTOCOL_SHARE = (0.5, 120 / 128, 1.0)
+"""Of what is sent: the part that is data, not flags."""
+
+
+def payload(protocol: Protocol, size: int) -> int:
+    """Return how many bytes of data fit into so much buffer."""
+    if protocol is Protocol.LL:
+        return size // 2
+    return size // 16 * 15 if protocol is Protocol.LL128 else size
+
+
 # What there is.
 COLLNET_NODES = 2
 COLLNET_LOCAL = 8
