@@ -91,7 +91,7 @@ def _estimate(case: Case, algorithm: Algorithm, protocol: Protocol, reason: str)
     latency = tables.BASE_US[algorithm][protocol]
     factor = penalty(case, algorithm)
     fixed = latency * latencies(case, algorithm)
-    launched, threads = launch(case, algorithm, protocol)
+    launched, threads = launch(case, algorithm, protocol, graph)
     # Channels that are laid out twice share the bandwidth that the graph states.
     channels = min(launched, graph.channels)
     size = case.operation.bytes

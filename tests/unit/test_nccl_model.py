@@ -99,6 +99,7 @@ def close(value: float | None, expected: float) -> bool:
         ("tree/simple", 256 * MIB, 0.9),
         ("tree/simple", 512 * MIB, 1),
         ("ring/simple", 256 * KIB, 1),
+        ("ring/simple", 64, 1),
     ],
 )
 def test_trees_are_corrected_by_size(cell: str, size: int, factor: float) -> None:
@@ -128,6 +129,7 @@ def test_simple_rings_between_nodes_have_a_plateau(capability: int, factor: floa
     assert close(ask(job, 64 * MIB)["ring/ll"].fixed_us, 40.0)
     gathered = ask(job, 64 * MIB, C.ALL_GATHER)["ring/simple"]
     assert gathered.fixed_us == gathered.latency_us
+    assert gathered.time_us == 70.0 + 64 * MIB / (1000 * (gathered.gbps or 0))
     assert close(ask(ONE_NODE, 64 * MIB)["ring/simple"].fixed_us, 56.0)
 
 
@@ -309,6 +311,13 @@ def test_collnet() -> None:
     assert close(hopper["collnetchain/simple"].gbps, 80)
 
 
+def test_collnet_with_few_ranks_in_a_node() -> None:
+    view = collnet(2, channels=4).nccl
+    # Two: 2 * (3.7 + .4) + 31. One: nothing inside, and a tree's 14 outside.
+    assert close(ask(Job((2,) * 2, view))["collnetdirect/simple"].latency_us, 39.2)
+    assert close(ask(Job((1,) * 2, view))["collnetdirect/simple"].latency_us, 14.0)
+
+
 def test_collnet_gathers_and_scatters() -> None:
     for collective in (C.ALL_GATHER, C.REDUCE_SCATTER):
         found = ask(collnet(4, channels=4), collective=collective)
@@ -357,6 +366,7 @@ def test_nvls_on_one_node() -> None:
 
 
 def test_nvls_between_nodes() -> None:
+    assert close(ask(nvls(2, 40, 25, collnet_heads=8))["nvls/simple"].latency_us, 43.0)
     each = ask(nvls(4, 40, 25, collnet_heads=8))["nvls/simple"]
     # 25 + 18; 25 * 16 * 32 / 62
     assert close(each.latency_us, 43.0)
@@ -370,6 +380,7 @@ def test_nvls_trees() -> None:
     assert close(two.gbps, 50 * 16 * 16 / 30)
     assert close(ask(nvls(2, 40, 30))["nvlstree/simple"].gbps, 57.7 * 16 * 16 / 30)
     # Not twice from three nodes on: 25, at most 45.5.
+    assert close(ask(nvls(3, 40, 25))["nvlstree/simple"].gbps, 25 * 16 * 24 / 46)
     four = ask(nvls(4, 40, 25))["nvlstree/simple"]
     assert close(four.latency_us, 25 + 2 * 2 * 20.9)
     assert close(four.gbps, 25 * 16 * 32 / 62)
@@ -388,6 +399,7 @@ def test_nvls_trees() -> None:
         (100, Cpu.OTHER_X86, 64 * KIB, 0.6),
         (100, Cpu.ARM, 64 * KIB, 1),
         (90, Cpu.INTEL, 64 * KIB, 1),
+        (90, Cpu.INTEL, 64, 1),
         # One more than trees have.
         (100, Cpu.INTEL, 512 * MIB, 0.9),
         (100, Cpu.INTEL, 1024 * MIB, 1),

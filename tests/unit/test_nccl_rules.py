@@ -105,6 +105,15 @@ def why(name: str, job: Job = ALL, **operation: object) -> str:
     return ask(job, **operation)[name].reason  # type: ignore[arg-type]
 
 
+def test_two_nodes_are_enough_for_the_network_to_reduce() -> None:
+    two = Job((8,) * 2, EVERYTHING)
+    assert able(ask(two)) == able(ask(ALL))
+    dark = changed(two, collnet_heads=0)
+    assert able(ask(dark)) == three("tree", "ring") | simple("nvlstree")
+    few = changed(two, collnet_heads=7)
+    assert able(ask(few, collective=C.ALL_GATHER)) == three("ring")
+
+
 def test_what_collnet_needs() -> None:
     for name in ("collnetdirect/simple", "collnetchain/simple"):
         assert "NCCL_COLLNET_ENABLE" in why(name, changed(ALL, collnet_heads=0))
@@ -127,6 +136,7 @@ def test_what_nvls_needs() -> None:
         old = changed(ALL, compute_capability=80, max_compute_capability=80)
         assert "Hopper" in why(name, old)
         assert "2 channels" in why(name, changed(ALL, nvls=graph(1, 40)))
+        assert not why(name, changed(ALL, nvls=graph(2, 40)))
     assert "one node" in why("nvlstree/simple", Job((8,), EVERYTHING))
     assert not why("nvls/simple", Job((8,), EVERYTHING))
     dark = changed(ALL, collnet_heads=0)
@@ -138,6 +148,7 @@ def test_what_nvls_needs() -> None:
     wide = Job((36,), EVERYTHING)
     assert "at most 32 ranks of a node, not 36" in why("nvls/simple", wide, collective=C.ALL_GATHER)
     assert not why("nvls/simple", wide)
+    assert not why("nvls/simple", Job((32,), EVERYTHING), collective=C.ALL_GATHER)
 
 
 @pytest.mark.parametrize(
@@ -169,6 +180,10 @@ def test_what_pat_needs() -> None:
         changed(single, compute_capability=52, max_compute_capability=52),
         collective=C.ALL_GATHER,
     )
+    pascal = changed(single, compute_capability=60, max_compute_capability=60)
+    assert not why("pat/simple", pascal, collective=C.ALL_GATHER)
+    two_each = why("pat/simple", Job((2,) * 4, EVERYTHING), collective=C.ALL_GATHER)
+    assert "one rank per node" in two_each
     average = {"op": ReduceOp.AVERAGE}
     assert "average" in why("pat/simple", single, collective=C.REDUCE_SCATTER, **average)
     assert not why("pat/simple", single, collective=C.ALL_GATHER, **average)
@@ -344,6 +359,9 @@ def test_launches_that_follow_other_rules() -> None:
     own = ask(changed(ALL, nvls_channels=24, channels=16), 1)
     assert launched(own, "nvls/simple") == (16, 640)
     assert launched(own, "nvlstree/simple") == (24, 640)
+    for nodes, expected in ((2, 16), (1, 24)):
+        job = changed(Job((8,) * nodes, EVERYTHING), nvls_channels=24, channels=16)
+        assert launched(ask(job, 1), "nvls/simple") == (expected, 640)
     single = ask(Job((1,) * 4, EVERYTHING), 1, C.ALL_GATHER)
     assert launched(single, "pat/simple") == (16, 640)
     # 512 bytes of each of 640 threads: 320 KiB a channel.

@@ -102,6 +102,9 @@ def test_cuts_of_other_collectives() -> None:
     # From a root: chunks of one step, and all pass.
     case = case_of(ONE_NODE, 64 * MIB, C.BROADCAST)
     assert cut_of(case, A.RING, P.SIMPLE, 1) == Cut(64 * MIB, 512 * KIB, 128)
+    # Three ranks, 4 steps: ceil(64 * 4 / 3) = 86, the last with another.
+    case = case_of(Job((3,), ONE_NODE.nccl), 64 * MIB)
+    assert cut_of(case, A.RING, P.SIMPLE, 1) == Cut(64 * MIB, MIB, 85)
     # Two ranks: nothing comes together.
     case = case_of(Job((2,), ONE_NODE.nccl), 64 * MIB)
     assert cut_of(case, A.RING, P.SIMPLE, 1) == Cut(64 * MIB, MIB, 64)
@@ -218,6 +221,13 @@ def test_without_end_it_comes_near_to_the_bound(name: str, most: float) -> None:
     assert 0.9 * most < each.gbps <= most
 
 
+def test_links_inside_bound_one_node_and_those_between_several() -> None:
+    view = NcclView(90, ring=graph(1, 40, 10))
+    inside, between = (ask(Job((8,) * n, view), 1 << 36)["ring/simple"].gbps for n in (1, 2))
+    assert inside == pytest.approx(40 * 8 / 14, rel=0.1)
+    assert between == pytest.approx(10 * 16 / 30, rel=0.1)
+
+
 def test_tables_bound_what_fast_links_carry() -> None:
     fast = changed(ONE_NODE, ring=graph(2, 1000), tree=tree_graph(2, 1000))
     found = ask(fast, 1 << 36)
@@ -236,7 +246,9 @@ def test_the_rules_are_those_of_the_other_model() -> None:
     )
     assert not any(each.may_run for each in ask(TWO_NODES, MIB, C.ALL_TO_ALL).values())
     alone = ask(Job((1,), TWO_NODES.nccl), MIB)
-    assert [(e.name, e.time_us) for e in alone.values() if e.may_run] == [("ring/simple", 0.0)]
+    assert [e for e in alone.values() if e.may_run] == [
+        Estimate("ring", "simple", time_us=0.0, fixed_us=0.0, latency_us=0.0)
+    ]
 
 
 def test_nothing_and_several_operations() -> None:
@@ -247,7 +259,9 @@ def test_nothing_and_several_operations() -> None:
         assert nine[name].time_us == pytest.approx((one[name].time_us or 0) + more)
     deep = ask(TWO_NODES, MIB, dtype=DType.FLOAT8_E4M3)
     assert deep["ring/ll"].fixed_us == 1024 * 6.6
+    assert "float8" in deep["ring/ll"].reason
     assert deep["tree/ll"].fixed_us == 6.8
+    assert not deep["tree/ll"].reason
 
 
 @given(

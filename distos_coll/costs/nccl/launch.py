@@ -1,20 +1,21 @@
 """With how many channels and threads NCCL would run a candidate."""
 
+from distos_coll.api import ChannelGraph
 from distos_coll.costs.nccl import tables
 from distos_coll.costs.nccl.case import Case
 from distos_coll.costs.nccl.tables import Algorithm, Protocol
 
 
-def launch(case: Case, algorithm: Algorithm, protocol: Protocol) -> tuple[int, int]:
+def launch(
+    case: Case, algorithm: Algorithm, protocol: Protocol, graph: ChannelGraph
+) -> tuple[int, int]:
     """Return channels and threads of each: fewer where there are too few bytes for all."""
-    channels, threads = (
-        case.view.channels_of_communicator(),
-        _most_threads(case, algorithm, protocol),
-    )
+    channels = case.view.channels_of_communicator()
+    threads = _most_threads(algorithm, protocol, graph)
     threshold = _threshold(case, algorithm, protocol)
     size = case.operation.bytes
     if algorithm in (Algorithm.NVLS, Algorithm.NVLS_TREE):
-        channels = _nvls_channels(case, algorithm)
+        channels = _nvls_channels(case, algorithm, graph)
     elif algorithm is Algorithm.COLLNET_DIRECT:
         channels = _collnet_channels(case, channels, threads, threshold)
     elif algorithm is not Algorithm.PAT:
@@ -29,15 +30,14 @@ def launch(case: Case, algorithm: Algorithm, protocol: Protocol) -> tuple[int, i
     return channels, max(threads // tables.WARP, tables.FEWEST_WARPS) * tables.WARP
 
 
-def _most_threads(case: Case, algorithm: Algorithm, protocol: Protocol) -> int:
+def _most_threads(algorithm: Algorithm, protocol: Protocol, graph: ChannelGraph) -> int:
     if protocol is not Protocol.SIMPLE:
         return tables.LL_THREADS if protocol is Protocol.LL else tables.LL128_THREADS
     if algorithm is Algorithm.TREE:
         return tables.SIMPLE_THREADS
     if algorithm is not Algorithm.RING:
         return tables.MOST_THREADS
-    ring = case.view.ring
-    slow = ring is not None and ring.channels * ring.gbps_intra <= tables.SLOW_RING_GBPS
+    slow = graph.channels * graph.gbps_intra <= tables.SLOW_RING_GBPS
     return tables.SLOW_RING_THREADS if slow else tables.SIMPLE_THREADS
 
 
@@ -51,12 +51,10 @@ def _threshold(case: Case, algorithm: Algorithm, protocol: Protocol) -> int:
     return tables.SIMPLE_THRESHOLD
 
 
-def _nvls_channels(case: Case, algorithm: Algorithm) -> int:
-    graph, view = case.graph(algorithm), case.view
-    of_graph = graph.channels if graph is not None else 1
-    channels = view.nvls_channels or of_graph
+def _nvls_channels(case: Case, algorithm: Algorithm, graph: ChannelGraph) -> int:
+    channels = case.view.nvls_channels or graph.channels
     if algorithm is Algorithm.NVLS and case.job.nodes > 1:
-        return min(channels, view.channels_of_communicator())
+        return min(channels, case.view.channels_of_communicator())
     return channels
 
 

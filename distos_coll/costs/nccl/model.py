@@ -39,7 +39,7 @@ def _estimate(case: Case, algorithm: Algorithm, protocol: Protocol, reason: str)
     latency = latency_us(case, algorithm, protocol, graph)
     factor = penalty(case, algorithm)
     fixed = fixed_us(case, algorithm, protocol, latency)
-    channels, threads = launch(case, algorithm, protocol)
+    channels, threads = launch(case, algorithm, protocol, graph)
     return Estimate(
         algorithm.text,
         protocol.text,

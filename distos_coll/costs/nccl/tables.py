@@ -1,6 +1,7 @@
 """Constants of NCCL 2.30's tuning (src/graph/tuning.cc there), as tables. Microseconds, GB/s."""
 
 from enum import Enum, IntEnum
+from math import inf
 from typing import TypeAlias
 
 from distos_coll.api import Collective, DType, ReduceOp
@@ -76,45 +77,49 @@ ELEMENT_BYTES = {
 }
 """Of the types that NCCL has."""
 
-_NOTHING: ByProtocol = (0, 0, 0)
+
+def _simple(us: float) -> ByProtocol:
+    """Of what has the Simple protocol only."""
+    return (inf, inf, us)
+
 
 BASE_US: dict[Algorithm, ByProtocol] = {
     A.TREE: (6.8, 14.0, 8.4),
     A.RING: (6.6, 14.0, 8.4),
-    A.COLLNET_DIRECT: _NOTHING,
-    A.COLLNET_CHAIN: _NOTHING,
-    A.NVLS: _NOTHING,
-    A.NVLS_TREE: _NOTHING,
-    A.PAT: (8.0, 8.0, 8.0),
+    A.COLLNET_DIRECT: _simple(0.0),
+    A.COLLNET_CHAIN: _simple(0.0),
+    A.NVLS: _simple(0.0),
+    A.NVLS_TREE: _simple(0.0),
+    A.PAT: _simple(8.0),
 }
 
 HARDWARE_US: dict[Hardware, dict[Algorithm, ByProtocol]] = {
     H.NVLINK: {
         A.TREE: (0.6, 1.25, 4.0),
         A.RING: (0.6, 1.9, 3.4),
-        A.COLLNET_DIRECT: (0, 0, 3.7),
-        A.COLLNET_CHAIN: (0, 0, 2.8),
-        A.NVLS: (0, 0, 25.0),
-        A.NVLS_TREE: (0, 0, 25.0),
-        A.PAT: (0, 0, 4.0),
+        A.COLLNET_DIRECT: _simple(3.7),
+        A.COLLNET_CHAIN: _simple(2.8),
+        A.NVLS: _simple(25.0),
+        A.NVLS_TREE: _simple(25.0),
+        A.PAT: _simple(4.0),
     },
     H.PCI: {
         A.TREE: (1.0, 1.9, 4.0),
         A.RING: (1.0, 2.5, 5.7),
-        A.COLLNET_DIRECT: (0, 0, 3.7),
-        A.COLLNET_CHAIN: (0, 0, 2.8),
-        A.NVLS: _NOTHING,
-        A.NVLS_TREE: _NOTHING,
-        A.PAT: (0, 0, 4.0),
+        A.COLLNET_DIRECT: _simple(3.7),
+        A.COLLNET_CHAIN: _simple(2.8),
+        A.NVLS: _simple(0.0),
+        A.NVLS_TREE: _simple(0.0),
+        A.PAT: _simple(4.0),
     },
     H.NET: {
         A.TREE: (5.0, 8.5, 14.0),
         A.RING: (2.7, 4.0, 14.0),
-        A.COLLNET_DIRECT: (0, 0, 31.0),
-        A.COLLNET_CHAIN: (0, 0, 30.0),
-        A.NVLS: (0, 0, 18.0),
-        A.NVLS_TREE: (0, 0, 20.9),
-        A.PAT: (0, 0, 14.0),
+        A.COLLNET_DIRECT: _simple(31.0),
+        A.COLLNET_CHAIN: _simple(30.0),
+        A.NVLS: _simple(18.0),
+        A.NVLS_TREE: _simple(20.9),
+        A.PAT: _simple(14.0),
     },
 }
 """Of a step."""
