@@ -43,7 +43,20 @@ BUILT_IN = tuple(
 )
 
 # One file a format. Loaded only by those who read a topology.
-BUILT_IN_SOURCES = tuple(f"distos_coll.sources.{name}" for name in ("nccl_graph", "nccl_xml"))
+BUILT_IN_SOURCES = tuple(
+    f"distos_coll.sources.{name}"
+    for name in (
+        "host_report",
+        "hwloc_xml",
+        "lspci",
+        "nccl_graph",
+        "nccl_xml",
+        "nvidia_nvlink",
+        "nvidia_topo",
+        "nvidia_xml",
+        "sysfs",
+    )
+)
 # Loaded only by those who ask a model.
 BUILT_IN_COST_MODELS = tuple(
     f"distos_coll.costs.{name}" for name in ("calibrated", "nccl", "pipeline")

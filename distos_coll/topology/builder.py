@@ -91,12 +91,7 @@ class HostBuilder:
 
     def build(self, shared: dict[HostTemplate, HostTemplate] | None = None) -> Host:
         """Make the host; equal templates of hosts built with the same `shared` are one object."""
-        for kind, count in Counter(map(type, self.nodes)).items():
-            if kind in {Gpu, Numa, NvSwitch} and count > MOST_OF_A_KIND:
-                raise TopologyError(
-                    f"{shown(self.name)} has {count:,} {kind.__name__} nodes; no host has more "
-                    f"than {MOST_OF_A_KIND:,}"
-                )
+        check_counts(self.name, self.nodes)
         links = self._resolved()
         template = HostTemplate(
             tuple(self.nodes),
@@ -144,6 +139,16 @@ class HostBuilder:
         while self.nodes[node].parent != NOWHERE:
             node = self.nodes[node].parent
         return node
+
+
+def check_counts(name: str, nodes: Iterable[Node]) -> None:
+    """Raise TopologyError if a host has more of a kind than is computed with."""
+    for kind, count in Counter(map(type, nodes)).items():
+        if kind in {Gpu, Numa, NvSwitch} and count > MOST_OF_A_KIND:
+            raise TopologyError(
+                f"{shown(name)} has {count:,} {kind.__name__} nodes; no host has more than "
+                f"{MOST_OF_A_KIND:,}"
+            )
 
 
 def topology(

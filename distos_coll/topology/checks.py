@@ -126,9 +126,10 @@ class _Checks:
     def link_targets(self) -> Iterator[Finding]:
         for link in self._gpu_links():
             if link.target == NOWHERE:
-                yield self.find(
-                    "link-target", f"a link to {link.named}, which is not there", link.source
-                )
+                if link.named:  # else the source does not say where it leads
+                    yield self.find(
+                        "link-target", f"a link to {link.named}, which is not there", link.source
+                    )
                 continue
             target = self.template.nodes[link.target]
             if target == self.template.nodes[link.source] and link.target == link.source:
@@ -167,7 +168,9 @@ class _Checks:
         for (a, b), count in counted.items():
             back = counted[b, a]
             if isinstance(self.template.nodes[b], Gpu) and count != back and (a < b or not back):
-                names = f"{self.template.bus_id_of(a)} and {self.template.bus_id_of(b)}"
+                names = " and ".join(
+                    self.template.bus_id_of(gpu) or self.host.gpu_name(gpu) for gpu in (a, b)
+                )
                 yield self.find(
                     "link-counts", f"{count} and {back} links between {names}, by each one's count"
                 )

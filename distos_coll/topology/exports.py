@@ -41,6 +41,12 @@ from distos_coll.topology.nccl_graph import NcclGraph, NcclGraphs, Stop
 from distos_coll.topology.paths import PathType
 from distos_coll.topology.pci import NVSWITCH as PCI_NVSWITCH
 from distos_coll.topology.pci import bus_id as pci_bus_id
+from distos_coll.topology.pci import is_bridge as pci_is_bridge
+from distos_coll.topology.pci import is_gpu as pci_is_gpu
+from distos_coll.topology.pci import is_nic as pci_is_nic
+from distos_coll.topology.report import MARK as HOST_REPORT_MARK
+from distos_coll.topology.report import pack as pack_hosts
+from distos_coll.topology.report import unpack as unpack_hosts
 from distos_coll.topology.source import Document, Found, Fragment, TopologySource
 from distos_coll.topology.xml_text import render as render_xml
 from distos_coll.topology.xml_tree import Element
@@ -59,11 +65,17 @@ __all__ = [
     "build_topology",
     "interface_is_virtual",
     "pci_bus_id",
+    "pci_is_bridge",
+    "pci_is_gpu",
+    "pci_is_nic",
     "PCI_NVSWITCH",
     "Element",
     "parse_xml",
     "render_xml",
     "xml_root",
+    "HOST_REPORT_MARK",
+    "pack_hosts",
+    "unpack_hosts",
     # topology: plans of NCCL's
     "NcclGraph",
     "NcclGraphs",

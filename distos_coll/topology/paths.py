@@ -92,7 +92,11 @@ class HostPaths:
         if start not in self._from:
             self._from[start] = _search(self.graph, start)
         found = self._from[start].get(end, NONE)
-        if found is NONE and (a, b) in self._stated:
+        # Where a source gives no PCI functions, the tree knows no more than the NUMA nodes.
+        by_numa = found.type > PathType.C2C and not (
+            self.template.bus_id_of(a) or self.template.bus_id_of(b)
+        )
+        if (found is NONE or by_numa) and (a, b) in self._stated:
             name = self._stated[a, b]
             # NVIDIA's NODE is within a NUMA node, as PHB is: NCCL knows no difference.
             kind = PathType.PHB if name == "NODE" else PathType.__members__.get(name)

@@ -222,6 +222,15 @@ def test_relations_without_a_tree() -> None:
     assert paths.between(gpus[1], gpus[2]) is NONE
 
 
+def test_relations_of_devices_that_only_their_numa_node_joins() -> None:
+    host = HostBuilder("n")
+    host.add(Numa(id=0))
+    gpus = [host.add_gpu(Gpu(0, dev=dev)) for dev in range(3)]
+    host.relations.append(Relation(gpus[0], gpus[1], "PIX"))
+    paths = HostPaths(host.build().template)
+    assert kinds(paths, gpus[0]) == ["LOC", "PIX", "PHB"]
+
+
 def test_many_ports_for_few_gpus() -> None:
     """Four ports behind one switch with two GPUs: two each, as NCCL shares them out."""
     host = HostBuilder("n")
