@@ -37,7 +37,15 @@ from distos_coll.topology.fabric import (
     Recognised,
     Switch,
 )
+from distos_coll.topology.fabric_kinds import recognise_fabric
 from distos_coll.topology.findings import Finding
+from distos_coll.topology.infiniband import LID_AT_MOST as IB_LID_AT_MOST
+from distos_coll.topology.infiniband import described as ib_described
+from distos_coll.topology.infiniband import guid as ib_guid
+from distos_coll.topology.infiniband import is_aggregation as ib_is_aggregation
+from distos_coll.topology.infiniband import is_guid as ib_is_guid
+from distos_coll.topology.infiniband import mbps as ib_mbps
+from distos_coll.topology.infiniband import rate as ib_rate
 from distos_coll.topology.interfaces import is_virtual as interface_is_virtual
 from distos_coll.topology.model import (
     NOWHERE,
@@ -64,6 +72,7 @@ from distos_coll.topology.paths import PathType
 from distos_coll.topology.pci import NVSWITCH as PCI_NVSWITCH
 from distos_coll.topology.pci import bus_id as pci_bus_id
 from distos_coll.topology.source import Document, Found, Fragment, TopologySource
+from distos_coll.topology.text import Notes, text_lines
 from distos_coll.topology.xml_text import render as render_xml
 from distos_coll.topology.xml_tree import Element
 from distos_coll.topology.xml_tree import parse as parse_xml
@@ -109,6 +118,8 @@ __all__ = [
     "Found",
     "Fragment",
     "Finding",
+    "Notes",
+    "text_lines",
     "HostBuilder",
     "Counts",
     "build_topology",
@@ -153,6 +164,14 @@ __all__ = [
     "Rail",
     "Recognised",
     "Block",
+    "recognise_fabric",
+    "IB_LID_AT_MOST",
+    "ib_described",
+    "ib_guid",
+    "ib_is_aggregation",
+    "ib_is_guid",
+    "ib_mbps",
+    "ib_rate",
     # errors
     "DistosError",
     "InvalidArgument",

@@ -40,7 +40,15 @@ BUILT_IN = tuple(
 )
 
 # One file a format. Loaded only by those who read a topology.
-BUILT_IN_SOURCES = tuple(f"distos_coll.sources.{name}" for name in ("nccl_graph", "nccl_xml"))
+BUILT_IN_SOURCES = tuple(
+    f"distos_coll.sources.{name}"
+    for name in (
+        "ibnetdiscover",
+        "ibsim_net",
+        "nccl_graph",
+        "nccl_xml",
+    )
+)
 
 T = TypeVar("T")
 

@@ -70,7 +70,7 @@ def _inside_hosts(topology: Topology) -> Mapping[str, Any]:
 
 def _between_hosts(topology: Topology) -> Mapping[str, Any]:
     fabric = topology.fabric
-    names = {adapter.host for adapter in fabric.adapters if adapter.host is not None}
+    names = {adapter.host or adapter.shared_name for adapter in fabric.adapters} - {None}
     kinds: list[dict[str, Any]] = [
         {"kind": each.kind, "evidence": list(each.evidence)} for each in fabric.recognised
     ]
