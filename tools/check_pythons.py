@@ -21,6 +21,7 @@ MINORS = (10, 11, 12, 13)
 TESTS = (
     *("communicator", "buffers", "start", "launch", "settings", "bench_run"),
     *("planner_algo", "planner_choice", "plugins_manager", "program_builder"),
+    *("topology_nccl", "topology_nccl_graph", "topology_paths", "topology_sources"),
 )
 PACKAGES = (
     "hypothesis",

@@ -1,11 +1,14 @@
 """The hooks that plugins may implement. Authors import the markers from `distos_coll.api`."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pluggy
 
 from distos_coll.plugins.spec import AlgorithmSpec
-from distos_coll.topology.source import TopologySource
+
+if TYPE_CHECKING:
+    from distos_coll.topology.source import TopologySource
 
 PROJECT = "distos_coll"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -20,7 +23,7 @@ def distos_coll_algorithms() -> Sequence[AlgorithmSpec]:  # type: ignore[empty-b
 
 
 @hookspec
-def distos_coll_topology_sources() -> Sequence[TopologySource]:  # type: ignore[empty-body]
+def distos_coll_topology_sources() -> "Sequence[TopologySource]":  # type: ignore[empty-body]
     """Formats and machines that a topology is read from. Called once per process, by those who read
     one.
     """

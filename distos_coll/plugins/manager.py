@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
@@ -16,7 +16,9 @@ from distos_coll.errors import DistosError, PluginError
 from distos_coll.plugins import hookspecs
 from distos_coll.plugins.spec import AlgorithmSpec
 from distos_coll.program.ir import Program
-from distos_coll.topology.source import TopologySource
+
+if TYPE_CHECKING:
+    from distos_coll.topology.source import TopologySource
 
 ENTRY_POINT_GROUP = hookspecs.PROJECT
 
@@ -122,18 +124,21 @@ def load(extra: Iterable[tuple[str, object]] = ()) -> Registry:
     return Registry(_algorithms(_all(BUILT_IN, extra)))
 
 
-def load_sources(extra: Iterable[tuple[str, object]] = ()) -> tuple[TopologySource, ...]:
+def load_sources(extra: Iterable[tuple[str, object]] = ()) -> "tuple[TopologySource, ...]":
     """Sources of topology: built in, installed, and `extra`, in the order of their names."""
     return tuple(source for _, source in _sources(_all(BUILT_IN_SOURCES, extra)))
 
 
-def source_owners() -> list[tuple[str, bool, TopologySource]]:
+def source_owners() -> "list[tuple[str, bool, TopologySource]]":
     """Every source with the name of its plugin, and whether that is built in."""
     owned = _sources(_all(BUILT_IN_SOURCES, ()))
     return [(plugin, plugin in BUILT_IN_SOURCES, source) for plugin, source in owned]
 
 
-def _sources(manager: pluggy.PluginManager) -> list[tuple[str, TopologySource]]:
+def _sources(manager: pluggy.PluginManager) -> "list[tuple[str, TopologySource]]":
+    # Those who only plan need none of it.
+    from distos_coll.topology.source import TopologySource
+
     found: dict[str, tuple[str, TopologySource]] = {}
     for plugin, source in _collect(manager, "distos_coll_topology_sources", TopologySource):
         if source.name in found:
@@ -177,7 +182,7 @@ def default_registry() -> Registry:
 
 
 @cache
-def default_sources() -> tuple[TopologySource, ...]:
+def default_sources() -> "tuple[TopologySource, ...]":
     """Loaded once per process."""
     return load_sources()
 

@@ -66,11 +66,9 @@ def _mask(text: str) -> int:
 
 
 def _mask_words(cpus: int) -> str:
-    words: list[str] = []
-    while cpus or not words:
-        words.append(f"{cpus & 0xFFFFFFFF:08x}")
-        cpus >>= 32
-    return ",".join(reversed(words))
+    digits = f"{cpus:x}"
+    digits = digits.rjust(-(-len(digits) // 8) * 8, "0")
+    return ",".join(digits[i : i + 8] for i in range(0, len(digits), 8))
 
 
 TEXT = Codec(str, str, "text")

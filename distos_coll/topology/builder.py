@@ -1,10 +1,13 @@
 """How a source puts a host together: nodes and ids side by side, links to what they name."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from distos_coll.errors import TopologyError
 from distos_coll.topology import pci
 from distos_coll.topology.fabric import Block, Fabric
+from distos_coll.topology.findings import shown
 from distos_coll.topology.model import (
     NOWHERE,
     Attributes,
@@ -17,6 +20,7 @@ from distos_coll.topology.model import (
     LinkKind,
     Nic,
     Node,
+    Numa,
     NvSwitch,
     Pci,
     Port,
@@ -24,6 +28,9 @@ from distos_coll.topology.model import (
     Relation,
     Topology,
 )
+
+MOST_OF_A_KIND = 1024
+"""NUMA nodes and GPUs of one host. What is computed of pairs of them must end."""
 
 
 @dataclass
@@ -84,6 +91,12 @@ class HostBuilder:
 
     def build(self, shared: dict[HostTemplate, HostTemplate] | None = None) -> Host:
         """Make the host; equal templates of hosts built with the same `shared` are one object."""
+        for kind, count in Counter(map(type, self.nodes)).items():
+            if kind in {Gpu, Numa, NvSwitch} and count > MOST_OF_A_KIND:
+                raise TopologyError(
+                    f"{shown(self.name)} has {count:,} {kind.__name__} nodes; no host has more "
+                    f"than {MOST_OF_A_KIND:,}"
+                )
         links = self._resolved()
         template = HostTemplate(
             tuple(self.nodes),

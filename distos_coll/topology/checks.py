@@ -179,14 +179,14 @@ class _Checks:
 
 
 def _ids(host: Host) -> Iterator[Finding]:
-    """What must be told apart on one host."""
-    seen: dict[tuple[str, int], str] = {}
+    """Ports of one adapter have different numbers; its functions may have a GUID in common."""
+    seen: dict[tuple[int, str, int], str] = {}
     for i, its in zip(host.template.ports, host.ports, strict=True):
         port = host.template.nodes[i]
         if not isinstance(port, Port) or port.virtual or its.guid is None or port.port is None:
             continue
         if port.kind == "net":
-            name = seen.setdefault((its.guid, port.port), port.name)
+            name = seen.setdefault((port.parent, its.guid, port.port), port.name)
             if name != port.name:
                 both = f"{name} and {port.name}"
                 yield Finding(

@@ -47,6 +47,7 @@ class Graph:
         self.template = template
         self.edges: list[list[Edge]] = [[] for _ in template.nodes]
         self.stands_for = list(range(len(template.nodes)))
+        self._known: dict[tuple[int, int, Via], Edge] = {}
         self._merge()
         self._tree()
         _flatten(self)
@@ -59,12 +60,11 @@ class Graph:
     def connect(self, a: int, b: int, via: Via, gbps: float, *, both: bool = True) -> None:
         """Add a link; parallel ones of a kind add up."""
         for source, target in ((a, b), (b, a))[: 1 + both]:
-            same = (e for e in self.edges[source] if e.to == target and e.via is via)
-            edge = next(same, None)
+            edge = self._known.get((source, target, via))
             if edge is None:
-                self.edges[source].append(Edge(target, via, gbps))
-            else:
-                edge.gbps += gbps
+                edge = self._known[source, target, via] = Edge(target, via, 0.0)
+                self.edges[source].append(edge)
+            edge.gbps += gbps
 
     def _merge(self) -> None:
         template = self.template
@@ -132,11 +132,15 @@ def _flatten(graph: Graph) -> None:
         generation = _broadcom(graph, top, 0)
         if not generation or graph.stands_for[top] != top:
             continue
-        for edge in list(graph.edges[top]):
-            below = edge.to
-            is_part = graph.kind(below) is Pci and graph.template.nodes[below].parent == top
-            if is_part and _broadcom(graph, below, 1) == generation:
-                _absorb(graph, top, below)
+        kept: list[Edge] = []
+        parts: list[Edge] = []
+        for edge in graph.edges[top]:
+            inside = graph.kind(edge.to) is Pci and graph.template.nodes[edge.to].parent == top
+            is_part = inside and _broadcom(graph, edge.to, 1) == generation
+            (parts if is_part else kept).append(edge)
+        graph.edges[top] = kept
+        for edge in parts:
+            _absorb(graph, top, edge.to)
 
 
 def _broadcom(graph: Graph, node: int, level: int) -> int:
@@ -150,7 +154,6 @@ def _broadcom(graph: Graph, node: int, level: int) -> int:
 
 
 def _absorb(graph: Graph, top: int, below: int) -> None:
-    graph.edges[top] = [edge for edge in graph.edges[top] if edge.to != below]
     for edge in graph.edges[below]:
         if edge.to == top:
             continue

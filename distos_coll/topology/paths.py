@@ -60,6 +60,8 @@ class Path:
 
 
 NONE = Path(PathType.DIS, 0.0)
+_CHANNELS = 64
+"""NCCL's most."""
 _UNKNOWN_GBPS = 12.0
 """Of a relation that is stated without a speed: PCI generation 3."""
 
@@ -154,7 +156,7 @@ class HostPaths:
             gpus = self.nearest(port, self.template.devices)
             users = (
                 gpu
-                for channel in range(len(self.ports))
+                for channel in range(min(len(self.ports), _CHANNELS))
                 for gpu in gpus
                 if self.port_of(gpu, channel) == port
             )

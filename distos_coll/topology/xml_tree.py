@@ -130,6 +130,8 @@ def parse(document: Document, *, keep_text: bool = False) -> Element:
     except expat.ExpatError as error:
         why = expat.ErrorString(error.code)
         raise document.error(f"is not XML: {why}", error.lineno + builder.blank_lines) from None
-    except (ValueError, LookupError, UnicodeError) as error:
+    except TopologyError:
+        raise
+    except (ValueError, LookupError) as error:
         raise builder.error(f"has an encoding that cannot be read: {error}") from None
     return builder.root or Element("", {})

@@ -38,7 +38,7 @@ def test_the_tree_names_devices_and_links() -> None:
     assert "GPU 0, sm 70" in text
     assert "1 nvlink to 0000:22:00.0" in text
     assert "veth0a1b2c3, 10 Gb/s, virtual" in text
-    assert [line.split() for line in text.splitlines() if line.strip().startswith("GPU0 ")] == [
+    assert [line.split() for line in text.splitlines() if line.strip().startswith("GPU0  X")] == [
         ["GPU0", "X", "NVL", "NVL", "NVB", "PHB", "12", "GB/s:", "mlx5_0"]
     ]
     assert "2 network adapters, 2 ports, 4 pairs of GPUs with NVLink" in text

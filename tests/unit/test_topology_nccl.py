@@ -268,6 +268,15 @@ def test_a_lost_link_to_a_switch_is_another_template() -> None:
     assert len(found.templates) == 2
 
 
+def test_functions_of_an_adapter_share_its_guid() -> None:
+    """Virtual functions have one GUID, and each is port 1."""
+    net = '<nic><net name="mlx5_{0}" dev="{0}" port="1" guid="0xa"/></nic>'
+    functions = (pci(net.format(i), i + 1, "0x020000") for i in range(3))
+    assert codes(cpu("".join(functions))) == set()
+    twice = net.format(0).replace("</nic>", '<net name="b" dev="9" port="1" guid="0xa"/></nic>')
+    assert codes(cpu(pci(twice, 1, "0x020000"))) == {"guid-twice"}
+
+
 REFUSED = [
     ("nccl-no-cpu", '<system version="1"><gpu dev="0" net="mlx5_0"/></system>', "a.xml:1: <system"),
     ("nccl-version", system("", "7"), "version '7'"),
@@ -290,7 +299,7 @@ REFUSED = [
         '<!DOCTYPE system SYSTEM "s.dtd"><system version="1">&x;</system>',
         "declares or uses entities",
     ),
-    ("xml-depth", "<system>" + "<pci>" * 200, "nested deeper"),
+    ("xml-depth", "<system>\n" + "<pci>" * 200, "a.xml:2: elements are nested deeper"),
     ("xml-attributes", "<system " + " ".join(f'a{i}=""' for i in range(65)) + "/>", "65|64"),
     ("xml-value", f'<system version="{"1" * 70000}"/>', "characters"),
     ("xml-elements", "<system>" + "<pci/>" * xml_tree.MAX_ELEMENTS + "</system>", "200,000"),
@@ -301,8 +310,9 @@ REFUSED = [
     ("row", "text", "match"), REFUSED, ids=[str(i) for i in range(len(REFUSED))]
 )
 def test_refused(row: str, text: str, match: str) -> None:
-    with raises(row, match):
+    with raises(row, match) as caught:
         read_text(text)
+    assert str(caught.value).count("a.xml") == 1  # said once, not wrapped into another
 
 
 BOMB = """<!DOCTYPE system [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>

@@ -1,6 +1,8 @@
 """Path types and bandwidths, by the figures of NCCL's own constants."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from topologies import read_own, read_text, topology_of
 
 from distos_coll.topology.builder import HostBuilder, topology
@@ -242,3 +244,46 @@ def test_a_link_to_itself_leads_nowhere() -> None:
     paths = HostPaths(template_of("nccl-contradictions.xml"))
     gpu = paths.template.devices[0]
     assert paths.between(gpu, gpu).type is P.LOC
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> tuple[HostTemplate, list[list[int]]]:
+    """NUMA nodes, switches at any depth, and GPUs; of each GPU all nodes above it."""
+    host = HostBuilder("n")
+    above: list[list[int]] = []
+    for number in range(draw(st.integers(1, 3))):
+        host.add(Numa(id=number))
+        above.append([])
+    leaves = []
+    for number in range(draw(st.integers(2, 12))):
+        parent = draw(st.sampled_from([i for i in range(len(above)) if i not in leaves]))
+        is_gpu = draw(st.booleans())
+        node = host.add(Pci(parent, f"0000:{number:02x}:00.0", 0x030200 if is_gpu else 0x060400))
+        above.append([parent, *above[parent]])
+        if is_gpu:
+            leaves.append(node)
+            host.add_gpu(Gpu(node, dev=number))
+            above.append(above[node])
+            leaves.append(node + 1)
+    template = host.build().template
+    return template, [above[gpu] for gpu in template.devices]
+
+
+@given(trees())
+def test_trees_against_the_first_common_node(tree: tuple[HostTemplate, list[list[int]]]) -> None:
+    template, above = tree
+    paths = HostPaths(template)
+    for a, over_a in zip(template.devices, above, strict=True):
+        for b, over_b in zip(template.devices, above, strict=True):
+            if a == b:
+                continue
+            shared = [node for node in over_a if node in over_b]
+            if not shared:
+                expected = P.SYS
+            elif isinstance(template.nodes[shared[0]], Numa):
+                expected = P.PHB
+            else:
+                switches = over_a.index(shared[0]) + over_b.index(shared[0]) + 1
+                expected = P.PIX if switches == 1 else P.PXB
+            assert paths.between(a, b).type is expected
+            assert paths.between(a, b).gbps == paths.between(b, a).gbps == 12.0

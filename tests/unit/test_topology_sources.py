@@ -3,6 +3,8 @@
 import bz2
 import gzip
 import lzma
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from error_page import raises
 from topologies import OWN, topology_of
 
+from distos_coll import api
 from distos_coll.api import (
     NOWHERE,
     Adapter,
@@ -40,7 +43,7 @@ from distos_coll.api import (
     pci_bus_id,
 )
 from distos_coll.plugins.manager import default_registry, default_sources, load_sources
-from distos_coll.topology import nvlink, pci, reading
+from distos_coll.topology import exports, nvlink, pci, reading
 from distos_coll.topology.findings import summed_up
 from distos_coll.topology.summary import summary
 
@@ -248,6 +251,14 @@ def test_sixteen_thousand_gpus() -> None:
     assert facts["nvlink_pairs"] == 227 * (72 * 71 // 2) + 40 * 39 // 2
 
 
+def test_a_host_with_too_many() -> None:
+    host = HostBuilder("n")
+    for number in range(1025):
+        host.add(Numa(id=number))
+    with raises("topology-many", "n has 1,025 Numa nodes"):
+        host.build()
+
+
 def test_what_a_fabric_says_of_itself() -> None:
     leaf, spine = (Switch(name, name, "infiniband", ports=40) for name in ("leaf", "spine"))
     cards = [
@@ -286,3 +297,16 @@ def test_hosts_alone() -> None:
     found = summary_of(build_topology(HostBuilder(f"n{i}") for i in range(5)))
     assert (found["hosts"], found["gpus"], found["nvlink_domains"]) == (5, None, None)
     assert len(topology_of(reading.read(OWN / "nccl-skeleton.xml", default_sources())).hosts) == 1
+
+
+def test_authors_of_sources_find_what_they_need() -> None:
+    """And those who only plan do not load it."""
+    assert all(hasattr(api, name) for name in exports.__all__)
+    assert not hasattr(api, "_nothing")
+    assert not hasattr(api, "nothing")
+    code = (
+        "import sys, distos_coll.plugins.manager as m; m.built_in_registry(); print(*sys.modules)"
+    )
+    loaded = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert "distos_coll.api" in loaded
+    assert "distos_coll.topology" not in loaded

@@ -1,0 +1,121 @@
+"""What `distos_coll.api` hands out of this package. Apart from it, because those who only plan
+need none of it, and its classes take a while to make.
+"""
+
+from distos_coll.topology.builder import Counts, HostBuilder
+from distos_coll.topology.builder import topology as build_topology
+from distos_coll.topology.fabric import (
+    Adapter,
+    Block,
+    Cable,
+    End,
+    EndKind,
+    Fabric,
+    Rail,
+    Recognised,
+    Switch,
+)
+from distos_coll.topology.fabric_kinds import recognise_fabric
+from distos_coll.topology.findings import Finding
+from distos_coll.topology.infiniband import LID_AT_MOST as IB_LID_AT_MOST
+from distos_coll.topology.infiniband import described as ib_described
+from distos_coll.topology.infiniband import guid as ib_guid
+from distos_coll.topology.infiniband import is_aggregation as ib_is_aggregation
+from distos_coll.topology.infiniband import is_guid as ib_is_guid
+from distos_coll.topology.infiniband import mbps as ib_mbps
+from distos_coll.topology.infiniband import rate as ib_rate
+from distos_coll.topology.interfaces import is_virtual as interface_is_virtual
+from distos_coll.topology.model import (
+    NOWHERE,
+    Attributes,
+    Distances,
+    Gpu,
+    GpuId,
+    Host,
+    HostTemplate,
+    Link,
+    LinkKind,
+    Nic,
+    Node,
+    Numa,
+    NvSwitch,
+    Pci,
+    Port,
+    PortId,
+    Relation,
+    Topology,
+)
+from distos_coll.topology.nccl_graph import NcclGraph, NcclGraphs, Stop
+from distos_coll.topology.paths import PathType
+from distos_coll.topology.pci import NVSWITCH as PCI_NVSWITCH
+from distos_coll.topology.pci import bus_id as pci_bus_id
+from distos_coll.topology.source import Document, Found, Fragment, TopologySource
+from distos_coll.topology.text import Notes, text_lines
+from distos_coll.topology.xml_text import render as render_xml
+from distos_coll.topology.xml_tree import Element
+from distos_coll.topology.xml_tree import parse as parse_xml
+from distos_coll.topology.xml_tree import root_tag as xml_root
+
+__all__ = [
+    # topology: sources
+    "TopologySource",
+    "Document",
+    "Found",
+    "Fragment",
+    "Finding",
+    "HostBuilder",
+    "Counts",
+    "build_topology",
+    "interface_is_virtual",
+    "pci_bus_id",
+    "PCI_NVSWITCH",
+    "Element",
+    "parse_xml",
+    "render_xml",
+    "xml_root",
+    # topology: plans of NCCL's
+    "NcclGraph",
+    "NcclGraphs",
+    "Stop",
+    # topology: hosts
+    "NOWHERE",
+    "Attributes",
+    "Topology",
+    "Host",
+    "HostTemplate",
+    "GpuId",
+    "PortId",
+    "Node",
+    "Numa",
+    "Pci",
+    "Gpu",
+    "Nic",
+    "Port",
+    "NvSwitch",
+    "Link",
+    "LinkKind",
+    "Relation",
+    "PathType",
+    "Distances",
+    # topology: the network
+    "Fabric",
+    "Switch",
+    "Adapter",
+    "Cable",
+    "End",
+    "EndKind",
+    "Rail",
+    "Recognised",
+    "Block",
+    "recognise_fabric",
+    # topology: text, and what InfiniBand's tools print
+    "Notes",
+    "text_lines",
+    "IB_LID_AT_MOST",
+    "ib_described",
+    "ib_guid",
+    "ib_is_aggregation",
+    "ib_is_guid",
+    "ib_mbps",
+    "ib_rate",
+]
