@@ -47,8 +47,16 @@ BUILT_IN_SOURCES = tuple(
     for name in (
         "ibnetdiscover",
         "ibsim_net",
+        "lldp",
         "nccl_graph",
         "nccl_xml",
+        "netq",
+        "opensm_cache",
+        "opensm_routes",
+        "opensm_subnet",
+        "slurm_conf",
+        "slurm_yaml",
+        "topograph",
     )
 )
 

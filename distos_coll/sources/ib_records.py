@@ -112,8 +112,9 @@ class FabricRecords:
 
     def _cables(self) -> Iterator[Cable]:
         done: set[tuple[str, int]] = set()
+        named = {record.peer for node in self.nodes.values() for record in node.records.values()}
         for node in self.nodes.values():
-            if not node.records:
+            if not node.records and node.key not in named:
                 self.notes.add("isolated", f"{node.key} has no cable", node.line)
             for record in node.records.values():
                 if (node.key, record.port) in done:

@@ -24,6 +24,7 @@ from distos_coll.api import (
     Notes,
     Topology,
     TopologySource,
+    cut_off,
     hookimpl,
     ib_guid,
     ib_is_guid,
@@ -85,7 +86,7 @@ class _Reader:
         elif match := _PORT.fullmatch(line):
             self.port(number, match)
         elif _STARTS_A_RECORD.match(line):
-            raise self.document.error("no whole line of ibnetdiscover's; was it cut off?", number)
+            raise cut_off(self.document, "ibnetdiscover", number)
         elif self.records.nodes and not _CHASSIS.match(line):
             # Before the first node it is what a terminal shows.
             self.notes.add("line-unknown", f"{line[:60]!r} is left out", number)

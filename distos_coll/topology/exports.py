@@ -4,6 +4,7 @@ need none of it, and its classes take a while to make.
 
 from distos_coll.topology.builder import Counts, HostBuilder
 from distos_coll.topology.builder import topology as build_topology
+from distos_coll.topology.data import Data, parse_json
 from distos_coll.topology.fabric import (
     Adapter,
     Block,
@@ -17,6 +18,8 @@ from distos_coll.topology.fabric import (
 )
 from distos_coll.topology.fabric_kinds import recognise_fabric
 from distos_coll.topology.findings import Finding
+from distos_coll.topology.hostlist import MAX_HOSTS
+from distos_coll.topology.hostlist import expand as expand_hosts
 from distos_coll.topology.infiniband import LID_AT_MOST as IB_LID_AT_MOST
 from distos_coll.topology.infiniband import described as ib_described
 from distos_coll.topology.infiniband import guid as ib_guid
@@ -49,12 +52,22 @@ from distos_coll.topology.nccl_graph import NcclGraph, NcclGraphs, Stop
 from distos_coll.topology.paths import PathType
 from distos_coll.topology.pci import NVSWITCH as PCI_NVSWITCH
 from distos_coll.topology.pci import bus_id as pci_bus_id
+from distos_coll.topology.routes import (
+    Distance,
+    ForwardingTable,
+    ForwardingTables,
+    LidAssignments,
+    LidMatrix,
+    PortPairs,
+)
 from distos_coll.topology.source import Document, Found, Fragment, TopologySource
-from distos_coll.topology.text import Notes, text_lines
+from distos_coll.topology.text import Notes, cut_off, text_lines
 from distos_coll.topology.xml_text import render as render_xml
 from distos_coll.topology.xml_tree import Element
 from distos_coll.topology.xml_tree import parse as parse_xml
 from distos_coll.topology.xml_tree import root_tag as xml_root
+from distos_coll.topology.yaml_text import MAX_BYTES as YAML_MAX_BYTES
+from distos_coll.topology.yaml_text import parse_yaml
 
 __all__ = [
     # topology: sources
@@ -108,9 +121,23 @@ __all__ = [
     "Recognised",
     "Block",
     "recognise_fabric",
+    # topology: routes
+    "ForwardingTable",
+    "ForwardingTables",
+    "Distance",
+    "LidMatrix",
+    "LidAssignments",
+    "PortPairs",
     # topology: text, and what InfiniBand's tools print
     "Notes",
     "text_lines",
+    "cut_off",
+    "Data",
+    "parse_json",
+    "parse_yaml",
+    "YAML_MAX_BYTES",
+    "MAX_HOSTS",
+    "expand_hosts",
     "IB_LID_AT_MOST",
     "ib_described",
     "ib_guid",

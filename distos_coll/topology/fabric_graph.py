@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass
 
 from distos_coll.topology.fabric import Adapter, Cable, End, EndKind, Fabric
@@ -68,6 +69,14 @@ class SwitchGraph:
     def attachments(self) -> Iterator[Attachment]:
         for attached in self.attached:
             yield from attached
+
+    def without(self, pairs: Iterable[tuple[int, int]]) -> "SwitchGraph":
+        """The same without the cables between some pairs of switches."""
+        found = copy(self)
+        found.links = [dict(links) for links in self.links]
+        for a, b in pairs:
+            del found.links[a][b], found.links[b][a]
+        return found
 
     def name(self, switch: int) -> str:
         return self.switches[switch].name or self.switches[switch].id

@@ -35,10 +35,9 @@ def recognise_fabric(fabric: Fabric) -> Fabric:
         recognised += (rails.recognised,)
     if rails is not None and not fabric.rails:
         fabric = _with_rails(fabric, rails)
-    switches = tuple(
-        replace(switch, level=levels.get(i)) if switch.level is None else switch
-        for i, switch in enumerate(fabric.switches)
-    )
+    switches = fabric.switches
+    if all(switch.level is None for switch in switches):
+        switches = tuple(replace(s, level=levels.get(i)) for i, s in enumerate(switches))
     recognised = fabric.recognised or recognised
     return replace(fabric, switches=switches, recognised=recognised)
 

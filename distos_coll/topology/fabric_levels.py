@@ -21,6 +21,9 @@ class Levels:
     """Switches above the first level that hosts hang at too."""
     sideways: int
     """Pairs of switches of one level with cables between them."""
+    peers: int = 0
+    """Pairs of switches that are linked and have the same others above and below: two that act as
+    one for hosts with a port at each (MLAG)."""
 
     @property
     def top(self) -> int:
@@ -32,12 +35,15 @@ class Levels:
 
 def find_levels(graph: SwitchGraph, part: list[int]) -> Levels | None:
     """Find the levels of connected switches; None where they have none."""
+    peers = _peers(graph, part)
+    graph = graph.without(peers) if peers else graph
     stated = [graph.switches[i].level for i in part]
     if all(level is not None and level > 0 for level in stated):
-        return _checked(graph, part, {i: level or 0 for i, level in zip(part, stated, strict=True)})
+        of = {i: level or 0 for i, level in zip(part, stated, strict=True)}
+        return _checked(graph, part, of, peers)
     sides = _two_sides(graph, part)
     if sides is not None:
-        return _checked(graph, part, sides)
+        return _checked(graph, part, sides, peers)
     leaves = _leaves(graph, part)
     if not leaves:
         return None
@@ -47,7 +53,21 @@ def find_levels(graph: SwitchGraph, part: list[int]) -> Levels | None:
         # Pods where no host is yet, seen from below through the top level: no fabric has five.
         of = {i: 6 - level if level > 3 else level for i, level in of.items()}
     _empty_leaves(graph, of)
-    return _checked(graph, part, of)
+    return _checked(graph, part, of, peers)
+
+
+def _peers(graph: SwitchGraph, part: list[int]) -> list[tuple[int, int]]:
+    """Linked pairs that have all their other neighbours in common, each in one such pair only."""
+    found: list[tuple[int, int]] = []
+    of: Counter[int] = Counter()
+    for a in part:
+        for b in graph.links[a]:
+            if a < b and len(graph.links[a]) == len(graph.links[b]) > 1:
+                others = graph.links[a].keys() - {b}
+                if others == graph.links[b].keys() - {a}:
+                    found.append((a, b))
+                    of.update((a, b))
+    return found if max(of.values(), default=0) == 1 else []
 
 
 def _two_sides(graph: SwitchGraph, part: list[int]) -> dict[int, int] | None:
@@ -108,12 +128,16 @@ def _empty_leaves(graph: SwitchGraph, of: dict[int, int]) -> None:
             continue
         shared = Counter(leaf for above in own for leaf in uplinks.get(above, ())[:256])
         leaf, count = shared.most_common(1)[0] if shared else (switch, 0)
-        if count and count >= _ALIKE * max(len(own), len(graph.links[leaf])):
+        if count and count >= _ALIKE * len(own) and 2 * count >= len(graph.links[leaf]):
             of[switch] = 1
 
 
-def _checked(graph: SwitchGraph, part: list[int], of: dict[int, int]) -> Levels | None:
+def _checked(
+    graph: SwitchGraph, part: list[int], of: dict[int, int], peers: list[tuple[int, int]]
+) -> Levels | None:
     sideways = pairs = 0
+    if any(of[a] != of[b] or of[a] < 1 for a, b in peers) or min(of.values()) < 1:
+        return None
     for i in part:
         for other in graph.links[i]:
             if other > i:
@@ -124,7 +148,7 @@ def _checked(graph: SwitchGraph, part: list[int], of: dict[int, int]) -> Levels 
     if max(of.values()) < 2 or sideways > _SAME_LEVEL_AT_MOST * pairs:
         return None
     odd = tuple(i for i in part if of[i] > 1 and graph.attached[i])
-    return Levels(of, odd, sideways)
+    return Levels(of, odd, sideways, len(peers))
 
 
 def recognise_levels(graph: SwitchGraph, part: list[int], levels: Levels) -> Recognised:
@@ -138,7 +162,8 @@ def recognise_levels(graph: SwitchGraph, part: list[int], levels: Levels) -> Rec
     kind = "fat-tree" if several * 2 > len(ups) and len(part) > 2 else "tree"
     counts = [f"{len(levels.at(level)):,}" for level in range(1, levels.top + 1)]
     pairs = counted(sum(len(graph.links[i]) for i in part) // 2, "pair")
-    which = f"all but {levels.sideways} between" if levels.sideways else "all between"
+    sideways = levels.sideways + levels.peers
+    which = f"all but {sideways} between" if sideways else "all between"
     shown = f"{', '.join(counts[:-1])} and {counts[-1]}"
     evidence = [
         f"{levels.top} levels of {shown} switches, hosts at the first",
@@ -150,6 +175,8 @@ def recognise_levels(graph: SwitchGraph, part: list[int], levels: Levels) -> Rec
     up = sum(sum(ups.get(i, ())) for i in levels.at(1))
     if up and down:
         evidence.append(f"the first level has {counted(down, 'cable')} to hosts and {up:,} upwards")
+    if levels.peers:
+        evidence.append(f"{counted(levels.peers, 'pair')} of switches of one level act as one")
     if levels.odd:
         cables = counted(sum(len(graph.attached[i]) for i in levels.odd), "cable")
         names = ", ".join(graph.name(i) for i in levels.odd[:5])

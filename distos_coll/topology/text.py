@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from distos_coll.errors import TopologyError
 from distos_coll.topology.findings import Finding
 from distos_coll.topology.source import Document
 
@@ -22,6 +23,11 @@ def text_lines(document: Document) -> Iterator[tuple[int, str]]:
             if len(line) > MAX_LINE:
                 raise document.error(f"a line of more than {MAX_LINE:,} characters", number)
             yield number, line.decode("utf-8", "replace").rstrip()
+
+
+def cut_off(document: Document, what: str, line: int) -> TopologyError:
+    """Of a line that starts like one of `what` and does not end like it."""
+    return document.error(f"no whole line of {what}; was it cut off?", line)
 
 
 @dataclass

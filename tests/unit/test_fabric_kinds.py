@@ -108,6 +108,28 @@ def test_a_ring_of_four_may_be_leaves_and_spines() -> None:
     assert [found.kind for found in layout.fabric().recognised] == ["ring", "fat-tree"]
 
 
+def test_leaves_in_pairs_are_leaves() -> None:
+    """Two leaves that are linked, for hosts with a port at each: MLAG, common on Ethernet."""
+    layout = FabricLayout()
+    spines = [layout.switch(f"spine{i}") for i in range(2)]
+    for i in range(3):
+        pair = [layout.switch(f"leaf{i}{side}") for side in "ab"]
+        layout.cable(pair[0], pair[1], 2)
+        for leaf in pair:
+            for spine in spines:
+                layout.cable(leaf, spine)
+        for j in range(4):
+            layout.host(f"n{i}{j}", *pair)
+    fabric = layout.fabric()
+    assert fabric.recognised[0].kind == "fat-tree"
+    assert fabric.recognised[0].evidence[:2] == (
+        "2 levels of 6 and 2 switches, hosts at the first",
+        "15 pairs of switches are linked, all but 3 between neighbouring levels",
+    )
+    assert "3 pairs of switches of one level act as one" in fabric.recognised[0].evidence
+    assert [rail.number for rail in fabric.rails] == [0, 1]
+
+
 def test_a_tree_has_one_way_up() -> None:
     layout = FabricLayout()
     root = layout.switch("root")
