@@ -36,6 +36,11 @@ from distos_coll.sources.ib_writer import is_netlist, write_ibnetdiscover
 MAX_BYTES = 1 << 25
 
 KINDS = {"Switch": EndKind.SWITCH, "Ca": EndKind.ADAPTER, "Rt": EndKind.ROUTER}
+GUIDS = {
+    "switchguid": EndKind.SWITCH,
+    "caguid": EndKind.ADAPTER,
+    "rtguid": EndKind.ROUTER,
+}
 _HEAD = re.compile(rb'^(?:Switch|Ca|Rt)[ \t]+\d+[ \t]+"[SHR]-|^# Topology file: generated', re.M)
 _NODE = re.compile(r'(Switch|Ca|Rt)\s+(\d{1,4})\s+"([^"]+)"\s*(?:#\s*"(.*)"([^"]*))?')
 _PORT = re.compile(
@@ -108,9 +113,19 @@ class _Reader:
 
     def own(self, node: NodeRecord, rest: str, number: int) -> None:
         """What the lines above a node and the end of its own say of it."""
-        own = {"switchguid", "caguid", "rtguid"}
-        for name, text in self.attributes.items():
-            if name not in own or ib_guid(text) != node.id:
+        for name in ("vendid", "devid", "sysimgguid"):
+            if name in self.attributes:
+                node.extra.append((f"ib:{name}", self.attributes[name]))
+        for name, kind in GUIDS.items():
+            text = self.attributes.get(name)
+            if text is None:
+                continue
+            if kind is not node.kind:
+                message = f"{name} above {node.key}, which is none; left out"
+                self.notes.add("guid-kind", message, number)
+            elif ib_guid(text).lstrip("0") != node.id.lstrip("0"):
+                message = f"{node.key} has the GUID {text[:40]} in a line above it"
+                self.notes.add("guid-differs", message, number)
                 node.extra.append((f"ib:{name}", text))
         if node.kind is EndKind.SWITCH:
             node.lid = self.lid(rest, number)

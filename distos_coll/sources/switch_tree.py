@@ -15,7 +15,9 @@ from distos_coll.api import (
     HostBuilder,
     Notes,
     Switch,
+    TooManyHosts,
     Topology,
+    TopologyError,
     build_topology,
     expand_hosts,
     recognise_fabric,
@@ -35,6 +37,8 @@ class Names:
             return []
         try:
             found = expand_hosts(text, self.left)
+        except TooManyHosts:
+            raise self._too_many(line) from None
         except ValueError as error:
             raise self.document.error(f"in {text[:60]!r} {error}", line, place) from None
         self.take(len(found), line)
@@ -47,7 +51,10 @@ class Names:
         """Count names that are used once more."""
         self.left -= count
         if self.left < 0:
-            raise self.document.error(f"names more than {MAX_HOSTS:,} hosts and switches", line)
+            raise self._too_many(line)
+
+    def _too_many(self, line: int) -> TopologyError:
+        return self.document.error(f"names more than {MAX_HOSTS:,} hosts and switches", line)
 
 
 @dataclass(slots=True)

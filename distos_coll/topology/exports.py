@@ -18,7 +18,7 @@ from distos_coll.topology.fabric import (
 )
 from distos_coll.topology.fabric_kinds import recognise_fabric
 from distos_coll.topology.findings import Finding
-from distos_coll.topology.hostlist import MAX_HOSTS
+from distos_coll.topology.hostlist import MAX_HOSTS, TooManyHosts
 from distos_coll.topology.hostlist import expand as expand_hosts
 from distos_coll.topology.infiniband import LID_AT_MOST as IB_LID_AT_MOST
 from distos_coll.topology.infiniband import described as ib_described
@@ -138,6 +138,7 @@ __all__ = [
     "YAML_MAX_BYTES",
     "MAX_HOSTS",
     "expand_hosts",
+    "TooManyHosts",
     "IB_LID_AT_MOST",
     "ib_described",
     "ib_guid",

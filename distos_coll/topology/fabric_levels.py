@@ -11,6 +11,10 @@ _SAME_LEVEL_AT_MOST = 0.02
 """Of pairs of switches."""
 _NEARLY_ALL = 0.9
 _ALIKE = 0.8
+_MOST_LEVELS = 8
+_MOST_ODD = 100
+"""Switches with hosts above the first level."""
+_MOST_WORK = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ def _peers(graph: SwitchGraph, part: list[int]) -> list[tuple[int, int]]:
     """Linked pairs that have all their other neighbours in common, each in one such pair only."""
     found: list[tuple[int, int]] = []
     of: Counter[int] = Counter()
+    if sum(len(graph.links[i]) ** 2 for i in part) > _MOST_WORK:
+        return []
     for a in part:
         for b in graph.links[a]:
             if a < b and len(graph.links[a]) == len(graph.links[b]) > 1:
@@ -100,7 +106,7 @@ def _leaves(graph: SwitchGraph, part: list[int]) -> list[int]:
     if not leaves:
         return []
     usual = median(len(graph.attached[i]) for i in leaves)
-    allowed = max(2, len(leaves) * 15 // 100)
+    allowed = min(max(2, len(leaves) * 15 // 100), _MOST_ODD)
     conflicts = {i: sum(other in leaves for other in graph.links[i]) for i in leaves}
     while True:
         worst = max(leaves, key=lambda i: (conflicts[i], -i))
@@ -145,7 +151,7 @@ def _checked(
                 sideways += of[other] == of[i]
                 if abs(of[other] - of[i]) > 1:
                     return None
-    if max(of.values()) < 2 or sideways > _SAME_LEVEL_AT_MOST * pairs:
+    if not 2 <= max(of.values()) <= _MOST_LEVELS or sideways > _SAME_LEVEL_AT_MOST * pairs:
         return None
     odd = tuple(i for i in part if of[i] > 1 and graph.attached[i])
     return Levels(of, odd, sideways, len(peers))

@@ -10,9 +10,13 @@ _MAX_NAME = 255
 _RANGE = re.compile(r"(\d{1,18})(?:-(\d{1,18}))?")
 
 
+class TooManyHosts(ValueError):
+    """A list has more than may be made."""
+
+
 def expand(text: str, most: int = MAX_HOSTS) -> list[str]:
-    """Return every host, in order. Raises ValueError with what is wrong, and for more than `most`,
-    before they are made.
+    """Return every host, in order. Raises ValueError with what is wrong; TooManyHosts before more
+    than `most` are made.
     """
     found: list[str] = []
     for part in _parts(text):
@@ -46,7 +50,7 @@ def _expanded(part: str, most: int) -> list[str]:
         numbers = _numbers(ranges, most // max(1, len(found)))
         found = [f"{name}{number}{after}" for name in found for number in numbers]
     if len(found) > most:
-        raise ValueError(f"more than {MAX_HOSTS:,} hosts")
+        raise TooManyHosts(f"more than {most:,} hosts")
     if any(len(name) > _MAX_NAME for name in found[:1]):
         raise ValueError(f"a name of more than {_MAX_NAME} characters")
     return found
@@ -63,6 +67,6 @@ def _numbers(ranges: str, most: int) -> list[str]:
         if high < low:
             raise ValueError(f"the range {each[:40]} ends before it starts")
         if len(found) + high - low >= most:
-            raise ValueError(f"more than {MAX_HOSTS:,} hosts")
+            raise TooManyHosts(f"more than {most:,} hosts")
         found += (f"{number:0{len(first)}}" for number in range(low, high + 1))
     return found

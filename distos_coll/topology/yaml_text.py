@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from distos_coll.errors import TopologyError
 from distos_coll.topology.data import Data, Placed
 from distos_coll.topology.source import Document
 
@@ -76,7 +77,9 @@ def parse_yaml(document: Document) -> list[Data]:
         why = getattr(error, "problem", None) or getattr(error, "reason", None) or "damaged"
         line = mark.line + 1 if mark else 0
         raise document.error(f"is not YAML: {why}", line) from None
-    except (UnicodeError, ValueError) as error:
+    except TopologyError:
+        raise  # it is a ValueError too
+    except ValueError as error:
         raise document.error(f"is not YAML: {error}") from None
     return found
 

@@ -252,6 +252,16 @@ def test_a_fabric_of_everything_linked_to_everything_ends() -> None:
     assert found.recognised[0].kind == "irregular"
 
 
+def test_a_long_chain_has_no_levels() -> None:
+    """Nor as many as it has switches."""
+    (found,) = fabrics.torus(3000, hosts=0, closed=False).fabric().recognised
+    assert found == Recognised("tree", ("3,000 switches with one way between any two",))
+    layout = fabrics.torus(30, hosts=0, closed=False)
+    layout.host("n", End(EndKind.SWITCH, f"{0x200001:016x}"))
+    assert layout.fabric().recognised[0].kind == "tree"
+    assert {switch.level for switch in layout.fabric().switches} == {None}
+
+
 def test_natural_order() -> None:
     names = ["eth10", "eth2", "eth", "mlx5_1", "mlx5_0", "#3", "#10"]
     assert sorted(names, key=natural) == ["#3", "#10", "eth", "eth2", "eth10", "mlx5_0", "mlx5_1"]

@@ -125,6 +125,8 @@ def test_a_netlist_of_it_has_the_same_cables() -> None:
         ("port 0 lid 1 ", "port 0 lid 5 ", "lid-differs", 35),
         ("lid 11 lmc 0", "lid 12 lmc 0", "lid-twice", 50),
         ("a000000000000041", "a0000000000host1", "guid-not-hex", 70),
+        ("caguid=0xa000000000000021", "caguid=0xa000000000000f21", "guid-differs", 57),
+        ("caguid=0xa000000000000021", "rtguid=0xa000000000000021", "guid-kind", 57),
         ("\nCa\t2", "\nspam\nCa\t2", "line-unknown", 76),
     ],
 )

@@ -9,7 +9,7 @@ from topologies import mutated, read_text, topology_of
 from distos_coll.errors import TopologyError
 from distos_coll.plugins.manager import default_sources
 from distos_coll.topology.fabric import Block, End, EndKind
-from distos_coll.topology.hostlist import expand
+from distos_coll.topology.hostlist import TooManyHosts, expand
 from distos_coll.topology.reading import Reading
 from distos_coll.topology.source import Document
 from distos_coll.topology.summary import summary
@@ -221,8 +221,8 @@ def test_refusals() -> None:
         ("SwitchName=a Nodes=n1,,n2", "hosts-empty"),
         ("SwitchName=a Nodes=n[1-x]", "hosts-range"),
         ("SwitchName=a Nodes=n[4-1]", "hosts-backwards"),
-        ("SwitchName=a Nodes=n[1-999999999]", "hosts-many"),
-        ("SwitchName=a Nodes=n[1-999][1-999]", "hosts-many"),
+        ("SwitchName=a Nodes=n[1-999999999]", "hosts-total"),
+        ("SwitchName=a Nodes=n[1-999][1-999]", "hosts-total"),
         ("SwitchName=a[1-2000] Nodes=n[1-2000]", "hosts-total"),
         ("SwitchName=a Nodes=n" + "[1-2]" * 5, "hosts-nested"),
         ("SwitchName=a Nodes=" + "n" * 300, "hosts-long"),
@@ -260,7 +260,7 @@ def test_refusals() -> None:
 )
 def test_refusals_of_yaml(old: str, new: str, row: str) -> None:
     assert old in YAML
-    with raises(row, r"a.xml:\d+: "):
+    with raises(row, r"^a.xml:\d+: "):
         read_text(YAML.replace(old, new))
 
 
@@ -278,6 +278,12 @@ def test_lists_of_hosts() -> None:
     assert expand("n[08-11,2]") == ["n08", "n09", "n10", "n11", "n2"]
     assert expand("a[1-2]-b[3,4], c") == ["a1-b3", "a1-b4", "a2-b3", "a2-b4", "c"]
     assert expand("n[0099-0101]") == ["n0099", "n0100", "n0101"]
+
+
+def test_too_many_hosts_are_not_made() -> None:
+    for text in ("n[1-999999999999]", "n[1-9][1-9][1-9]", ",".join("n" * 101)):
+        with pytest.raises(TooManyHosts, match="more than"):
+            expand(text, 100)
 
 
 @given(
