@@ -62,6 +62,13 @@ class NodeRecord:
             yield self.lid
         yield from self.lids.values()
 
+    def says_the_same(self, other: "NodeRecord") -> bool:
+        """Apart from lines."""
+        ours = {port: record[2:] for port, record in self.records.items()}
+        theirs = {port: record[2:] for port, record in other.records.items()}
+        own, far = ((n.kind, n.name, n.ports, n.lid, n.lids) for n in (self, other))
+        return own == far and ours == theirs
+
     def end(self, port: int) -> End:
         return End(self.kind, self.id, port)
 
@@ -72,14 +79,13 @@ class FabricRecords:
     def __init__(self, notes: Notes) -> None:
         self.notes = notes
         self.nodes: dict[str, NodeRecord] = {}
-        self._again = 0
+        self.again: list[NodeRecord] = []
+        """Described once more; `ibnetdiscover -g` does that with the switches of a chassis."""
 
     def add(self, node: NodeRecord) -> None:
-        """Of two nodes of one name the first counts; the lines of the other go nowhere."""
+        """Of two nodes of one name the first counts; the other had better say the same."""
         if node.key in self.nodes:
-            other = self.nodes[node.key].line
-            message = f"{node.key} was described in line {other} already; left out here"
-            self.notes.add("node-twice", message, node.line)
+            self.again.append(node)
         else:
             self.nodes[node.key] = node
 
@@ -95,6 +101,11 @@ class FabricRecords:
 
     def fabric(self, extra: Attributes = ()) -> Fabric:
         """Put the two ends of each cable together and recognise what they make."""
+        for node in self.again:
+            other = self.nodes[node.key]
+            if not other.says_the_same(node):
+                message = f"{node.key} was described otherwise in line {other.line}; left out here"
+                self.notes.add("node-twice", message, node.line)
         # In the order of the model, so that what is written and read again has the same ends.
         order = (EndKind.SWITCH, EndKind.ADAPTER, EndKind.ROUTER)
         self.nodes = dict(sorted(self.nodes.items(), key=lambda item: order.index(item[1].kind)))

@@ -45,11 +45,13 @@ _HEAD = re.compile(rb'^(?:Switch|Ca|Rt)[ \t]+\d+[ \t]+"[SHR]-|^# Topology file: 
 _NODE = re.compile(r'(Switch|Ca|Rt)\s+(\d{1,4})\s+"([^"]+)"\s*(?:#\s*"(.*)"([^"]*))?')
 _PORT = re.compile(
     r'\[(\d{1,4})\](?:\[[^\]]*\])?(?:\(([^)]*)\))?\s*"([^"]+)"\[(\d{1,4})\]'
-    r"(?:\[[^\]]*\])?(?:\([^)]*\))?\s*(?:#\s*(.*))?"
+    r"(?:\[[^\]]*\])?(?:\s*\([^)]*\))?\s*(?:#\s*(.*))?"
 )
 _COMMENT = re.compile(r'([^"]*)"(.*)"([^"]*)')
 """Of a port: what it says of itself, the description of the other end, what it says of that."""
-_ATTRIBUTE = re.compile(r"(vendid|devid|sysimgguid|switchguid|caguid|rtguid)=([^(\s]+)(\(.*)?")
+_ATTRIBUTE = re.compile(
+    r"(vendid|devid|sysimgguid|switchguid|caguid|rtguid)=([^(\s#]+)(?:[(\s#].*)?"
+)
 _STARTS_A_RECORD = re.compile(r"\[\s*\d|(?:Switch|Ca|Rt)\s|\w+guid=|vendid=|devid=")
 _CHASSIS = re.compile(r"(?:Non-)?Chassis\b|(?:Spine|Line|SRBD)\b")
 _LID = re.compile(r"\blid (\S*)")
@@ -100,7 +102,7 @@ class _Reader:
         key, ports = match[3], int(match[2])
         if ports > _MAX_PORTS:
             raise self.document.error(f"{ports} ports; no node has more than {_MAX_PORTS}", number)
-        bare = key[2:] if key[1:2] == "-" else key
+        bare = (key[2:] if key[1:2] == "-" else key).removeprefix("0x")
         if not ib_is_guid(bare):
             message = f"the GUID {bare[:40]!r} is not hexadecimal; here it is a name"
             self.notes.add("guid-not-hex", message, number)

@@ -95,8 +95,8 @@ class Lab:
         """One sweep of a subnet manager; 0x43 has it dump its tables."""
         self.run("opensm", "-o", "-R", engine, "-D", "0x43", "-f", str(self.folder / "log"))
 
-    def found(self) -> Fabric:
-        reading = read_text(self.run("ibnetdiscover"))
+    def found(self, *options: str) -> Fabric:
+        reading = read_text(self.run("ibnetdiscover", *options))
         assert reading.format == "ibnetdiscover"
         assert reading.warnings == ()
         return topology_of(reading).fabric
@@ -139,6 +139,8 @@ def test_what_is_found_is_what_was_laid_out(lab: Lab, layout: FabricLayout, engi
     found = lab.found()
     expected = layout.fabric()
     assert fabrics.outline(found) == fabrics.outline(expected)
+    for option in ("-g", "-f"):  # chassis, and all that is known of a port
+        assert fabrics.outline(lab.found(option)) == fabrics.outline(expected)
     lids = [switch.lid for switch in found.switches] + [a.lids[0] for a in found.adapters]
     assert len(set(lids)) == len(lids)
     assert all(lids)

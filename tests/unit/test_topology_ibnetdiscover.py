@@ -145,10 +145,50 @@ def once(old: str, new: str) -> str:
 
 
 def test_a_node_that_is_described_twice() -> None:
-    """Two outputs in one file."""
-    reading = read_text(TEXT + TEXT)
-    assert set(codes(reading)) == {"cable-speed", "line-unknown", "node-twice"}
+    """Which -g does with switches of a chassis; said otherwise it is a contradiction."""
+    body = TEXT[TEXT.index("vendid") :]
+    reading = read_text(TEXT + body)
+    assert codes(reading) == ["cable-speed"]
     assert topology_of(reading).fabric == topology_of(read_own(RACKS)).fabric
+    reading = read_text(TEXT + body.replace("node2 HCA-1", "node7 HCA-1"))
+    assert codes(reading) == ["node-twice", "cable-speed"]
+    assert topology_of(reading).fabric == topology_of(read_own(RACKS)).fabric
+
+
+GROUPED = """
+Chassis 1 (guid 0x8f10400411a08)
+
+# Spine Nodes
+vendid=0x8f1
+devid=0x5a30
+sysimgguid=0x8f10400411a09\t\t# Chassis 1
+switchguid=0x8f104003f1e29(8f104003f1e29)\t# ISR2012 Spine 1 Chip 1
+Switch\t24 "S-0008f104003f1e29"\t\t# "spine" base port 0 lid 742 lmc 0
+[24][ext 3]\t"H-0002c90200247010"[1](2c90200247011) \t\t# "atlas35 HCA-1" lid 12 4xQDR s=4 w=2 v=4
+[23]\t"H-0002c90200247020"[1][ext 2](2c90200247021) \t\t# "atlas36 HCA-1" lid 13 4xQDR
+Non-Chassis Nodes
+
+caguid=0x2c90200247010
+Ca\t2 "H-0002c90200247010"\t\t# "atlas35 HCA-1" (scp)
+[1](2c90200247011) \t"S-0008f104003f1e29"[24][ext 3]\t\t# lid 12 lmc 0 "spine" lid 742 4xQDR
+[2](2c90200247012) \t"H-0002c90200247020"[2] (2c90200247022) \t# lid 14 lmc 0 "atlas36" lid 15 4xQDR
+
+caguid=0x2c90200247020
+Ca\t2 "H-0002c90200247020"\t\t# "atlas36 HCA-1"
+[1](2c90200247021) \t"S-0008f104003f1e29"[23]\t\t# lid 13 lmc 0 "spine" lid 742 4xQDR
+[2](2c90200247022) \t"H-0002c90200247010"[2] (2c90200247012) \t# lid 15 lmc 0 "atlas35" lid 14 4xQDR
+"""
+
+
+def test_chassis_and_hosts_that_are_cabled_to_each_other() -> None:
+    reading = read_text(GROUPED)
+    assert codes(reading) == []
+    fabric = topology_of(reading).fabric
+    assert [(c.a.id[-2:], c.a.port, c.b.id[-2:], c.b.port) for c in fabric.cables] == (
+        [("29", 24, "10", 1), ("29", 23, "20", 1), ("10", 2, "20", 2)]
+    )
+    assert fabric.cables[0].extra == (("ib:more-a", "s=4 w=2 v=4"),)
+    assert fabric.recognised[0].kind == "single-switch"
 
 
 def test_a_fabric_without_cables() -> None:
