@@ -22,6 +22,8 @@ TESTS = (
     *("communicator", "buffers", "start", "launch", "settings", "bench_run"),
     *("planner_algo", "planner_choice", "plugins_manager", "program_builder"),
     *("topology_nccl", "topology_nccl_graph", "topology_paths", "topology_sources"),
+    *("fabric_kinds", "topology_ibnetdiscover", "topology_lldp", "topology_opensm"),
+    "topology_slurm",
 )
 PACKAGES = (
     "hypothesis",
@@ -30,6 +32,7 @@ PACKAGES = (
     "pybind11",
     "pytest",
     "pytest-timeout",
+    "pyyaml",
     "rich",
     "typer",
 )

@@ -48,13 +48,23 @@ BUILT_IN_SOURCES = tuple(
     for name in (
         "host_report",
         "hwloc_xml",
+        "ibnetdiscover",
+        "ibsim_net",
+        "lldp",
         "lspci",
         "nccl_graph",
         "nccl_xml",
+        "netq",
         "nvidia_nvlink",
         "nvidia_topo",
         "nvidia_xml",
+        "opensm_cache",
+        "opensm_routes",
+        "opensm_subnet",
+        "slurm_conf",
+        "slurm_yaml",
         "sysfs",
+        "topograph",
     )
 )
 # Loaded only by those who ask a model.
