@@ -22,9 +22,12 @@ TESTS = (
     *("communicator", "buffers", "start", "launch", "settings", "bench_run"),
     *("planner_algo", "planner_choice", "plugins_manager", "program_builder"),
     *("topology_nccl", "topology_nccl_graph", "topology_paths", "topology_sources"),
+    *("topology_json", "topology_merge"),
 )
 PACKAGES = (
     "hypothesis",
+    "jsonschema",
+    "msgspec",
     "numpy",
     "pluggy",
     "pybind11",

@@ -42,7 +42,10 @@ BUILT_IN = tuple(
 )
 
 # One file a format. Loaded only by those who read a topology.
-BUILT_IN_SOURCES = tuple(f"distos_coll.sources.{name}" for name in ("nccl_graph", "nccl_xml"))
+BUILT_IN_SOURCES = tuple(
+    f"distos_coll.sources.{name}"
+    for name in ("cluster_model", "nccl_graph", "nccl_xml", "scheduler_views")
+)
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from distos_coll.topology import pci, speeds
+from distos_coll.topology import joins, pci, speeds
 from distos_coll.topology.findings import Finding
 from distos_coll.topology.model import (
     NOWHERE,
@@ -35,7 +35,7 @@ def contradictions(topology: Topology) -> list[Finding]:
             place = f"{host.name} and {others} hosts like it" if others else host.name
             found += _Checks(host, place).all()
         found += _ids(host)
-    return found + list(_across(topology))
+    return [*found, *_across(topology), *joins.contradictions(topology)]
 
 
 def _twice(values: Iterator[str | int | None]) -> list[str | int]:

@@ -3,7 +3,9 @@ need none of it, and its classes take a while to make.
 """
 
 from distos_coll.topology.builder import Counts, HostBuilder
+from distos_coll.topology.builder import bounded as check_host_size
 from distos_coll.topology.builder import topology as build_topology
+from distos_coll.topology.domain_map import NvlinkDomainMap, domain_map
 from distos_coll.topology.fabric import (
     Adapter,
     Block,
@@ -38,9 +40,11 @@ from distos_coll.topology.model import (
     Topology,
 )
 from distos_coll.topology.nccl_graph import NcclGraph, NcclGraphs, Stop
+from distos_coll.topology.nvlink import local_name as local_nvlink_domain
 from distos_coll.topology.paths import PathType
 from distos_coll.topology.pci import NVSWITCH as PCI_NVSWITCH
 from distos_coll.topology.pci import bus_id as pci_bus_id
+from distos_coll.topology.rail_assignments import RailAssignments, rail_assignments
 from distos_coll.topology.source import Document, Found, Fragment, TopologySource
 from distos_coll.topology.xml_text import render as render_xml
 from distos_coll.topology.xml_tree import Element
@@ -57,13 +61,20 @@ __all__ = [
     "HostBuilder",
     "Counts",
     "build_topology",
+    "check_host_size",
     "interface_is_virtual",
+    "local_nvlink_domain",
     "pci_bus_id",
     "PCI_NVSWITCH",
     "Element",
     "parse_xml",
     "render_xml",
     "xml_root",
+    # topology: what schedulers ask
+    "NvlinkDomainMap",
+    "domain_map",
+    "RailAssignments",
+    "rail_assignments",
     # topology: plans of NCCL's
     "NcclGraph",
     "NcclGraphs",
