@@ -19,7 +19,6 @@ from distos_coll.plugins.job import (
     Job,
     NcclView,
     Operation,
-    PathType,
     Pattern,
 )
 from distos_coll.plugins.models import CostModelSpec, Estimate, Predict, cheapest
@@ -37,6 +36,7 @@ from distos_coll.program.symbols import (
     select,
 )
 from distos_coll.program.verify import verify
+from distos_coll.topology.path_type import PathType
 
 if TYPE_CHECKING:
     from distos_coll.topology.exports import *  # noqa: F403

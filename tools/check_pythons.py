@@ -24,9 +24,12 @@ TESTS = (
     *("topology_nccl", "topology_nccl_graph", "topology_paths", "topology_sources"),
     *("fabric_kinds", "topology_ibnetdiscover", "topology_lldp", "topology_opensm"),
     "topology_slurm",
+    *("topology_json", "topology_merge"),
 )
 PACKAGES = (
     "hypothesis",
+    "jsonschema",
+    "msgspec",
     "numpy",
     "pluggy",
     "pybind11",

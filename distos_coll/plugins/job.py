@@ -7,23 +7,7 @@ from math import isfinite
 from distos_coll._vocabulary import Collective, DType, ReduceOp
 from distos_coll.errors import InvalidArgument
 from distos_coll.plugins.costs import Figures
-
-
-class PathType(IntEnum):
-    """How far apart two devices are; NCCL's words, in its order."""
-
-    LOC = 0
-    NVL = 1
-    NVB = 2
-    C2C = 3
-    PIX = 4
-    PXB = 5
-    P2C = 6
-    PXN = 7
-    PHB = 8
-    SYS = 9
-    NET = 10
-    DIS = 11
+from distos_coll.topology.path_type import PathType
 
 
 class Pattern(IntEnum):

@@ -46,6 +46,7 @@ BUILT_IN = tuple(
 BUILT_IN_SOURCES = tuple(
     f"distos_coll.sources.{name}"
     for name in (
+        "cluster_model",
         "host_report",
         "hwloc_xml",
         "ibnetdiscover",
@@ -61,6 +62,7 @@ BUILT_IN_SOURCES = tuple(
         "opensm_cache",
         "opensm_routes",
         "opensm_subnet",
+        "scheduler_views",
         "slurm_conf",
         "slurm_yaml",
         "sysfs",

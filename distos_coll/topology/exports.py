@@ -3,8 +3,10 @@ need none of it, and its classes take a while to make.
 """
 
 from distos_coll.topology.builder import Counts, HostBuilder
+from distos_coll.topology.builder import bounded as check_host_size
 from distos_coll.topology.builder import topology as build_topology
 from distos_coll.topology.data import Data, parse_json
+from distos_coll.topology.domain_map import NvlinkDomainMap, domain_map
 from distos_coll.topology.fabric import (
     Adapter,
     Block,
@@ -49,12 +51,13 @@ from distos_coll.topology.model import (
     Topology,
 )
 from distos_coll.topology.nccl_graph import NcclGraph, NcclGraphs, Stop
-from distos_coll.topology.paths import PathType
+from distos_coll.topology.nvlink import local_name as local_nvlink_domain
 from distos_coll.topology.pci import NVSWITCH as PCI_NVSWITCH
 from distos_coll.topology.pci import bus_id as pci_bus_id
 from distos_coll.topology.pci import is_bridge as pci_is_bridge
 from distos_coll.topology.pci import is_gpu as pci_is_gpu
 from distos_coll.topology.pci import is_nic as pci_is_nic
+from distos_coll.topology.rail_assignments import RailAssignments, rail_assignments
 from distos_coll.topology.report import MARK as HOST_REPORT_MARK
 from distos_coll.topology.report import pack as pack_hosts
 from distos_coll.topology.report import unpack as unpack_hosts
@@ -85,7 +88,9 @@ __all__ = [
     "HostBuilder",
     "Counts",
     "build_topology",
+    "check_host_size",
     "interface_is_virtual",
+    "local_nvlink_domain",
     "pci_bus_id",
     "pci_is_bridge",
     "pci_is_gpu",
@@ -98,6 +103,11 @@ __all__ = [
     "HOST_REPORT_MARK",
     "pack_hosts",
     "unpack_hosts",
+    # topology: what schedulers ask
+    "NvlinkDomainMap",
+    "domain_map",
+    "RailAssignments",
+    "rail_assignments",
     # topology: plans of NCCL's
     "NcclGraph",
     "NcclGraphs",
@@ -120,7 +130,6 @@ __all__ = [
     "Link",
     "LinkKind",
     "Relation",
-    "PathType",
     "Distances",
     # topology: the network
     "Fabric",

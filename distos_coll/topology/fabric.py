@@ -75,6 +75,7 @@ class Cable:
     seen_by_both: bool = True
     """Both ends name each other; else only `a` names `b`."""
     extra: Extra = ()
+    """Names that end in -a and -b speak of that end."""
 
 
 @dataclass(frozen=True, slots=True)

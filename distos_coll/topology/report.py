@@ -14,7 +14,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, get_type_hints
 
-from distos_coll.topology.builder import check_counts
+from distos_coll.topology.builder import bounded
 from distos_coll.topology.findings import Finding
 from distos_coll.topology.model import (
     NOWHERE,
@@ -137,7 +137,7 @@ def unpack(document: Document) -> tuple[Topology, tuple[Finding, ...]]:
             template = templates.get(lines[i + 1])
             if template is None:
                 template = _template(_parsed(lines[i + 1]))
-                check_counts(head["name"], template.nodes)
+                bounded(head["name"], template.nodes)
                 template = templates[lines[i + 1]] = shared.setdefault(template, template)
             number = i + 1
             hosts.append(_host(head, template))
