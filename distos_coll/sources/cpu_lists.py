@@ -1,6 +1,7 @@
 """Sets of CPUs as Linux and hwloc write them, as bits."""
 
 import re
+from collections.abc import Iterator
 
 MOST = 1 << 16
 """CPUs of a host."""
@@ -30,7 +31,38 @@ def from_mask(text: str) -> int:
     return int("".join(word.rjust(8, "0") for word in words), 16)
 
 
-def numbers(cpus: int) -> list[int]:
-    """Those in a set, in order."""
-    digits = bin(cpus)[:1:-1]
-    return [i for i, digit in enumerate(digits) if digit == "1"]
+def first(cpus: int) -> int:
+    """Of a set that is not empty."""
+    return (cpus & -cpus).bit_length() - 1
+
+
+def numbers(cpus: int) -> Iterator[int]:
+    """Yield those in a set, in order."""
+    while cpus:
+        yield first(cpus)
+        cpus &= cpus - 1
+
+
+class Packages:
+    """Which package CPUs are of: each of the first that has it, however often it is claimed."""
+
+    def __init__(self) -> None:
+        self._taken = 0
+        self._package: dict[int, int] = {}
+        self._cpus: dict[int, int] = {}
+
+    def add(self, package: int, cpus: int) -> None:
+        own = cpus & ~self._taken
+        self._taken |= own
+        self._cpus[package] = self._cpus.get(package, 0) | own
+        self._package |= dict.fromkeys(numbers(own), package)
+
+    def of(self, cpus: int | None) -> int | None:
+        """The one that all these CPUs are of."""
+        package = self._package.get(first(cpus)) if cpus else None
+        if package is None or not cpus or cpus & ~self._cpus[package]:
+            return None
+        return package
+
+    def __len__(self) -> int:
+        return len(self._cpus)

@@ -70,8 +70,9 @@ class Devices:
         nodes = self.reader.bits(element, "nodeset")
         if nodes is None:
             return here
-        numbers = cpu_lists.numbers(nodes & self.nodes_with_cpus)
-        return _Here(self.numa[numbers[0]] if len(numbers) == 1 else self.only)
+        near = nodes & self.nodes_with_cpus
+        alone = near and not near & (near - 1)
+        return _Here(self.numa[cpu_lists.first(near)] if alone else self.only)
 
     def below(self, element: Element, here: _Here) -> None:
         for child in element.of("object"):

@@ -38,8 +38,7 @@ class _Machine:
         self.element = element
         self.told = {**told, **infos(element)}
         self.host = HostBuilder(self.told.get("HostName", name)[:255])
-        self.package: dict[int, int] = {}
-        """Of a CPU, by their numbers."""
+        self.packages = cpu_lists.Packages()
         self.facts_of: dict[int, dict[str, str]] = {}
         """What is said of a package's CPUs."""
 
@@ -60,8 +59,7 @@ class _Machine:
             number = self.reader.integer(package, "os_index")
             number = i if number is None else number
             self.facts_of[number] = infos(package)
-            for cpu in cpu_lists.numbers(self.reader.bits(package, "cpuset") or 0):
-                self.package[cpu] = number
+            self.packages.add(number, self.reader.bits(package, "cpuset") or 0)
 
     def numa_nodes(self) -> dict[int, int]:
         """Add them; return their indices by their numbers."""
@@ -84,8 +82,7 @@ class _Machine:
 
     def numa_node(self, element: Element, number: int | None) -> Numa:
         cpus = self.reader.bits(element, "cpuset")
-        packages = {self.package.get(cpu) for cpu in cpu_lists.numbers(cpus or 0)}
-        package = packages.pop() if len(packages) == 1 else None
+        package = self.packages.of(cpus)
         said = next(iter(self.facts_of.values()), {}) if package is None else self.facts_of[package]
         arch = self.told.get("Architecture")
         family, model = (said.get(f"CPU{what}Number", "") for what in ("Family", "Model"))

@@ -1,7 +1,7 @@
 """CPUs and NUMA nodes of a machine, from sysfs and /proc/cpuinfo."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from distos_coll.api import Counts, Distances, HostBuilder, Numa
 from distos_coll.sources import cpu_lists
@@ -18,8 +18,7 @@ class _Threads:
 
     cpus: int = 0
     cores: int = 0
-    packages: int = 0
-    package_of: dict[int, int] | None = None
+    packages: cpu_lists.Packages = field(default_factory=cpu_lists.Packages)
 
 
 def read_cpus(kernel: Kernel, host: HostBuilder, machine: str | None = None) -> dict[int, int]:
@@ -29,26 +28,27 @@ def read_cpus(kernel: Kernel, host: HostBuilder, machine: str | None = None) -> 
     """
     threads = _threads(kernel)
     host.counts = Counts(
-        threads.packages or None, threads.cores or None, threads.cpus.bit_count() or None
+        len(threads.packages) or None, threads.cores or None, threads.cpus.bit_count() or None
     )
     common = _processor(kernel, machine)
     found: dict[int, int] = {}
     for name in kernel.names(kernel.sys(_NODES), r"node\d{1,6}"):
         number = int(name.removeprefix("node"))
         cpus = _cpus_of(kernel, kernel.sys(f"{_NODES}/{name}"))
-        package = _package(threads, cpus)
+        package = threads.packages.of(cpus)
         found[number] = host.add(replace(common, id=number, cpus=cpus, package=package))
     if not found and threads.cpus:
         # A kernel without NUMA: the machine is one node.
-        host.add(replace(common, cpus=threads.cpus, package=_package(threads, threads.cpus)))
+        package = threads.packages.of(threads.cpus)
+        host.add(replace(common, cpus=threads.cpus, package=package))
     _distances(kernel, host, list(found))
     return found
 
 
 def _threads(kernel: Kernel) -> _Threads:
-    found = _Threads(package_of={})
+    found = _Threads()
     online = _list(kernel, kernel.sys(f"{_CPUS}/online"))
-    cores, packages = set[object](), set[int]()
+    cores = set[object]()
     for name in kernel.names(kernel.sys(_CPUS), r"cpu\d{1,6}"):
         number = int(name.removeprefix("cpu"))
         if number >= cpu_lists.MOST or (online is not None and not online >> number & 1):
@@ -61,20 +61,12 @@ def _threads(kernel: Kernel) -> _Threads:
         siblings = siblings or kernel.tree.text(f"{folder}/thread_siblings")
         cores.add(siblings or number)
         package = kernel.number(f"{folder}/physical_package_id")
-        if package is not None and package >= 0 and found.package_of is not None:
-            packages.add(package)
-            found.package_of[number] = package
+        if package is not None and package >= 0:
+            found.packages.add(package, 1 << number)
     if online is not None:
         found.cpus |= online
-    found.cores, found.packages = len(cores), len(packages)
+    found.cores = len(cores)
     return found
-
-
-def _package(threads: _Threads, cpus: int | None) -> int | None:
-    """The one that all these CPUs are of."""
-    known = threads.package_of or {}
-    packages = {known.get(cpu) for cpu in cpu_lists.numbers(cpus or 0)}
-    return packages.pop() if len(packages) == 1 else None
 
 
 def _list(kernel: Kernel, path: str) -> int | None:

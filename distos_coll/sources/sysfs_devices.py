@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 
 from distos_coll.api import Attributes, Port, PortId, interface_is_virtual
-from distos_coll.sources.sysfs_files import BUS_ID, Kernel, shown
+from distos_coll.sources.sysfs_files import BUS_ID, NOWHERE, Kernel, shown
 
 _SOFTWARE = re.compile(r"(rxe|siw|scif)\d*")
 _BUSES = re.compile(r"/(vmbus|VMBUS|platform|soc|auxiliary|usb)")
@@ -57,8 +57,9 @@ def read_devices(kernel: Kernel) -> list[Device]:
 def _rdma(kernel: Kernel) -> list[Device]:
     found = []
     for name in kernel.names(kernel.infiniband):
-        path = f"{kernel.infiniband}/{name}"
-        place = _place(kernel, path)
+        link = f"{kernel.infiniband}/{name}"
+        place = _place(kernel, link)
+        path = kernel.tree.resolve(link) or NOWHERE
         software = bool(_SOFTWARE.fullmatch(name)) or kernel.tree.text(f"{path}/parent") is not None
         device = Device(
             shown(name),
@@ -105,12 +106,13 @@ def _rdma_port(kernel: Kernel, path: str, device: Device, guid: str | None) -> t
 def _interfaces(kernel: Kernel) -> list[Device]:
     found = []
     for name in kernel.names(kernel.sys("class/net")):
-        path = kernel.sys(f"class/net/{name}")
-        if not kernel.tree.is_directory(path) and kernel.tree.target(path) is None:
-            continue  # bonding_masters, a file
-        place = _place(kernel, path)
-        if name == "lo":
-            continue
+        link = kernel.sys(f"class/net/{name}")
+        if name == "lo" or (
+            kernel.tree.target(link) is None and not kernel.tree.is_directory(link)
+        ):
+            continue  # bonding_masters is a file
+        place = _place(kernel, link)
+        path = kernel.tree.resolve(link) or NOWHERE
         virtual = not place.hardware if place else interface_is_virtual(name)
         stands_for = kernel.tree.text(f"{path}/phys_port_name") or ""
         device = Device(

@@ -15,7 +15,7 @@ _SIGNS = (
 )
 _LOOKED_INTO = 256
 _DEVICES = 64
-_NOWHERE = "\0"
+NOWHERE = "\0"
 """No file is called so."""
 
 
@@ -61,7 +61,7 @@ class Kernel:
         tree.base = layout.base
 
     def sys(self, path: str) -> str:
-        return _join(_NOWHERE if self.layout.sys is None else self.layout.sys, path)
+        return _join(NOWHERE if self.layout.sys is None else self.layout.sys, path)
 
     def proc(self, path: str) -> str | None:
         return self.tree.text(_join(self.layout.base, f"proc/{path}"))

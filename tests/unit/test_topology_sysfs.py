@@ -442,7 +442,7 @@ def test_any_content_is_read_or_refused(tmp_path_factory: Any, data: st.DataObje
     ("text", "cpus"), [("0-3,8", [0, 1, 2, 3, 8]), ("5", [5]), (" 1-2, 4 ", [1, 2, 4])]
 )
 def test_lists_of_cpus(text: str, cpus: list[int]) -> None:
-    assert cpu_lists.numbers(cpu_lists.from_list(text)) == cpus
+    assert list(cpu_lists.numbers(cpu_lists.from_list(text))) == cpus
 
 
 @pytest.mark.parametrize("text", ["", "3-1", "a", "0-70000", "-1", "1,,2", "1" * 7])
@@ -469,7 +469,17 @@ def test_no_masks_of_cpus(text: str) -> None:
 def test_sets_of_cpus_read_as_they_are_written(cpus: set[int]) -> None:
     text = ",".join(map(str, sorted(cpus)))
     if cpus:
-        assert cpu_lists.numbers(cpu_lists.from_list(text)) == sorted(cpus)
+        assert list(cpu_lists.numbers(cpu_lists.from_list(text))) == sorted(cpus)
+
+
+def test_packages_of_cpus() -> None:
+    packages = cpu_lists.Packages()
+    packages.add(3, 0b0110)
+    packages.add(1, 0b1110)
+    assert len(packages) == 2
+    assert [packages.of(cpus) for cpus in (0b0110, 0b0010, 0b1000, 0b1100, 0b1, 0, None)] == (
+        [3, 3, 1, None, None, None, None]
+    )
 
 
 def test_names_are_sorted_as_people_count() -> None:
@@ -496,7 +506,7 @@ def test_this_machine() -> None:
     assert host.template.threads == os.cpu_count()
     online = Path("/sys/devices/system/node/online")
     if online.exists():
-        numbers = cpu_lists.numbers(cpu_lists.from_list(online.read_text()))
+        numbers = list(cpu_lists.numbers(cpu_lists.from_list(online.read_text())))
         nodes: list[Any] = [host.template.nodes[i] for i in host.template.numa]
         assert [node.id for node in nodes] == numbers
         for node in nodes:
