@@ -40,7 +40,8 @@ class _Fabrics:
         self.old, self.new = old, new
         self.names: dict[str, str] = {}
         for fabric in (old, new):
-            nodes: tuple[Switch | Adapter, ...] = (*fabric.switches, *fabric.adapters)
+            nodes: tuple[Switch | Adapter, ...]
+            nodes = (*fabric.switches, *fabric.adapters, *fabric.routers)
             for node in nodes:
                 self.names[node.id] = node.name or node.id
         self.gone: set[str] = set()
@@ -49,6 +50,7 @@ class _Fabrics:
     def differences(self) -> Iterator[Difference]:
         yield from self.nodes("switch", self.old.switches, self.new.switches)
         yield from self.nodes("adapter", self.old.adapters, self.new.adapters)
+        yield from self.nodes("router", self.old.routers, self.new.routers)
         yield from self.cables()
         yield from self.rails()
         if self.old.recognised != self.new.recognised:
