@@ -25,6 +25,7 @@ TESTS = (
     *("fabric_kinds", "topology_ibnetdiscover", "topology_lldp", "topology_opensm"),
     "topology_slurm",
     *("topology_json", "topology_merge"),
+    *("cost_models", "double_tree", "nccl_model", "nccl_rules", "pipeline_model"),
 )
 PACKAGES = (
     "hypothesis",

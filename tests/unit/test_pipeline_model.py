@@ -85,6 +85,7 @@ def test_softmin_by_hand() -> None:
         (A.RING, P.LL128, 5_760_000, Cut(5_760_000, 576_000, 17)),
         # Trees: a step is a chunk is a slice; up and down.
         (A.TREE, P.SIMPLE, 4 * MIB, Cut(4 * MIB, 512 * KIB, 15)),
+        (A.TREE, P.SIMPLE, 600 * KIB, Cut(600 * KIB, 512 * KIB, 3)),
         (A.TREE, P.LL, 64 * KIB, Cut(64 * KIB, 32 * KIB, 3)),
         (A.TREE, P.LL128, 576_001, Cut(576_001, 576_000, 3)),
     ],
