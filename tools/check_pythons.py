@@ -26,6 +26,8 @@ TESTS = (
     "topology_slurm",
     *("topology_json", "topology_merge"),
     *("cost_models", "double_tree", "nccl_model", "nccl_rules", "pipeline_model"),
+    *("topology_archives", "topology_hwloc", "topology_nvidia", "topology_report"),
+    "topology_sysfs",
 )
 PACKAGES = (
     "hypothesis",

@@ -96,6 +96,11 @@ def test_paths_are_what_the_matrix_says() -> None:
     assert kinds == ["PXB", "PHB", "SYS", "SYS"]
     assert [paths.nearest(gpu, template.ports) for gpu in template.gpus] == [(a,), (a,), (b,), (b,)]
     assert paths.between(*template.gpus[:2]).type is PathType.NVL
+    # Two hops to the switch are as many as two by the CPU, and wider.
+    switched = square("NV18", 8, " CPU Affinity").replace("\nGPU", " 0-3\nGPU") + " 0-3"
+    eight = host_of(switched.replace(" 0-3", "", 1)).template
+    assert len(eight.numa) == 1
+    assert HostPaths(eight).between(*eight.gpus[:2]).type is PathType.NVL
     plain = host_of(square("PIX", 2, " CPU Affinity").replace("X PIX", "X PIX 0-3"))
     first, second = plain.template.gpus
     assert HostPaths(plain.template).between(first, second).type is PathType.PIX
