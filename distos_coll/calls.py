@@ -75,7 +75,10 @@ def reduce_scatter(place: Place, x: Any, op: str, out: Any) -> ArrayCall:
     result = like(x, shape) if out is None else out
     target = writable(result, "reduce_scatter")
     count = source.count // place.size
-    source = _apart("reduce_scatter", source, target, count)
+    _check_pair("reduce_scatter", source, target, count)
+    # The result may lie in the part of x that it is the sum of; the core reads that first.
+    if target.address != source.address + place.rank * target.nbytes:
+        source = apart(source, target)
     return _reducing(Collective.REDUCE_SCATTER, source, target, count, op, result=result)
 
 

@@ -19,6 +19,8 @@ _REDUCE_SCATTER = int(Collective.REDUCE_SCATTER)
 _BROADCAST = int(Collective.BROADCAST)
 _ALL_GATHER = int(Collective.ALL_GATHER)
 _ALL_TO_ALL = int(Collective.ALL_TO_ALL)
+_GATHER = int(Collective.GATHER)
+_SCATTER = int(Collective.SCATTER)
 _BARRIER = int(Collective.BARRIER)
 
 
@@ -117,6 +119,9 @@ class Collectives:
 
     def gather(self, x: Any, root: int = 0, out: Any = None, *, async_op: bool = False) -> Any:
         """Return all ranks' `x` along a new dimension 0 at the root, None elsewhere."""
+        given = out is not None or self._place.rank != root
+        if not async_op and given and self._quick(_GATHER, "", root, x, out):
+            return out if self._place.rank == root else None
         return self._run(calls.gather(self._place, x, root, out), async_op)
 
     def scatter(self, x: Any, out: Any, root: int = 0, *, async_op: bool = False) -> Any:
@@ -124,6 +129,8 @@ class Collectives:
 
         Only the root's `x` is looked at; pass None elsewhere.
         """
+        if not async_op and self._quick(_SCATTER, "", root, x, out):
+            return out
         return self._run(calls.scatter(self._place, x, out, root), async_op)
 
     def barrier(self, *, async_op: bool = False) -> Any:

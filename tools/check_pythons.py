@@ -22,16 +22,23 @@ TESTS = (
     *("communicator", "buffers", "start", "launch", "settings", "bench_run"),
     *("planner_algo", "planner_choice", "plugins_manager", "program_builder"),
     *("topology_nccl", "topology_nccl_graph", "topology_paths", "topology_sources"),
+    *("fabric_kinds", "topology_ibnetdiscover", "topology_lldp", "topology_opensm"),
+    "topology_slurm",
+    *("topology_json", "topology_merge"),
+    *("cost_models", "double_tree", "nccl_model", "nccl_rules", "pipeline_model"),
     *("topology_archives", "topology_hwloc", "topology_nvidia", "topology_report"),
     "topology_sysfs",
 )
 PACKAGES = (
     "hypothesis",
+    "jsonschema",
+    "msgspec",
     "numpy",
     "pluggy",
     "pybind11",
     "pytest",
     "pytest-timeout",
+    "pyyaml",
     "rich",
     "typer",
 )

@@ -98,21 +98,27 @@ bool in_place_or_out(const Request& request, CollectiveCall* call, const KnownTy
   return true;
 }
 
-// x is all there is: what a rank that is not the root gives, and what a broadcast writes.
-bool alone(const Request& request, bool writes, CollectiveCall* call, const KnownType** type) {
-  const auto source = view_of(request.x, writes);
-  if (!source) return false;
-  call->count = source->count;
-  *type = source->type;
-  use(call, *source, writes ? &*source : nullptr);
+// One array is all there is: what a rank that is not the root gives or gets, what a broadcast
+// writes.
+bool alone(PyObject* object, bool writes, CollectiveCall* call, const KnownType** type) {
+  const auto view = view_of(object, writes);
+  if (!view) return false;
+  call->count = view->count;
+  *type = view->type;
+  use(call, *view, writes ? &*view : nullptr);
   return true;
 }
 
-// `in_parts` and `out_parts`: which of the two holds a part for each rank.
-bool apart(const Request& request, int64_t in_parts, int64_t out_parts, CollectiveCall* call,
-           const KnownType** type) {
+// `in_parts` and `out_parts`: which of the two holds a part for each rank. `own`: the part that may
+// be the other's memory, or -1.
+bool apart(const Request& request, int64_t in_parts, int64_t out_parts, int own,
+           CollectiveCall* call, const KnownType** type) {
   const auto source = view_of(request.x, false), target = view_of(request.out, true);
-  if (!source || !target || source->type != target->type || source->overlaps(*target)) return false;
+  if (!source || !target || source->type != target->type) return false;
+  if (source->overlaps(*target)) {
+    const View &whole = in_parts > 1 ? *source : *target, &part = in_parts > 1 ? *target : *source;
+    if (own < 0 || part.data != whole.data + own * part.bytes()) return false;
+  }
   // Dimension 0 is what gets divided.
   if (in_parts > 1 && (source->rows == 0 || source->rows % in_parts != 0)) return false;
   if (source->count * out_parts != target->count * in_parts) return false;
@@ -130,17 +136,21 @@ bool arguments(const Request& request, int rank, int64_t size, CollectiveCall* c
     case Collective::kAllReduce:
       return in_place_or_out(request, call, type);
     case Collective::kReduce:
-      return at_root ? in_place_or_out(request, call, type) : alone(request, false, call, type);
+      return at_root ? in_place_or_out(request, call, type) : alone(request.x, false, call, type);
     case Collective::kBroadcast:
-      return alone(request, true, call, type);
+      return alone(request.x, true, call, type);
     case Collective::kGather:
-      return at_root ? apart(request, 1, size, call, type) : alone(request, false, call, type);
+      return at_root ? apart(request, 1, size, -1, call, type)
+                     : alone(request.x, false, call, type);
+    case Collective::kScatter:
+      return at_root ? apart(request, size, 1, -1, call, type)
+                     : alone(request.out, true, call, type);
     case Collective::kAllGather:
-      return apart(request, 1, size, call, type);
+      return apart(request, 1, size, rank, call, type);
     case Collective::kReduceScatter:
-      return apart(request, size, 1, call, type);
+      return apart(request, size, 1, rank, call, type);
     case Collective::kAllToAll:
-      return apart(request, size, size, call, type);
+      return apart(request, size, size, -1, call, type);
     case Collective::kBarrier:
       return true;
     default:

@@ -15,6 +15,7 @@
 #include "comm/runtime_impl.h"
 #include "comm/seal.h"
 #include "core/clock.h"
+#include "core/cpu_use.h"
 #include "core/log.h"
 #include "core/random.h"
 
@@ -288,6 +289,15 @@ bool RuntimeImpl::shares_cpu() {
   const TableHolder::Use table(table_);
   return here != 0 && std::any_of(table->shm.begin(), table->shm.end(),
                                   [&](const auto& peer) { return peer->cpu() == here; });
+}
+
+void RuntimeImpl::count_peers_here(CpuUse* use) {
+  if (in_forked_child()) return;
+  const uint32_t here = this_cpu();
+  const TableHolder::Use table(table_);
+  for (const auto& peer : table->shm) {
+    if (peer->cpu() == here) use->add(peer->pid());
+  }
 }
 
 void RuntimeImpl::ring_self() {

@@ -91,6 +91,7 @@ class CommEvents : public FrameSink {
   virtual void on_peer_lost(const PeerUid& uid, PeerState state, const std::string& why) = 0;
 };
 
+class CpuUse;
 class Regions;
 
 class Runtime {
@@ -129,6 +130,8 @@ class Runtime {
   // Another process of the host wants the CPU that this thread runs on, as far as they told; so who
   // waits should yield it. Tells them where this one runs.
   virtual bool shares_cpu() = 0;
+  // Adds those processes.
+  virtual void count_peers_here(CpuUse* use) = 0;
   // Wakes everybody who sleeps in this process.
   virtual void ring_self() = 0;
   // Sleeps until something may have changed (doorbell, socket) or timeout_us; see Doorbell::sleep

@@ -37,6 +37,7 @@ class RuntimeImpl final : public Runtime {
   const std::shared_ptr<Regions>& regions() const override { return regions_; }
   int poll_links() override;
   bool shares_cpu() override;
+  void count_peers_here(CpuUse* use) override;
   void ring_self() override;
   void sleep(int64_t timeout_us, const std::function<bool()>& ready) override;
   void shutdown() override;

@@ -9,6 +9,8 @@
 #include <functional>
 
 #include "comm/runtime.h"
+#include "comm/yields.h"
+#include "core/cpu_use.h"
 
 namespace distos_coll {
 
@@ -38,8 +40,7 @@ class Waiter {
     const Settings& settings = runtime_.settings();
     if (!shares_cpu_ && (idle_passes_ < 16 || idle_us < settings.spin_us)) return;
     if (idle_us < settings.spin_us + settings.yield_us && yields().pays(now)) {
-      sched_yield();
-      yields().note(now, now_ns());
+      yield(now);
       return;
     }
     const int64_t left_us =
@@ -52,32 +53,16 @@ class Waiter {
   }
 
  private:
-  // Who yields to a process that computes gets its CPU back a time slice later, milliseconds; who
-  // sleeps gets it when it is woken. So after a yield that took so long this thread sleeps instead,
-  // at first for a moment only: it may have been a peer between two calls.
-  class Yields {
-   public:
-    bool pays(int64_t now) const { return now >= paused_until_ns_; }
-    void note(int64_t from, int64_t to) {
-      if (to - from > kLongNs) {
-        paused_until_ns_ = to + pause_ns_;
-        pause_ns_ = std::min(2 * pause_ns_, kLongestPauseNs);
-      } else if (pause_ns_ > kFirstPauseNs && from - paused_until_ns_ > pause_ns_) {
-        pause_ns_ /= 2;
-        paused_until_ns_ = from;
-      }
-    }
-
-   private:
-    static constexpr int64_t kLongNs = 500'000;
-    static constexpr int64_t kFirstPauseNs = 2'000'000;
-    static constexpr int64_t kLongestPauseNs = 256'000'000;
-    int64_t paused_until_ns_ = 0;
-    int64_t pause_ns_ = kFirstPauseNs;
-  };
   static Yields& yields() {
     static thread_local Yields of_this_thread;
     return of_this_thread;
+  }
+  void yield(int64_t now) {
+    CpuUse peers;
+    if (yields().in_doubt()) runtime_.count_peers_here(&peers);
+    sched_yield();
+    const int64_t after = now_ns();
+    yields().note(now, after, after - now > Yields::kLongNs ? peers.used_ns() : 0);
   }
   // A bound on what a lost wake-up could cost, and on how late deadlines and Ctrl-C are seen.
   static constexpr int64_t kLongestSleepUs = 50'000;

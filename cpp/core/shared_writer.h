@@ -23,7 +23,6 @@ class SharedWriter {
 
  private:
   void copy_and_time(std::byte* dst, const std::byte* src, size_t bytes);
-  void stream(std::byte* dst, const std::byte* src, size_t bytes);
   void judge(size_t bytes, int64_t ns);
 
   bool streams_;

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/caches.h"
+#include "core/streaming_copy.h"
+
 namespace distos_coll::exec {
 
 using program::Instruction;
@@ -20,6 +23,7 @@ void Run::start(const Call& call) {
   element_bytes_ = dtype_bytes(call.dtype);
   const auto size =
       static_cast<size_t>(call.environment.params[static_cast<int>(program::Param::kSize)]);
+  past_caches_ = outgrows_caches();
   sources_.reserve(size);
   targets_.reserve(size);
   values_.start(*call.program, call_.environment);
@@ -32,6 +36,23 @@ void Run::start(const Call& call) {
       lane.transfers = std::make_unique<Transfer[]>(program::kMaxGroup);
   }
   rewind();
+}
+
+// What the members write would push one another out of the cache that they share.
+bool Run::outgrows_caches() const {
+  const size_t cache = last_cache_bytes();
+  if (cache == 0 || window_ == nullptr) return false;
+  const auto output = call_.capacity[static_cast<int>(program::Buffer::kOutput)];
+  return static_cast<size_t>(output) * element_bytes_ >=
+         cache / static_cast<size_t>(window_->size());
+}
+
+void Run::copy(std::byte* dst, const std::byte* src, size_t bytes) const {
+  if (past_caches_) {
+    streaming_copy(dst, src, bytes);
+  } else {
+    std::memmove(dst, src, bytes);
+  }
 }
 
 void Run::restart(std::byte* input, std::byte* output) {
@@ -110,7 +131,7 @@ Run::Step Run::step(int lane_index, Lane& lane, bool* progressed) {
         std::byte* dst = at(instruction.arg[0], value(instruction.arg[1]), length);
         const std::byte* src = at(instruction.arg[2], value(instruction.arg[3]), length);
         if (dst == nullptr || src == nullptr) return fail(Code::kInternal);
-        if (dst != src) std::memmove(dst, src, static_cast<size_t>(length) * element_bytes_);
+        if (dst != src) copy(dst, src, static_cast<size_t>(length) * element_bytes_);
       }
       ++lane.pc;
       return Step::kNext;
@@ -223,7 +244,7 @@ Run::Step Run::transfer(int lane_index, Transfer& state, const Instruction& inst
       std::byte* dst = at(instruction.arg[0], value(instruction.arg[1]), length);
       const std::byte* src = at(instruction.arg[2], value(instruction.arg[3]), length);
       if (dst == nullptr || src == nullptr) return fail(Code::kInternal);
-      if (dst != src) std::memmove(dst, src, static_cast<size_t>(length) * element_bytes_);
+      if (dst != src) copy(dst, src, static_cast<size_t>(length) * element_bytes_);
       return Step::kNext;
     }
     default:
@@ -388,7 +409,7 @@ Run::Step Run::pull(const Instruction& instruction, bool exposed) {
   if (exposed && !call_.registered.empty()) {
     const std::byte* from = registered_at(m, program::Buffer::kInput, byte_offset, bytes);
     if (from == nullptr) return Step::kFailed;
-    std::memcpy(dst, from, bytes);
+    copy(dst, from, bytes);
     return Step::kNext;
   }
   if (exposed) {
@@ -396,7 +417,7 @@ Run::Step Run::pull(const Instruction& instruction, bool exposed) {
     return code == Code::kOk ? Step::kNext : fail(code, domain_ranks_[static_cast<size_t>(m)]);
   }
   if (!fits_slot(offset, length)) return fail(Code::kInternal);
-  std::memcpy(dst, window_->data(m, byte_offset, bytes), bytes);
+  copy(dst, window_->data(m, byte_offset, bytes), bytes);
   return Step::kNext;
 }
 

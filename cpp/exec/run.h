@@ -103,6 +103,8 @@ class Run {
   Step finalize(const program::Instruction& instruction);
   Step fold(const program::Instruction& instruction);
 
+  bool outgrows_caches() const;
+  void copy(std::byte* dst, const std::byte* src, size_t bytes) const;
   bool fits_slot(int64_t offset, int64_t length) const;
   std::byte* at(int64_t buffer, int64_t offset, int64_t length);
   bool member_ready(int member);
@@ -119,6 +121,7 @@ class Run {
   Call call_;
   program::Values values_;
   size_t element_bytes_ = 1;
+  bool past_caches_ = false;  // copies of this call leave the caches to others
   std::vector<Lane> lanes_;
   size_t n_lanes_ = 0;
   int64_t events_[program::kMaxEvents] = {};

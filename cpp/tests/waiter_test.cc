@@ -31,6 +31,7 @@ class Quiet final : public Runtime {
   const std::shared_ptr<Regions>& regions() const override { return regions_; }
   int poll_links() override { return 0; }
   bool shares_cpu() override { return shares_cpu_; }
+  void count_peers_here(CpuUse*) override {}
   void ring_self() override {}
   void sleep(int64_t, const std::function<bool()>& ready) override {
     ++sleeps;

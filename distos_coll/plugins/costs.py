@@ -29,26 +29,27 @@ class LinkCost:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a machine can do. Those that stand here are a present-day server's; `distos-coll bench
-    --calibrate` measures one's own (docs/decisions/0007).
+    """What a machine can do; `distos-coll bench --calibrate` measures one's own
+    (docs/decisions/0007). Those that stand here chose best among the candidates as they were
+    measured in groups of 2, 3, 4 and 8 ranks on two cores of an EPYC (docs/results/figures.md).
     """
 
-    mapped: LinkCost = LinkCost(alpha_us=1.5, gbps=25.0)
+    mapped: LinkCost = LinkCost(alpha_us=0.8, gbps=60.0, far_gbps=24.0)
     """A window round of all members, and copies through memory that ranks share."""
-    single_copy: LinkCost = LinkCost(alpha_us=3.0, gbps=3.5)
+    single_copy: LinkCost = LinkCost(alpha_us=4.0, gbps=44.0, far_gbps=20.0)
     """A read of another rank's private memory."""
-    message: LinkCost = LinkCost(alpha_us=9.0, gbps=19.2)
+    message: LinkCost = LinkCost(alpha_us=20.0, gbps=12.0)
     """A frame on a shared-memory ring: copied in and out, with headers, credits, and a peer that
     polls.
     """
     tcp: LinkCost = LinkCost(alpha_us=25.0, gbps=2.5)
-    reduce: LinkCost = LinkCost(alpha_us=0.0, gbps=40.0)
+    reduce: LinkCost = LinkCost(alpha_us=0.0, gbps=100.0, far_gbps=40.0)
     """Bytes of inputs that the reduction kernels read."""
-    half_reduce: LinkCost = LinkCost(alpha_us=0.0, gbps=40.0)
+    half_reduce: LinkCost = LinkCost(alpha_us=0.0, gbps=80.0, far_gbps=32.0)
     """The same for float16 and bfloat16."""
-    switch_us: float = 100.0
+    switch_us: float = 6.0
     """A rank that shares its core must be scheduled before it can arrive."""
-    cache_bytes: int = 1 << 20
+    cache_bytes: int = 4 << 20
     """What a core's cache keeps until it is used again."""
     spill: float = 1.2
     """What does not fit there comes from memory once more: a factor on the work. Not measured."""
@@ -73,6 +74,11 @@ class CostInput:
         """One rank copies through mapped memory."""
         return self._memory_us(self.figures.mapped, size)
 
+    def pull_us(self, size: float) -> float:
+        """One rank copies out of slots: what it reads is in a cache, whatever there is of it."""
+        near = self.figures.mapped.us(size) * self.sharing
+        return (near + self.copy_us(size)) / 2
+
     def read_alpha_us(self) -> float:
         """What a read of another rank's private memory costs besides its bytes."""
         return self.figures.single_copy.alpha_us * self.sharing
@@ -87,6 +93,13 @@ class CostInput:
 
     def _memory_us(self, cost: LinkCost, size: float) -> float:
         return cost.us_of(size, self.bytes, self.figures.cache_bytes) * self.sharing
+
+    def one_way_us(self, root: float, others: float) -> float:
+        """The root works so long, and each other rank so long, as told for ranks that all work at
+        once: who has less to do leaves its core to the rest.
+        """
+        at_least = max(root, others) / self.sharing
+        return max(at_least, (root + (self.size - 1) * others) / self.size)
 
     def sync_us(self, members: int | None = None) -> float:
         """A window round: every member sees every other arrive."""

@@ -28,6 +28,7 @@ from distos_coll.api import (
 from distos_coll.schedules.parts import Span
 
 _C = Collective
+_WHOLE = frozenset({_C.BROADCAST, _C.ALL_GATHER, _C.ALL_GATHER_V})
 
 
 def start(collective: Collective) -> ProgramBuilder:
@@ -203,23 +204,40 @@ def _all_reduce_us(c: CostInput) -> float:
     return rounds_us(c, c.copy_us(c.bytes) + c.reduce_us(c.size * c.bytes), n)
 
 
+def _one_way_us(c: CostInput, root: float, others: float, n_pieces: int) -> float:
+    """Who only sends does not wait for the others: it works on the next pieces meanwhile."""
+    return c.sync_us() + c.one_way_us(root, others) + min(root, others) / n_pieces
+
+
 def _reduce_us(c: CostInput) -> float:
-    return _all_reduce_us(c)
+    n = pieces(c.bytes, min(c.segment, c.slot))
+    return _one_way_us(c, c.reduce_us(c.size * c.bytes), c.copy_us(c.bytes), n)
 
 
 def _broadcast_us(c: CostInput) -> float:
-    return rounds_us(c, 2 * c.copy_us(c.bytes), pieces(c.bytes, min(c.segment, c.slot)))
+    n = pieces(c.bytes, min(c.segment, c.slot))
+    return _one_way_us(c, c.copy_us(c.bytes), c.pull_us(c.bytes), n)
+
+
+def _gather_us(c: CostInput) -> float:
+    n = pieces(c.bytes, c.size * min(c.segment, c.slot))
+    return _one_way_us(c, c.pull_us(c.bytes), c.copy_us(c.bytes / c.size), n)
+
+
+def _scatter_us(c: CostInput) -> float:
+    n = pieces(c.bytes, min(c.segment, c.slot))
+    return _one_way_us(c, c.copy_us(c.bytes), c.pull_us(c.bytes / c.size), n)
 
 
 def _exchange_us(c: CostInput) -> float:
     """Every byte of the larger buffer is put or pulled once, and the smaller one's too."""
     n = pieces(c.bytes, c.size * min(c.segment, c.slot))
-    return rounds_us(c, c.copy_us(c.bytes * (1 + 1 / c.size)), n)
+    return rounds_us(c, c.copy_us(c.bytes / c.size) + c.pull_us(c.bytes), n)
 
 
 def _all_to_all_us(c: CostInput) -> float:
     """A rank's own block is copied once, the others twice."""
-    moved = c.copy_us(c.bytes * (2 - 1 / c.size))
+    moved = c.copy_us(c.bytes * (1 - 1 / c.size)) + c.pull_us(c.bytes)
     return rounds_us(c, moved, pieces(c.bytes, min(c.segment, c.slot)))
 
 
@@ -243,8 +261,8 @@ def distos_coll_algorithms() -> list[AlgorithmSpec]:
         (_C.REDUCE_SCATTER, reduce_scatter, _reduce_scatter_us),
         (_C.REDUCE_SCATTER_V, reduce_scatter_v, _reduce_scatter_us),
         (_C.ALL_TO_ALL, all_to_all, _all_to_all_us),
-        (_C.GATHER, gather, _exchange_us),
-        (_C.SCATTER, scatter, _all_to_all_us),
+        (_C.GATHER, gather, _gather_us),
+        (_C.SCATTER, scatter, _scatter_us),
         (_C.BARRIER, barrier, _barrier_us),
     ]
     return [
@@ -255,7 +273,8 @@ def distos_coll_algorithms() -> list[AlgorithmSpec]:
             cost,
             needs=Need.ONE_DOMAIN,
             doc="straight from the others' slots, one shot",
-            segments=(1 << 18, 1 << 20),
+            # Where all that is in a slot goes to the same place, larger ones only leave the caches.
+            segments=(1 << 18,) if collective in _WHOLE else (1 << 18, 1 << 20),
         )
         for collective, build, cost in table
     ]

@@ -94,7 +94,7 @@ def _blocks_in(c: CostInput) -> int:
 
 def _all_reduce_us(c: CostInput) -> float:
     share = c.bytes / c.size
-    moved = c.copy_us(2 * c.bytes - share) + c.reduce_us(c.bytes)
+    moved = c.copy_us(c.bytes) + c.pull_us(c.bytes - share) + c.reduce_us(c.bytes)
     return rounds_us(c, moved, _blocks_in(c)) + c.sync_us()
 
 

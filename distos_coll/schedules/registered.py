@@ -45,7 +45,7 @@ def _all_reduce_us(c: CostInput) -> float:
 
 
 def _reduce_us(c: CostInput) -> float:
-    return _meetings_us(c) + c.reduce_us(c.size * c.bytes)
+    return _meetings_us(c) + c.one_way_us(c.reduce_us(c.size * c.bytes), 0)
 
 
 def _copy_us(c: CostInput) -> float:
@@ -56,8 +56,16 @@ def _reduce_scatter_us(c: CostInput) -> float:
     return _meetings_us(c) + c.reduce_us(c.bytes)
 
 
+def _broadcast_us(c: CostInput) -> float:
+    return _meetings_us(c) + c.one_way_us(0, c.copy_us(c.bytes))
+
+
+def _gather_us(c: CostInput) -> float:
+    return _meetings_us(c) + c.one_way_us(c.copy_us(c.bytes), 0)
+
+
 def _scatter_us(c: CostInput) -> float:
-    return _meetings_us(c) + c.copy_us(c.bytes / c.size)
+    return _meetings_us(c) + c.one_way_us(0, c.copy_us(c.bytes / c.size))
 
 
 def _read(build: Callable[[Need], Program]) -> Build:
@@ -69,13 +77,13 @@ def distos_coll_algorithms() -> list[AlgorithmSpec]:
     table: list[tuple[str, Collective, Build, Cost]] = [
         ("direct2", _C.ALL_REDUCE, all_reduce, _all_reduce_us),
         ("direct1", _C.REDUCE, _read(single_copy.reduce), _reduce_us),
-        ("direct1", _C.BROADCAST, _read(single_copy.broadcast), _copy_us),
+        ("direct1", _C.BROADCAST, _read(single_copy.broadcast), _broadcast_us),
         ("direct1", _C.ALL_GATHER, _read(single_copy.all_gather), _copy_us),
         ("direct1", _C.ALL_GATHER_V, _read(single_copy.all_gather_v), _copy_us),
         ("direct1", _C.REDUCE_SCATTER, _read(single_copy.reduce_scatter), _reduce_scatter_us),
         ("direct1", _C.REDUCE_SCATTER_V, _read(single_copy.reduce_scatter_v), _reduce_scatter_us),
         ("direct1", _C.ALL_TO_ALL, _read(single_copy.all_to_all), _copy_us),
-        ("direct1", _C.GATHER, _read(single_copy.gather), _copy_us),
+        ("direct1", _C.GATHER, _read(single_copy.gather), _gather_us),
         ("direct1", _C.SCATTER, _read(single_copy.scatter), _scatter_us),
     ]
     return [

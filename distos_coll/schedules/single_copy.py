@@ -28,6 +28,8 @@ from distos_coll.schedules.parts import Span, fair_chunk, share
 
 _C = Collective
 _NEEDS = Need.ONE_DOMAIN | Need.SINGLE_COPY
+_PIECE_BYTES = 1 << 16
+"""As cpp/exec/run_exposed.cc has it."""
 
 
 @contextmanager
@@ -141,30 +143,49 @@ def scatter(needs: Need = _NEEDS) -> Program:
     return meet(p)
 
 
-def _read_us(c: CostInput, read: float, reads: int) -> float:
-    meetings = 2 * c.sync_us()
-    return meetings + reads * c.read_alpha_us() + c.read_us(read)
+def _reads_us(c: CostInput, read: float, reads: float) -> float:
+    return reads * c.read_alpha_us() + c.read_us(read)
+
+
+def _reduced_us(c: CostInput, read: float, reduced: float) -> float:
+    """What is reduced is read piece by piece, so that it is in a cache then."""
+    reads = max(c.size - 1, read / _PIECE_BYTES)
+    return _reads_us(c, read, reads) + c.reduce_us(reduced)
+
+
+def _meetings_us(c: CostInput) -> float:
+    return 2 * c.sync_us()
 
 
 def _all_reduce_us(c: CostInput) -> float:
-    read = 2 * c.bytes * (c.size - 1) / c.size
-    return _read_us(c, read, 2 * (c.size - 1)) + c.sync_us() + c.reduce_us(c.bytes)
+    shares = _reads_us(c, c.bytes * (c.size - 1) / c.size, c.size - 1)
+    reduced = _reduced_us(c, c.bytes * (c.size - 1) / c.size, c.bytes)
+    return _meetings_us(c) + c.sync_us() + reduced + shares
 
 
 def _reduce_us(c: CostInput) -> float:
-    return _read_us(c, c.bytes * (c.size - 1), c.size - 1) + c.reduce_us(c.bytes * c.size)
+    reduced = _reduced_us(c, c.bytes * (c.size - 1), c.bytes * c.size)
+    return _meetings_us(c) + c.one_way_us(reduced, 0)
 
 
-def _one_us(c: CostInput) -> float:
-    return _read_us(c, c.bytes, 1)
+def _broadcast_us(c: CostInput) -> float:
+    return _meetings_us(c) + c.one_way_us(0, _reads_us(c, c.bytes, 1))
+
+
+def _gather_us(c: CostInput) -> float:
+    return _meetings_us(c) + c.one_way_us(_reads_us(c, c.bytes, c.size - 1), 0)
+
+
+def _scatter_us(c: CostInput) -> float:
+    return _meetings_us(c) + c.one_way_us(0, _reads_us(c, c.bytes / c.size, 1))
 
 
 def _exchange_us(c: CostInput) -> float:
-    return _read_us(c, c.bytes, c.size - 1)
+    return _meetings_us(c) + _reads_us(c, c.bytes, c.size - 1)
 
 
 def _reduce_scatter_us(c: CostInput) -> float:
-    return _read_us(c, c.bytes, c.size - 1) + c.reduce_us(c.bytes)
+    return _meetings_us(c) + _reduced_us(c, c.bytes * (c.size - 1) / c.size, c.bytes)
 
 
 @hookimpl
@@ -172,14 +193,14 @@ def distos_coll_algorithms() -> list[AlgorithmSpec]:
     table: list[tuple[str, Collective, Build, Cost]] = [
         ("direct2", _C.ALL_REDUCE, all_reduce, _all_reduce_us),
         ("direct1", _C.REDUCE, reduce, _reduce_us),
-        ("direct1", _C.BROADCAST, broadcast, _one_us),
+        ("direct1", _C.BROADCAST, broadcast, _broadcast_us),
         ("direct1", _C.ALL_GATHER, all_gather, _exchange_us),
         ("direct1", _C.ALL_GATHER_V, all_gather_v, _exchange_us),
         ("direct1", _C.REDUCE_SCATTER, reduce_scatter, _reduce_scatter_us),
         ("direct1", _C.REDUCE_SCATTER_V, reduce_scatter_v, _reduce_scatter_us),
         ("direct1", _C.ALL_TO_ALL, all_to_all, _exchange_us),
-        ("direct1", _C.GATHER, gather, _exchange_us),
-        ("direct1", _C.SCATTER, scatter, _one_us),
+        ("direct1", _C.GATHER, gather, _gather_us),
+        ("direct1", _C.SCATTER, scatter, _scatter_us),
     ]
     return [
         AlgorithmSpec(

@@ -130,4 +130,13 @@ def recognise(document: Document) -> bool:
 
 @hookimpl
 def distos_coll_topology_sources() -> list[TopologySource]:
-    return [TopologySource("nccl-graph", "NCCL's graph XML.", recognise, read, write=write)]
+    return [
+        TopologySource(
+            "nccl-graph",
+            "NCCL's graph XML.",
+            recognise,
+            read,
+            write=write,
+            writes=(NcclGraphs,),
+        )
+    ]

@@ -94,7 +94,7 @@ class _Host:
         return [element]
 
     def gpu(self, i: int, node: Gpu) -> Element:
-        if not isinstance(self.template.nodes[node.parent], Pci):
+        if node.parent == NOWHERE or not isinstance(self.template.nodes[node.parent], Pci):
             raise TopologyError(
                 f"{self.host.gpu_name(i)}: NCCL's XML needs the PCI address of a GPU, "
                 "which no source has told"

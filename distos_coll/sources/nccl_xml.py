@@ -33,6 +33,7 @@ from distos_coll.api import (
     build_topology,
     hookimpl,
     interface_is_virtual,
+    local_nvlink_domain,
     parse_xml,
     pci_bus_id,
     xml_root,
@@ -109,7 +110,8 @@ class _Reader:
         host_hash = rest.pop("host_hash", None)
         host = self.hosts.get(host_hash)
         if host is None:
-            host = HostBuilder(host_hash or f"host{len(self.hosts)}", host_hash)
+            name = host_hash or f"host{len(self.hosts)}"
+            host = HostBuilder(name, host_hash, made_up=host_hash is None)
             self.hosts[host_hash] = host
         node = host.add(Numa(**values, extra=known.verbatim(rest)))
         for child in element.children:
@@ -193,7 +195,7 @@ class _Reader:
         """Hosts are in one file because NVLink switches join them; NCCL counts those as one."""
         if len(self.hosts) == 1:
             return
-        domain = f"fused:{next(iter(self.hosts.values())).name}"
+        domain = local_nvlink_domain(next(iter(self.hosts.values())).name)
         for host in self.hosts.values():
             for link in host.links:
                 if link.named_class == PCI_NVSWITCH and link.source in host.gpu_ids:

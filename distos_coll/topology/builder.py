@@ -33,6 +33,16 @@ MOST_OF_A_KIND = 1024
 """NUMA nodes and GPUs of one host. What is computed of pairs of them must end."""
 
 
+def bounded(host: str, nodes: Iterable[Node]) -> None:
+    """Refuse a host of which too much would have to be computed."""
+    for kind, count in Counter(map(type, nodes)).items():
+        if kind in {Gpu, Numa, NvSwitch} and count > MOST_OF_A_KIND:
+            raise TopologyError(
+                f"{shown(host)} has {count:,} {kind.__name__} nodes; no host has more "
+                f"than {MOST_OF_A_KIND:,}"
+            )
+
+
 @dataclass
 class Counts:
     packages: int | None = None
@@ -50,6 +60,8 @@ class HostBuilder:
     relations: list[Relation] = field(default_factory=list)
     distances: list[Distances] = field(default_factory=list)
     extra: Attributes = ()
+    made_up: bool = False
+    """The source tells no name; `name` is the reader's."""
 
     def __post_init__(self) -> None:
         self.nodes: list[Node] = []
@@ -91,7 +103,7 @@ class HostBuilder:
 
     def build(self, shared: dict[HostTemplate, HostTemplate] | None = None) -> Host:
         """Make the host; equal templates of hosts built with the same `shared` are one object."""
-        check_counts(self.name, self.nodes)
+        bounded(self.name, self.nodes)
         links = self._resolved()
         template = HostTemplate(
             tuple(self.nodes),
@@ -106,7 +118,7 @@ class HostBuilder:
         if shared is not None:
             template = shared.setdefault(template, template)
         gpus, ports = tuple(self.gpu_ids.values()), tuple(self.port_ids.values())
-        return Host(self.name, template, gpus, ports, self.host_hash)
+        return Host(self.name, template, gpus, ports, self.host_hash, made_up=self.made_up)
 
     @property
     def links(self) -> tuple[Link, ...]:
@@ -139,16 +151,6 @@ class HostBuilder:
         while self.nodes[node].parent != NOWHERE:
             node = self.nodes[node].parent
         return node
-
-
-def check_counts(name: str, nodes: Iterable[Node]) -> None:
-    """Raise TopologyError if a host has more of a kind than is computed with."""
-    for kind, count in Counter(map(type, nodes)).items():
-        if kind in {Gpu, Numa, NvSwitch} and count > MOST_OF_A_KIND:
-            raise TopologyError(
-                f"{shown(name)} has {count:,} {kind.__name__} nodes; no host has more than "
-                f"{MOST_OF_A_KIND:,}"
-            )
 
 
 def topology(

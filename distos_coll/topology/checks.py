@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from distos_coll.topology import pci, speeds
+from distos_coll.topology import fabric_checks, joins, pci, speeds
 from distos_coll.topology.findings import Finding
 from distos_coll.topology.model import (
     NOWHERE,
@@ -35,7 +35,12 @@ def contradictions(topology: Topology) -> list[Finding]:
             place = f"{host.name} and {others} hosts like it" if others else host.name
             found += _Checks(host, place).all()
         found += _ids(host)
-    return found + list(_across(topology))
+    return [
+        *found,
+        *_across(topology),
+        *fabric_checks.contradictions(topology.fabric),
+        *joins.contradictions(topology),
+    ]
 
 
 def _twice(values: Iterator[str | int | None]) -> list[str | int]:

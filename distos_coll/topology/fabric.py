@@ -59,6 +59,8 @@ class Adapter:
     rail: int | None = None
     plane: int | None = None
     extra: Extra = ()
+    shared_name: str | None = None
+    """Instead of `host`: a name that many machines have, which joins no two adapters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Cable:
     seen_by_both: bool = True
     """Both ends name each other; else only `a` names `b`."""
     extra: Extra = ()
+    """Names that end in -a and -b speak of that end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,8 @@ class Fabric:
     rails: tuple[Rail, ...] = ()
     recognised: tuple[Recognised, ...] = ()
     extra: Extra = field(default=())
+    routers: tuple[Adapter, ...] = ()
+    """Between subnets; neither switches nor adapters of hosts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -309,6 +309,10 @@ class Host:
     ports: tuple[PortId, ...] = ()
     host_hash: str | None = None
     """NCCL's, as it is spelt."""
+    aliases: tuple[str, ...] = ()
+    """What other sources call it: names, hashes."""
+    made_up: bool = False
+    """The source tells no name; this one only tells hosts of one document apart."""
 
     def gpu_name(self, gpu: int) -> str:
         """Name a GPU, by the index of its node, so that no other in the cluster is called so."""

@@ -20,6 +20,16 @@ Device: TypeAlias = tuple[int, int]
 """Index of the host, index of the GPU's node."""
 
 _GPU_LINKS = (LinkKind.NVLINK, LinkKind.XGMI)
+_LOCAL = "fused:"
+
+
+def local_name(name: str) -> str:
+    """Call a domain that a document shows without naming it."""
+    return _LOCAL + name
+
+
+def is_local_name(domain: str) -> bool:
+    return domain.startswith(_LOCAL)
 
 
 class Sets:

@@ -6,7 +6,6 @@ bad as its worst part. Beyond a host it is NVLink where GPUs share a domain, els
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from functools import cached_property
 
 from distos_coll.topology import speeds
@@ -21,33 +20,7 @@ from distos_coll.topology.model import (
     Topology,
 )
 from distos_coll.topology.nvlink import Device
-
-
-class PathType(IntEnum):
-    LOC = 0
-    """The same device."""
-    NVL = 1
-    """NVLink or xGMI."""
-    NVB = 2
-    """The same, through one GPU between them."""
-    C2C = 3
-    """A GPU's coherent link to its CPU."""
-    PIX = 4
-    """One PCI switch."""
-    PXB = 5
-    """Several PCI switches, no CPU."""
-    P2C = 6
-    """Between GPU and NIC: PCI to the CPU, then C2C."""
-    PXN = 7
-    """To a NIC through the GPU next to it, which NVLink reaches."""
-    PHB = 8
-    """Through the CPU."""
-    SYS = 9
-    """Through the link between CPUs."""
-    NET = 10
-    """Through the network."""
-    DIS = 11
-    """None."""
+from distos_coll.topology.path_type import PathType
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,14 +62,21 @@ def recognise(document: Document, sources: Iterable[TopologySource]) -> Topology
     raise document.error(f"none of the known formats; they are {names}")
 
 
-def parse(document: Document, sources: Iterable[TopologySource]) -> Reading:
-    """Recognise a document, read it, and look for contradictions."""
+def understood(
+    document: Document, sources: Iterable[TopologySource]
+) -> tuple[TopologySource, Found]:
+    """Recognise a document and read it."""
     source = recognise(document, sources)
     if len(document.data) > source.max_bytes:
         raise document.error(
             f"has {len(document.data):,} bytes; {source.name} is read up to {source.max_bytes:,}"
         )
-    found = source.parse(document)
+    return source, source.parse(document)
+
+
+def parse(document: Document, sources: Iterable[TopologySource]) -> Reading:
+    """Recognise a document, read it, and look for contradictions."""
+    source, found = understood(document, sources)
     warnings = list(found.warnings)
     if isinstance(found.content, Topology):
         warnings += checks.contradictions(found.content)

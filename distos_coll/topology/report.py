@@ -14,7 +14,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, get_type_hints
 
-from distos_coll.topology.builder import check_counts
+from distos_coll.topology.builder import bounded
 from distos_coll.topology.findings import Finding
 from distos_coll.topology.model import (
     NOWHERE,
@@ -40,7 +40,7 @@ from distos_coll.topology.source import Document
 
 VERSION = 1
 MARK = "distos_host_report"
-"""The first key of a report."""
+"""The first key of a report: of all that a host has, first in the alphabet."""
 
 _NODES: dict[str, type[Node]] = {
     "numa": Numa,
@@ -72,6 +72,10 @@ def pack(topology: Topology, findings: Iterable[Finding] = ()) -> bytes:
             head["extra"] = extra
         if host.host_hash is not None:
             head["host_hash"] = host.host_hash
+        if host.aliases:
+            head["known_as"] = list(host.aliases)
+        if host.made_up:
+            head["made_up"] = True
         head["gpus"] = [_plain(own) for own in host.gpus]
         head["ports"] = [_plain(own) for own in host.ports]
         found += _line(head) + _line(_plain(host.template))
@@ -137,7 +141,7 @@ def unpack(document: Document) -> tuple[Topology, tuple[Finding, ...]]:
             template = templates.get(lines[i + 1])
             if template is None:
                 template = _template(_parsed(lines[i + 1]))
-                check_counts(head["name"], template.nodes)
+                bounded(head["name"], template.nodes)
                 template = templates[lines[i + 1]] = shared.setdefault(template, template)
             number = i + 1
             hosts.append(_host(head, template))
@@ -352,6 +356,8 @@ def _head(value: Any) -> dict[str, Any]:
             MARK: _integer,
             "name": _text,
             "host_hash": _text,
+            "known_as": _each(_text),
+            "made_up": _flag,
             "gpus": _each(_made(GpuId)),
             "ports": _each(_made(PortId)),
             "findings": _each(_finding),
@@ -361,7 +367,8 @@ def _head(value: Any) -> dict[str, Any]:
     for name in (MARK, "name", "gpus", "ports"):
         if name not in found:
             raise _Bad("it is missing").inside(name)
-    return {"host_hash": None, "findings": (), "extra": (), **found}
+    absent = {"host_hash": None, "known_as": (), "made_up": False, "findings": (), "extra": ()}
+    return {**absent, **found}
 
 
 def _host(head: dict[str, Any], template: HostTemplate) -> Host:
@@ -370,4 +377,5 @@ def _host(head: dict[str, Any], template: HostTemplate) -> Host:
             raise _Bad(f"{len(head[name])} of them, and {len(devices)} in the template").inside(
                 name
             )
-    return Host(head["name"], template, head["gpus"], head["ports"], head["host_hash"])
+    own = (head["gpus"], head["ports"], head["host_hash"], head["known_as"], head["made_up"])
+    return Host(head["name"], template, *own)

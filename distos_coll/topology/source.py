@@ -54,7 +54,7 @@ class Found:
 Recognise: TypeAlias = Callable[[Document], bool]
 Parse: TypeAlias = Callable[[Document], Found]
 Write: TypeAlias = Callable[[Any], bytes]
-"""Of content such as `parse` returns."""
+"""Of content of one of the types in `writes`."""
 Discover: TypeAlias = Callable[[], Found]
 
 
@@ -69,6 +69,7 @@ class TopologySource:
     """By content, from `head` or by looking into the directory; never raises, never reads all."""
     parse: Parse = field(compare=False)
     write: Write | None = field(default=None, compare=False)
+    writes: tuple[type, ...] = (Topology,)
     discover: Discover | None = field(default=None, compare=False)
     """Ask the running machine."""
     rank: int = 0

@@ -69,13 +69,15 @@ def _inside_hosts(topology: Topology) -> Mapping[str, Any]:
 
 def _between_hosts(topology: Topology) -> Mapping[str, Any]:
     fabric = topology.fabric
-    names = {adapter.host for adapter in fabric.adapters if adapter.host is not None}
+    names = {adapter.host or adapter.shared_name for adapter in fabric.adapters} - {None}
+    # Others know hosts and their ports, and no adapters.
+    swept = fabric.adapters or any(s.technology == "infiniband" for s in fabric.switches)
     kinds: list[dict[str, Any]] = [
         {"kind": each.kind, "evidence": list(each.evidence)} for each in fabric.recognised
     ]
     return {
         "hosts": len(names),
-        "hcas": sum(not adapter.aggregation for adapter in fabric.adapters),
+        "hcas": sum(not adapter.aggregation for adapter in fabric.adapters) if swept else None,
         "switches": len(fabric.switches),
         "fabric": {**kinds[0], "also": kinds[1:]} if kinds else None,
     }

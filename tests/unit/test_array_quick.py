@@ -16,13 +16,18 @@ def ones(*shape: int, dtype: Any = np.float32) -> Any:
 
 
 def known(c: Communicator) -> None:
-    """A type is known after its first call."""
+    """Make the types known: they are after their first call."""
     for dtype in (np.float32, np.int64, np.uint32):
         c.all_reduce(ones(1, dtype=dtype))
 
 
 def quick(c: Communicator, name: str, x: Any, out: Any = None, op: str = "sum") -> bool:
     return c._quick(int(Collective[name.upper()]), op, 0, x, out)
+
+
+def own_part(c: Communicator, n: int) -> tuple[Any, Any]:
+    whole = ones(n)
+    return whole[n // 2 * c.rank :][: n // 2], whole
 
 
 SHORT: dict[str, Callable[[Communicator], tuple[Any, ...]]] = {
@@ -37,7 +42,11 @@ SHORT: dict[str, Callable[[Communicator], tuple[Any, ...]]] = {
     "unsigned, moved": lambda c: ("broadcast", ones(5, dtype=np.uint32)),
     "all_gather": lambda c: ("all_gather", ones(5), ones(2, 5)),
     "reduce_scatter": lambda c: ("reduce_scatter", ones(2, 5), ones(5)),
+    "all_gather, its own part of out": lambda c: ("all_gather", *own_part(c, 10)),
+    "reduce_scatter into its own part": lambda c: ("reduce_scatter", *own_part(c, 10)[::-1]),
     "all_to_all": lambda c: ("all_to_all", ones(4, 5), ones(4, 5)),
+    "gather": lambda c: ("gather", ones(5), ones(2, 5) if c.rank == 0 else None),
+    "scatter": lambda c: ("scatter", ones(2, 5) if c.rank == 0 else None, ones(5)),
     "barrier": lambda c: ("barrier", None),
 }
 
@@ -57,7 +66,9 @@ LONG: dict[str, Callable[[Communicator], tuple[Any, ...]]] = {
     "out of another type": lambda c: ("all_reduce", ones(3), ones(3, dtype=np.int64)),
     "out of another size": lambda c: ("all_reduce", ones(3), ones(4)),
     "overlapping": lambda c: ("all_reduce", buffer[:8], buffer[4:]),
-    "a part of out": lambda c: ("all_gather", buffer[:6], buffer),
+    "another's part of out": lambda c: ("all_gather", buffer[6 - 6 * c.rank :][:6], buffer),
+    "into another's part": lambda c: ("reduce_scatter", buffer, buffer[6 - 6 * c.rank :][:6]),
+    "shifted by one": lambda c: ("all_gather", buffer[6 * c.rank :][1:6], buffer[:10]),
     "rows that cannot be divided": lambda c: ("reduce_scatter", ones(3, 4), ones(6)),
     "nothing to divide": lambda c: ("all_to_all", ones(), ones()),
     "no out": lambda c: ("all_gather", ones(3)),
@@ -123,6 +134,27 @@ def test_new_buffers_and_sizes_each_time() -> None:
             assert c.all_gather(x[: i % 3], out=out) is out
             assert set(out.ravel().tolist()) <= {2 * i + 1}
             assert (c.reduce(x, root=i % 2) is None) == (c.rank != i % 2)
+            parts = np.array([[c.rank + i], [10 * c.rank + i]]) if c.rank == i % 2 else None
+            assert c.scatter(parts, one := np.empty(1, np.int64), root=i % 2) is one
+            assert one[0] == (10 if c.rank else 1) * (i % 2) + i
+            here = np.empty((2, 1), np.int64) if c.rank == i % 2 else None
+            assert c.gather(one, root=i % 2, out=here) is here
+            assert here is None or here.ravel().tolist() == [i % 2 + i, 10 * (i % 2) + i]
+
+    run_threads(2, body)
+
+
+def test_in_place_in_the_own_part() -> None:
+    def body(c: Communicator) -> None:
+        known(c)
+        whole = np.arange(6, dtype=np.float32) + 10 * c.rank
+        own = whole[3 * c.rank :][:3]
+        assert c.reduce_scatter(whole, out=own) is own
+        assert own.tolist() == [3 * c.rank * 2 + 10, 3 * c.rank * 2 + 12, 3 * c.rank * 2 + 14]
+        other = whole[3 - 3 * c.rank :][:3]
+        assert other.tolist() == [v + 10 * c.rank + 3 - 3 * c.rank for v in range(3)]
+        assert c.all_gather(own, out=whole) is whole
+        assert whole.tolist() == [10, 12, 14, 16, 18, 20]
 
     run_threads(2, body)
 

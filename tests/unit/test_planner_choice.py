@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -273,11 +274,13 @@ def test_nothing_left_says_why() -> None:
 
 
 def test_halves_avoid_programs_that_run_on_a_copy() -> None:
-    table = planned(ClusterView.one_domain(2))
+    # Where messages are as fast as memory.
+    quick = Profile(Figures(message=LinkCost(0.1, 90.0)))
+    table = planned(replace(ClusterView.one_domain(2), profile=quick))
     usual = {row.candidate.key for row in table.rows if row.collective is C.ALL_REDUCE}
     halves = {row.candidate.key for row in table.half_rows if row.collective is C.ALL_REDUCE}
     assert "ring" in usual
-    assert halves == {"direct1", "direct2"}
+    assert {key.split("/")[0] for key in halves} == {"direct1", "direct2"}
     # Between domains they round at every hop instead.
     assert planned(ClusterView(4, (0, 0, 1, 1))).half_rows == ()
 

@@ -93,10 +93,12 @@ def test_registered_memory_gives_the_same_as_numpy(data: st.DataObject) -> None:
     if case.largest() == 0:
         return
     rows = world(n).ranks[0].plan.registered_rows
-    row = next(r for r in rows if r.collective is collective and case.largest() <= r.max_bytes)
+    of_size = [r for r in rows if r.collective is collective and case.largest() <= r.max_bytes]
+    # Without a row nothing registered is faster in such a group.
+    uses = bool(of_size) and of_size[0].candidate.registered
     passes_input = collective is not Collective.BROADCAST or private == root
     private_input = private is not None and passes_input and len(case.inputs[private]) > 0
-    if row.candidate.registered and private is None:
-        assert algorithm == row.candidate.key
-    elif not row.candidate.registered or private_input:
+    if uses and private is None:
+        assert algorithm == of_size[0].candidate.key
+    elif not uses or private_input:
         assert "registered" not in algorithm

@@ -22,7 +22,8 @@ from distos_coll.topology.model import (
     Relation,
     Topology,
 )
-from distos_coll.topology.paths import HostPaths, PathType
+from distos_coll.topology.path_type import PathType
+from distos_coll.topology.paths import HostPaths
 from distos_coll.topology.reading import Reading
 from distos_coll.topology.source import Document, Found
 from distos_coll.topology.summary import summary

@@ -19,7 +19,8 @@ from distos_coll.topology.model import (
     Port,
     Relation,
 )
-from distos_coll.topology.paths import NONE, HostPaths, Path, Paths, PathType
+from distos_coll.topology.path_type import PathType
+from distos_coll.topology.paths import NONE, HostPaths, Path, Paths
 
 P = PathType
 

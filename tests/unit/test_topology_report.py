@@ -66,6 +66,8 @@ WHOLE = Topology(
             (GpuId("GPU-1", 3, "rack.1", EXTRA),),
             (PortId("0c42:a103", 7, ("fe80::1",), EXTRA),),
             "0xabc",
+            ("mgmt-7",),
+            made_up=True,
         ),
         Host("node8", HostTemplate()),
     ),

@@ -339,4 +339,4 @@ def test_authors_of_sources_find_what_they_need() -> None:
     )
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert "distos_coll.api" in loaded
-    assert "distos_coll.topology" not in loaded
+    assert "distos_coll.topology.model" not in loaded

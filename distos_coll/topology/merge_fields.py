@@ -1,0 +1,154 @@
+"""One value of many that speak of the same thing, field by field.
+
+A field that is at its default says nothing. Of different values the lesser stays: the slower
+speed, the smaller count, the first in the alphabet. It is a choice that does not depend on who
+spoke first, so merging in another order gives the same, and a plan from it is rather too careful
+than too bold.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, fields
+from functools import cache
+from typing import Any, TypeAlias, TypeVar, cast
+
+from distos_coll.topology import guids, pci
+from distos_coll.topology.fabric import End
+from distos_coll.topology.names import natural
+
+T = TypeVar("T")
+Voice: TypeAlias = int | str
+"""Who says something; what it stands for is known to the caller."""
+
+UNIONS = frozenset({"os_names", "addresses", "hosts", "switches", "members"})
+"""Fields that are sets: all that is said holds."""
+_NO_CONFLICT = frozenset({"implied", "named"})
+_UNKNOWN = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """What voices say differently of one field."""
+
+    place: str
+    field: str
+    said: tuple[tuple[str, tuple[Voice, ...]], ...]
+    """Each value with those that say it, in the order of values."""
+    kept: str
+
+
+def merge_fields(
+    said: Sequence[tuple[Voice, T]],
+    skip: frozenset[str] = frozenset(),
+    place: str = "",
+) -> tuple[dict[str, Any], list[Conflict]]:
+    """Return the fields of all that speak, and what they contradict each other in."""
+    found: dict[str, Any] = {}
+    conflicts: list[Conflict] = []
+    for field, default in _fields_of(cast(Any, type(said[0][1]))):
+        if field in skip:
+            continue
+        values = [(voice, getattr(item, field)) for voice, item in said]
+        if field == "extra":
+            found[field] = _merge_extra(values, place, conflicts)
+        elif field == "implied":
+            # Whoever does not say so states it.
+            found[field] = all(value for _, value in values)
+        else:
+            stated = [(voice, value) for voice, value in values if value != default]
+            found[field] = _merge(field, stated, default, place, conflicts)
+    return found, conflicts
+
+
+@cache
+def _fields_of(kind: Any) -> tuple[tuple[str, Any], ...]:
+    return tuple((field.name, _default(field)) for field in fields(kind))
+
+
+def _default(field: "Field[Any]") -> Any:
+    if field.default is not MISSING:
+        return field.default
+    factory = field.default_factory
+    return _UNKNOWN if factory is MISSING else factory()
+
+
+def _merge(
+    field: str,
+    stated: list[tuple[Voice, Any]],
+    default: Any,
+    place: str,
+    conflicts: list[Conflict],
+) -> Any:
+    if not stated:
+        return default
+    if field in UNIONS:
+        return tuple(sorted({each for _, value in stated for each in value}, key=sort_key))
+    by_value: dict[Any, list[Voice]] = {}
+    for voice, value in stated:
+        by_value.setdefault(value, []).append(voice)
+    if len(by_value) == 1:
+        return stated[0][1]
+    kept = min(by_value, key=_ORDERS.get(field, sort_key))
+    if field not in _NO_CONFLICT and not _are_one(field, by_value):
+        conflicts.append(_conflict(place, field, by_value, kept))
+    return kept
+
+
+def _are_one(field: str, values: Mapping[Any, object]) -> bool:
+    return field == "guid" and len(set(map(guids.either, values))) == 1
+
+
+def _conflict(place: str, field: str, by_value: Mapping[Any, list[Voice]], kept: Any) -> Conflict:
+    ordered = sorted(by_value, key=sort_key)
+    said = tuple((_shown(value), tuple(dict.fromkeys(by_value[value]))) for value in ordered)
+    return Conflict(place, field, said, _shown(kept))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return str(value)
+
+
+def _merge_extra(
+    values: list[tuple[Voice, Any]], place: str, conflicts: list[Conflict]
+) -> tuple[tuple[str, str], ...]:
+    extras = dict.fromkeys(value for _, value in values)
+    if len(extras) == 1:
+        return next(iter(extras))
+    found: dict[str, list[tuple[Voice, str]]] = {}
+    for voice, extra in values:
+        for name, text in extra:
+            found.setdefault(name, []).append((voice, text))
+    return tuple(
+        (name, _merge(name, found[name], None, place, conflicts)) for name in sorted(found)
+    )
+
+
+def sort_key(value: Any) -> tuple[Any, ...]:
+    """Order values of any kind that a model has."""
+    if isinstance(value, bool | int | float):
+        return ("", value)
+    if isinstance(value, str):
+        return ("text", natural(value))
+    if isinstance(value, End):
+        return ("end", value.kind.value, natural(value.id), sort_key(value.port))
+    if isinstance(value, tuple):
+        return ("tuple", tuple(map(sort_key, value)))
+    return (type(value).__name__,)
+
+
+_PATHS = ("NVL", "NVB", "C2C", "PIX", "PXB", "P2C", "PXN", "PHB", "NODE", "SYS", "NET", "DIS")
+
+
+def _farthest(path: Any) -> tuple[Any, ...]:
+    return (-_PATHS.index(path), path) if path in _PATHS else (-len(_PATHS), path)
+
+
+def _by_address(name: Any) -> tuple[Any, ...]:
+    return (pci.bus_id(name) is None, name)
+
+
+_ORDERS: Mapping[str, Callable[[Any], tuple[Any, ...]]] = {
+    "path": _farthest,
+    "named": _by_address,
+}

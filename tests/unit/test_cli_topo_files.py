@@ -1,0 +1,224 @@
+"""`distos-coll topo import`, `merge` and `export`."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import typer.testing
+from error_page import raises, says
+from models import Kind, cluster
+from topologies import OWN
+
+from distos_coll.api import (
+    NOWHERE,
+    Block,
+    Cable,
+    End,
+    EndKind,
+    Fabric,
+    Gpu,
+    GpuId,
+    Host,
+    Topology,
+)
+from distos_coll.cli.app import app
+from distos_coll.errors import DistosError
+from distos_coll.plugins.manager import default_sources
+from distos_coll.sources.cluster_model import write_model
+from distos_coll.topology import reading
+from distos_coll.topology.importing import Imported, Wanted, import_documents, shortened
+
+ARTIFACTS = {"cluster-topology-model.json", "nvlink-domain-map.json", "ib-rail-assignments.json"}
+
+
+def invoke(*arguments: object) -> typer.testing.Result:
+    runner = typer.testing.CliRunner(env={"COLUMNS": "200"})
+    return runner.invoke(app, ["topo", *map(str, arguments)])
+
+
+def saved(path: Path, topology: Topology) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(write_model(topology))
+    return path
+
+
+def model_in(folder: Path) -> Topology:
+    found = reading.read(folder / "cluster-topology-model.json", default_sources()).found
+    assert isinstance(found.content, Topology)
+    return found.content
+
+
+def imported(*arguments: object) -> Imported:
+    wanted = [Wanted.of(str(argument)) for argument in arguments]
+    return import_documents(wanted, default_sources())
+
+
+def test_import_writes_three_files(tmp_path: Path) -> None:
+    whole = cluster(6, leaves=2)
+    files = [saved(tmp_path / f"in/{host.name}.json", Topology((host,))) for host in whole.hosts]
+    files.append(saved(tmp_path / "in/network.json", Topology(fabric=whole.fabric)))
+    result = invoke("import", *files, "-o", tmp_path / "out/now")
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in (tmp_path / "out/now").iterdir()} == ARTIFACTS
+    assert result.stdout.splitlines()[0] == (
+        "7 documents (7 of cluster-topology-model): 6 hosts of 1 kind, 4 switches"
+    )
+    found = model_in(tmp_path / "out/now")
+    assert found.hosts == whole.hosts
+    assert set(found.fabric.cables) == set(whole.fabric.cables)
+    again = invoke("merge", *reversed(files), "-o", tmp_path / "again", "--json")
+    facts = json.loads(again.stdout)
+    assert (facts["hosts"], facts["switches"], facts["warnings"]) == (6, 4, [])
+    for name in ARTIFACTS:
+        assert (tmp_path / "again" / name).read_bytes() == (
+            tmp_path / "out/now" / name
+        ).read_bytes()
+    assert {Path(path).name for path in facts["files"]} == ARTIFACTS
+    assert invoke("diff", files[0], tmp_path / "again/cluster-topology-model.json").exit_code == 1
+
+
+def test_the_files_are_sources_themselves(tmp_path: Path) -> None:
+    first = OWN / "nccl-eight-switched.xml"
+    assert invoke("import", first, "-o", tmp_path / "a").exit_code == 0
+    model = tmp_path / "a/cluster-topology-model.json"
+    assert invoke("import", model, "-o", tmp_path / "b").exit_code == 0
+    assert model_in(tmp_path / "b") == model_in(tmp_path / "a")
+    for name in ARTIFACTS:
+        facts = json.loads(invoke("show", "--json", tmp_path / "a" / name).stdout)
+        assert facts["format"] == name.removesuffix(".json")
+        assert facts["hosts"] == 1
+        assert invoke("show", tmp_path / "a" / name).exit_code == 0
+        assert invoke("validate", tmp_path / "a" / name).exit_code == 0
+
+
+def test_contradictions_are_printed_and_kept(tmp_path: Path) -> None:
+    slow = cluster(2, Kind(mbps=100_000))
+    files = [saved(tmp_path / "a.json", cluster(2)), saved(tmp_path / "b.json", slow)]
+    result = invoke("import", *files, "-o", tmp_path / "out")
+    assert result.exit_code == 0
+    told = "n0 and 1 host like it, mlx5_0: mbps is 100000 by "
+    assert f"warning: {told}" in result.stdout
+    assert told in invoke("show", tmp_path / "out/cluster-topology-model.json").stdout
+    assert invoke("validate", tmp_path / "out/cluster-topology-model.json").exit_code == 1
+
+
+def test_hosts_without_a_name_are_called_after_their_file(tmp_path: Path) -> None:
+    text = (OWN / "nccl-four-mesh.xml").read_bytes()
+    files = []
+    for name in ("n7.nccl.xml", "n8.nccl.xml"):
+        files.append(tmp_path / name)
+        files[-1].write_bytes(text)
+    found = imported(*files)
+    assert [host.name for host in found.topology.hosts] == ["n7", "n8"]
+    assert found.named == ((str(files[0]), "n7"), (str(files[1]), "n8"))
+    assert not any(host.made_up for host in found.topology.hosts)
+    found = imported(f"left={files[0]}", f"right={files[1]}")
+    assert [host.name for host in found.topology.hosts] == ["left", "right"]
+    assert found.named == ()
+    json_too = saved(tmp_path / "n7.json", Topology((replace(cluster(1).hosts[0], name="n7"),)))
+    assert len(imported(files[0], json_too).topology.hosts) == 1
+
+
+def test_two_files_that_would_have_one_name(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "topo.xml").write_bytes((OWN / "nccl-four-mesh.xml").read_bytes())
+    paths = tmp_path / "a/topo.xml", tmp_path / "b/topo.xml"
+    with raises("import-names", "a/topo.xml and .*b/topo.xml"):
+        imported(*paths)
+    assert len(imported(f"a={paths[0]}", f"b={paths[1]}").topology.hosts) == 2
+
+
+def test_several_hosts_without_names(tmp_path: Path) -> None:
+    made_up = tuple(Host(f"host{i}", made_up=True) for i in range(2))
+    path = saved(tmp_path / "rack3.json", Topology(made_up))
+    assert [host.name for host in imported(path).topology.hosts] == ["rack3/host0", "rack3/host1"]
+    with raises("import-several", "has 2 hosts"):
+        imported(f"n1={path}")
+
+
+def test_names_up_to_the_first_dot(tmp_path: Path) -> None:
+    whole = cluster(1, leaves=1)
+    long = replace(whole.hosts[0], name="n0.rack.example")
+    paths = saved(tmp_path / "a.json", Topology((long,))), saved(tmp_path / "b.json", whole)
+    result = invoke("import", *paths, "-o", tmp_path / "out")
+    assert "may be one host each, and are kept apart: n0 and n0.rack.example" in result.stdout
+    assert invoke("import", *paths, "-o", tmp_path / "out", "--short-names").exit_code == 0
+    assert [host.name for host in model_in(tmp_path / "out").hosts] == ["n0"]
+    cable = Cable(End(EndKind.HOST, "n1.example", "eth0"), End(EndKind.SWITCH, "s.example", 1))
+    everywhere = Topology(
+        (Host("10.0.0.1"), Host("a.b", aliases=("c.d",))),
+        Fabric(cables=(cable,), adapters=(replace(whole.fabric.adapters[0], host="x.y"),)),
+        (Block("b.c", ("n1.example",)),),
+    )
+    short = shortened(everywhere)
+    assert [(host.name, host.aliases) for host in short.hosts] == [("10.0.0.1", ()), ("a", ("c",))]
+    assert [(end.kind, end.id) for end in (short.fabric.cables[0].a, short.fabric.cables[0].b)] == [
+        (EndKind.HOST, "n1"),
+        (EndKind.SWITCH, "s.example"),
+    ]
+    assert short.fabric.adapters[0].host == "x"
+    assert short.blocks == (Block("b.c", ("n1",)),)
+
+
+def test_what_cannot_be_imported(tmp_path: Path) -> None:
+    with raises("import-fragment", "nccl-graph says nothing of hosts"):
+        imported(OWN / "graph-ring-and-tree.xml")
+    with raises("topology-unreadable"):
+        imported("n1=nowhere.xml")
+    assert invoke("import", "-o", tmp_path).exit_code == 2
+    result = invoke("merge", OWN / "nccl-four-mesh.xml", "-o", tmp_path)
+    assert result.exit_code == 2
+    assert says("merge-files", result.output)
+    (tmp_path / "file").touch()
+    result = invoke("import", OWN / "nccl-four-mesh.xml", "-o", tmp_path / "file/out")
+    assert isinstance(result.exception, DistosError)
+    assert says("import-write", str(result.exception))
+
+
+def test_files_are_replaced_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who reads while it is written has the old file; what fails leaves nothing behind."""
+    first = OWN / "nccl-four-mesh.xml"
+    assert invoke("import", first, "-o", tmp_path).exit_code == 0
+    old = (tmp_path / "cluster-topology-model.json").read_bytes()
+
+    def fail(self: Path, target: object) -> Path:
+        raise OSError("full")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    result = invoke("import", OWN / "nccl-eight-switched.xml", "-o", tmp_path)
+    assert "full" in str(result.exception)
+    assert (tmp_path / "cluster-topology-model.json").read_bytes() == old
+    assert {path.name for path in tmp_path.iterdir()} == ARTIFACTS
+
+
+def test_export(tmp_path: Path) -> None:
+    source = OWN / "nccl-eight-switched.xml"
+    result = invoke("export", "--to", "nccl-xml", source)
+    assert result.exit_code == 0
+    assert result.stdout_bytes.startswith(b"<system ")
+    done = invoke("export", "--to", "nvlink-domain-map", source, "-o", tmp_path / "map.json")
+    assert (done.exit_code, done.stdout) == (0, "")
+    facts = json.loads(invoke("show", "--json", tmp_path / "map.json").stdout)
+    assert len(facts["nvlink_domains"][0]) == 8
+    result = invoke("export", "--to", "nonsense", source)
+    assert result.exit_code == 2
+    assert says("export-format", result.output)
+    assert "nccl-xml" in result.output
+    result = invoke("export", "--to", "nccl-xml", source, "-o", tmp_path / "none/a.xml")
+    assert "cannot be written" in str(result.exception)
+
+
+def test_a_gpu_without_an_address_is_not_written_into_another(tmp_path: Path) -> None:
+    """The last node of the template is a PCI function, and not the GPU's."""
+    host = cluster(1, Kind(numa=1, gpus=0, nics=1, bridges=False, switches=0)).hosts[0]
+    nodes = (Gpu(NOWHERE, 0), *host.template.nodes[:2])
+    moved = tuple(replace(n, parent=n.parent + 1) if n.parent >= 0 else n for n in nodes[1:])
+    template = replace(host.template, nodes=(nodes[0], *moved))
+    path = saved(
+        tmp_path / "a.json",
+        Topology((replace(host, template=template, gpus=(GpuId(),), ports=()),)),
+    )
+    result = invoke("export", "--to", "nccl-xml", path)
+    assert says("nccl-unwritable", str(result.exception))

@@ -1,0 +1,573 @@
+"""What changed: nothing of itself, exactly the mutation of a mutated model, grouped."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.testing
+from error_page import says
+from hypothesis import given
+from hypothesis import strategies as st
+from models import GPU, Kind, cluster, clusters, documents
+from topologies import OWN
+
+from distos_coll.api import (
+    NOWHERE,
+    Adapter,
+    Block,
+    Cable,
+    Distances,
+    End,
+    EndKind,
+    Fabric,
+    Gpu,
+    GpuId,
+    Host,
+    HostTemplate,
+    Link,
+    LinkKind,
+    Nic,
+    Node,
+    Numa,
+    Pci,
+    Port,
+    Recognised,
+    Relation,
+    Topology,
+)
+from distos_coll.cli.app import app
+from distos_coll.cli.topo_diff import line
+from distos_coll.sources.cluster_model import write_model
+from distos_coll.topology.diff import Change, diff
+from distos_coll.topology.merge import Part, merge
+
+WHOLE = cluster(4, Kind(), leaves=2)
+
+
+def without(template: HostTemplate, *gone: int) -> HostTemplate:
+    """Take out nodes with all below them, and their links."""
+    out = set(gone)
+    for i, node in enumerate(template.nodes):
+        if node.parent in out:
+            out.add(i)
+    kept = [i for i in range(len(template.nodes)) if i not in out]
+    place = {old: new for new, old in enumerate(kept)} | {NOWHERE: NOWHERE}
+    nodes = tuple(replace(template.nodes[i], parent=place[template.nodes[i].parent]) for i in kept)
+    links = tuple(
+        replace(link, source=place[link.source], target=place[link.target])
+        for link in template.links
+        if link.source in place and link.target in place
+    )
+    return replace(template, nodes=nodes, links=links)
+
+
+def lose(host: Host, kind: type[Node], number: int) -> Host:
+    """A device of a kind with its PCI function."""
+    template = host.template
+    index = [i for i, node in enumerate(template.nodes) if type(node) is kind][number]
+    parent = template.nodes[index].parent
+    left = without(template, parent if isinstance(template.nodes[parent], Pci) else index)
+    gpus = tuple(
+        own
+        for i, own in zip(template.gpus, host.gpus, strict=True)
+        if not (kind is Gpu and i == index)
+    )
+    ports = host.ports
+    if kind is Nic:
+        ports = tuple(
+            own
+            for i, own in zip(template.ports, host.ports, strict=True)
+            if template.nodes[i].parent != index
+        )
+    return replace(host, template=left, gpus=gpus, ports=ports)
+
+
+def with_node(host: Host, kind: type[Node], number: int, **changes: Any) -> Host:
+    template = host.template
+    index = [i for i, node in enumerate(template.nodes) if type(node) is kind][number]
+    nodes = list(template.nodes)
+    nodes[index] = replace(nodes[index], **changes)
+    return replace(host, template=replace(template, nodes=tuple(nodes)))
+
+
+def with_link(host: Host, number: int, **changes: Any) -> Host:
+    links = list(host.template.links)
+    links[number] = replace(links[number], **changes)
+    return replace(host, template=replace(host.template, links=tuple(links)))
+
+
+def without_link(host: Host, number: int) -> Host:
+    links = host.template.links[:number] + host.template.links[number + 1 :]
+    return replace(host, template=replace(host.template, links=links))
+
+
+def with_gpu_id(host: Host, **changes: Any) -> Host:
+    return replace(host, gpus=(replace(host.gpus[0], **changes), *host.gpus[1:]))
+
+
+def with_port_id(host: Host, **changes: Any) -> Host:
+    return replace(host, ports=(replace(host.ports[0], **changes), *host.ports[1:]))
+
+
+def moved(host: Host) -> Host:
+    """The first GPU hangs under the other NUMA node's bridge."""
+    bridges = [
+        i
+        for i, node in enumerate(host.template.nodes)
+        if isinstance(node, Pci) and node.pci_class == 0x060400
+    ]
+    nodes = list(host.template.nodes)
+    gpu = next(i for i, n in enumerate(nodes) if isinstance(n, Pci) and n.pci_class == GPU)
+    # A parent stands before its children.
+    order = [i for i in range(len(nodes)) if i not in {gpu, gpu + 1}]
+    at = order.index(bridges[1]) + 1
+    order[at:at] = [gpu, gpu + 1]
+    place = {old: new for new, old in enumerate(order)} | {NOWHERE: NOWHERE}
+    nodes[gpu] = replace(nodes[gpu], parent=bridges[1])
+    turned = tuple(replace(nodes[i], parent=place[nodes[i].parent]) for i in order)
+    links = tuple(
+        replace(link, source=place[link.source], target=place[link.target])
+        for link in host.template.links
+    )
+    gpus = [order.index(i) for i in host.template.gpus]
+    ids = tuple(own for _, own in sorted(zip(gpus, host.gpus, strict=True)))
+    return replace(host, template=HostTemplate(turned, links), gpus=ids)
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """Of a host."""
+
+    change: Callable[[Host], Host]
+    kind: str
+    what: str
+    back: str
+    """The kind of the change the other way."""
+    values: tuple[str | None, str | None] = (None, None)
+
+
+MUTATIONS = [
+    Mutation(lambda h: lose(h, Gpu, 1), "gpu-lost", "0000:02:00.0", "gpu-new"),
+    Mutation(lambda h: lose(h, Nic, 0), "nic-lost", "0000:09:00.0 (mlx5_0)", "nic-new"),
+    Mutation(
+        lambda h: with_node(h, Port, 0, mbps=200_000),
+        "port-slower",
+        "mlx5_0",
+        "port-faster",
+        ("400 Gb/s", "200 Gb/s"),
+    ),
+    Mutation(
+        lambda h: with_node(h, Port, 1, rail=5),
+        "rail-moved",
+        "mlx5_1",
+        "rail-moved",
+        ("rail 1", "rail 5"),
+    ),
+    Mutation(
+        lambda h: with_node(h, Port, 0, state="DOWN"),
+        "port-changed",
+        "mlx5_0 state",
+        "port-changed",
+        (None, "DOWN"),
+    ),
+    Mutation(
+        lambda h: with_node(h, Pci, 1, width=8),
+        "pci-slower",
+        "0000:01:00.0",
+        "pci-faster",
+        ("16 GT/s x16", "16 GT/s x8"),
+    ),
+    Mutation(
+        lambda h: with_node(h, Numa, 1, cpus=0xFF),
+        "numa-changed",
+        "NUMA node 1 cpus",
+        "numa-changed",
+        ("65280", "255"),
+    ),
+    Mutation(
+        lambda h: with_link(h, 0, count=8),
+        "links-fewer",
+        "nvlink of 0000:01:00.0 to 0000:e0:00.0",
+        "links-more",
+        ("9", "8"),
+    ),
+    Mutation(
+        lambda h: without_link(h, 3),
+        "link-lost",
+        "nvlink of 0000:02:00.0 to 0000:e1:00.0",
+        "link-new",
+    ),
+    Mutation(
+        lambda h: with_gpu_id(h, uuid="GPU-other"),
+        "gpu-replaced",
+        "0000:01:00.0",
+        "gpu-replaced",
+        ("GPU-00000001-0000", "GPU-other"),
+    ),
+    Mutation(
+        lambda h: with_gpu_id(h, nvlink_domain="u.2"),
+        "domain-moved",
+        "0000:01:00.0",
+        "domain-moved",
+        (None, "u.2"),
+    ),
+    Mutation(
+        lambda h: with_port_id(h, guid="0x1"),
+        "adapter-replaced",
+        "mlx5_0",
+        "adapter-replaced",
+        ("0x98039b0300000100", "0x1"),
+    ),
+    Mutation(
+        lambda h: with_port_id(h, lid=99), "lid-changed", "mlx5_0", "lid-changed", ("17", "99")
+    ),
+    Mutation(
+        moved,
+        "device-moved",
+        "0000:01:00.0",
+        "device-moved",
+        ("0000:00:01.0", "0000:10:01.0"),
+    ),
+    Mutation(
+        lambda h: replace(h, host_hash="0x5"),
+        "host-changed",
+        "host_hash",
+        "host-changed",
+        (None, "0x5"),
+    ),
+    Mutation(
+        lambda h: replace(h, template=replace(h.template, threads=4)),
+        "host-changed",
+        "threads",
+        "host-changed",
+        (None, "4"),
+    ),
+    Mutation(
+        lambda h: replace(h, template=replace(h.template, relations=(Relation(3, 8, "SYS"),))),
+        "path-changed",
+        "0000:01:00.0 to mlx5_0",
+        "path-changed",
+        (None, "SYS"),
+    ),
+    Mutation(
+        lambda h: replace(h, template=replace(h.template, distances=(Distances("d", (), ()),))),
+        "host-changed",
+        "distances",
+        "host-changed",
+        ("", "d"),
+    ),
+]
+
+
+@given(clusters())
+def test_nothing_changed(whole: Topology) -> None:
+    assert diff(whole, whole) == ()
+
+
+@given(st.data())
+def test_the_order_of_a_document_is_no_change(data: st.DataObject) -> None:
+    whole = data.draw(clusters())
+    part: Part = data.draw(documents(whole))
+    turned = merge([part]).topology
+    assert diff(part.topology, turned) == ()
+    other: Part = data.draw(documents(whole, "b"))
+    assert (diff(merge([part]).topology, merge([other]).topology) == ()) == (
+        merge([part]).topology == merge([other]).topology
+    )
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: f"{m.kind} {m.what}")
+def test_a_mutation_is_told_and_nothing_else(mutation: Mutation) -> None:
+    hosts = list(WHOLE.hosts)
+    hosts[1] = mutation.change(hosts[1])
+    after = replace(WHOLE, hosts=tuple(hosts))
+    (found,) = diff(WHOLE, after)
+    assert (found.kind, found.what, found.hosts) == (mutation.kind, (mutation.what,), ("n1",))
+    assert (found.old, found.new) == mutation.values
+    (back,) = diff(after, WHOLE)
+    assert (back.kind, back.what, back.hosts) == (mutation.back, (mutation.what,), ("n1",))
+    assert (back.old, back.new) == mutation.values[::-1]
+
+
+@given(st.sets(st.integers(0, 3), min_size=1), st.sampled_from(MUTATIONS[:8]))
+def test_hosts_that_changed_alike_are_one_change(which: set[int], mutation: Mutation) -> None:
+    hosts = [mutation.change(h) if i in which else h for i, h in enumerate(WHOLE.hosts)]
+    (found,) = diff(WHOLE, replace(WHOLE, hosts=tuple(hosts)))
+    assert found.hosts == tuple(f"n{i}" for i in sorted(which))
+    assert found.count == len(which)
+
+
+def test_devices_that_changed_alike_are_one_change() -> None:
+    hosts = tuple(lose(lose(host, Gpu, 3), Gpu, 1) for host in WHOLE.hosts)
+    (found,) = diff(WHOLE, replace(WHOLE, hosts=hosts))
+    assert (found.kind, found.what, found.count) == (
+        "gpu-lost",
+        ("0000:02:00.0", "0000:12:00.0"),
+        8,
+    )
+
+
+def test_ids_are_each_hosts_own() -> None:
+    hosts = tuple(with_port_id(host, guid=f"0x{i:x}") for i, host in enumerate(WHOLE.hosts))
+    (found,) = diff(WHOLE, replace(WHOLE, hosts=hosts))
+    assert (found.kind, found.old, len(found.each)) == ("adapter-replaced", None, 4)
+    assert found.each[3] == ("n3", "0x98039b0300000300", "0x3")
+    reversed_ = with_port_id(WHOLE.hosts[1], guid="0x000100000" + "39b0398")
+    turned = replace(WHOLE, hosts=(WHOLE.hosts[0], reversed_, *WHOLE.hosts[2:]))
+    assert diff(WHOLE, turned) == (), "the same GUID, its bytes in the other order"
+
+
+def test_hosts() -> None:
+    fewer = replace(WHOLE, hosts=WHOLE.hosts[:1] + WHOLE.hosts[3:])
+    (found,) = diff(WHOLE, fewer)
+    assert (found.kind, found.hosts, found.count) == ("host-lost", ("n1", "n2"), 2)
+    (back,) = diff(fewer, WHOLE)
+    assert (back.kind, back.hosts) == ("host-new", ("n1", "n2"))
+    renamed = replace(WHOLE.hosts[0], name="m0", aliases=("n0",))
+    found, _ = diff(WHOLE, replace(WHOLE, hosts=(renamed, *WHOLE.hosts[1:])))
+    assert {found.kind, _.kind} == {"host-changed"}
+    assert found.hosts == ("m0",)
+
+
+FABRIC = WHOLE.fabric
+CABLE = FABRIC.cables[0]
+
+
+def with_cable(number: int, **changes: Any) -> Fabric:
+    cables = list(FABRIC.cables)
+    cables[number] = replace(cables[number], **changes)
+    return replace(FABRIC, cables=tuple(cables))
+
+
+NETWORKS: list[tuple[Fabric, str, str, tuple[str | None, str | None]]] = [
+    (
+        with_cable(0, mbps=200_000),
+        "cable-slower",
+        "n0 mlx5_0[1] to leaf-0[1]",
+        ("400 Gb/s", "200 Gb/s"),
+    ),
+    (
+        with_cable(0, b=End(EndKind.SWITCH, "leaf1", 50)),
+        "cable-moved",
+        "n0 mlx5_0[1]",
+        ("leaf-0[1]", "leaf-1[50]"),
+    ),
+    (
+        replace(FABRIC, cables=FABRIC.cables[1:]),
+        "cable-lost",
+        "n0 mlx5_0[1] to leaf-0[1]",
+        (None, None),
+    ),
+    (
+        replace(
+            FABRIC,
+            switches=FABRIC.switches[:3],
+            cables=tuple(c for c in FABRIC.cables if c.b.id != "spine1"),
+        ),
+        "switch-lost",
+        "spine-1",
+        (None, None),
+    ),
+    (
+        replace(
+            FABRIC,
+            adapters=FABRIC.adapters[1:],
+            cables=FABRIC.cables[1:],
+            rails=tuple(
+                replace(r, members=tuple(m for m in r.members if m != CABLE.a))
+                for r in FABRIC.rails
+            ),
+        ),
+        "adapter-lost",
+        "n0 mlx5_0",
+        (None, None),
+    ),
+    (
+        replace(FABRIC, switches=(replace(FABRIC.switches[0], level=3), *FABRIC.switches[1:])),
+        "switch-changed",
+        "leaf-0 level",
+        ("1", "3"),
+    ),
+    (
+        replace(
+            FABRIC,
+            rails=(
+                replace(FABRIC.rails[0], members=FABRIC.rails[0].members[1:]),
+                replace(FABRIC.rails[1], members=(*FABRIC.rails[1].members, CABLE.a)),
+            ),
+        ),
+        "rail-moved",
+        "n0 mlx5_0[1]",
+        ("rail 0", "rail 1"),
+    ),
+    (replace(FABRIC, rails=FABRIC.rails[:1]), "rail-lost", "rail 1", (None, None)),
+    (
+        replace(FABRIC, adapters=(replace(FABRIC.adapters[0], host="n9"), *FABRIC.adapters[1:])),
+        "adapter-changed",
+        "n0 mlx5_0 host",
+        ("n0", "n9"),
+    ),
+    (
+        replace(FABRIC, recognised=(Recognised("fat-tree", ("x",)),)),
+        "fabric-changed",
+        "kind",
+        ("", "fat-tree"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("after", "kind", "what", "values"), NETWORKS, ids=lambda v: str(v)[:12])
+def test_the_network(
+    after: Fabric, kind: str, what: str, values: tuple[str | None, str | None]
+) -> None:
+    (found,) = diff(WHOLE, replace(WHOLE, fabric=after))
+    assert (found.kind, found.what, found.hosts) == (kind, (what,), ())
+    assert (found.old, found.new) == values
+
+
+def test_crossed_cables() -> None:
+    """Two cables of one leaf change places: each of its ports has another host."""
+    a, b = FABRIC.cables[0], FABRIC.cables[2]
+    crossed = (replace(a, b=b.b), FABRIC.cables[1], replace(b, b=a.b), *FABRIC.cables[3:])
+    found = diff(WHOLE, replace(WHOLE, fabric=replace(FABRIC, cables=crossed)))
+    assert [(c.kind, c.what, c.old, c.new) for c in found] == [
+        ("cable-moved", ("leaf-0[1]",), "n0 mlx5_0[1]", "n1 mlx5_0[1]"),
+        ("cable-moved", ("leaf-0[3]",), "n1 mlx5_0[1]", "n0 mlx5_0[1]"),
+    ]
+
+
+def test_cables_without_ports() -> None:
+    """Slurm's: two of one switch are no two cables of one port."""
+    hosts = [Cable(End(EndKind.HOST, f"n{i}"), End(EndKind.SWITCH, f"s{i % 2}")) for i in range(4)]
+    old = Topology(fabric=Fabric(cables=tuple(hosts)))
+    put = replace(hosts[0], b=End(EndKind.SWITCH, "s1"))
+    new = Topology(fabric=Fabric(cables=(put, *hosts[1:])))
+    assert [(c.kind, c.what) for c in diff(old, new)] == [
+        ("cable-lost", ("n0 to s0",)),
+        ("cable-new", ("n0 to s1",)),
+    ]
+
+
+def test_blocks() -> None:
+    blocks = (Block("b1", ("n0", "n1")), Block("b2", ("n2",)))
+    old = replace(WHOLE, blocks=blocks)
+    put = replace(old, blocks=(Block("b1", ("n0",)), Block("b2", ("n1", "n2"))))
+    (found,) = diff(old, put)
+    assert (found.kind, found.hosts, found.old, found.new) == ("block-moved", ("n1",), "b1", "b2")
+    (found,) = diff(old, replace(old, blocks=blocks[:1]))
+    assert (found.kind, found.what) == ("block-lost", ("block b2",))
+
+
+def test_ports_of_an_adapter() -> None:
+    """One of two is gone: the adapter is there."""
+    host = WHOLE.hosts[0]
+    more = replace(
+        host,
+        template=replace(
+            host.template,
+            nodes=(*host.template.nodes, Port(host.template.nics[0], "mlx5_0", port=2)),
+        ),
+        ports=(*host.ports, host.ports[0]),
+    )
+    (found,) = diff(replace(WHOLE, hosts=(more,)), replace(WHOLE, hosts=(host,)))
+    assert (found.kind, found.what) == ("port-lost", ("mlx5_0 port 2",))
+
+
+def test_links_between_gpus() -> None:
+    nodes = (Pci(NOWHERE, "0000:01:00.0"), Gpu(0, 0), Pci(NOWHERE, "0000:02:00.0"), Gpu(2, 1))
+    links = (Link(LinkKind.NVLINK, 1, 3, 4, 20.0), Link(LinkKind.NVLINK, 3, 1, 4, 20.0))
+    ids = (GpuId(), GpuId())
+    slow = (replace(links[0], gbps=10.0), replace(links[1], gbps=10.0))
+    sides = [Topology((Host("n", HostTemplate(nodes, each), ids),)) for each in (links, slow)]
+    (found,) = diff(*sides)
+    assert (found.kind, found.old, found.new) == ("link-slower", "20 GB/s", "10 GB/s")
+    assert found.what == (
+        "nvlink of 0000:01:00.0 to 0000:02:00.0",
+        "nvlink of 0000:02:00.0 to 0000:01:00.0",
+    )
+
+
+# The command.
+
+
+def invoke(*arguments: object) -> typer.testing.Result:
+    runner = typer.testing.CliRunner(env={"COLUMNS": "200"})
+    return runner.invoke(app, ["topo", "diff", *map(str, arguments)])
+
+
+def saved(path: Path, topology: Topology) -> Path:
+    path.write_bytes(write_model(topology))
+    return path
+
+
+def test_the_command(tmp_path: Path) -> None:
+    many = cluster(1000)
+    slow = tuple(with_node(host, Port, 0, mbps=100_000) for host in many.hosts)
+    old = saved(tmp_path / "old.json", many)
+    new = saved(tmp_path / "new.json", replace(many, hosts=slow[:-1]))
+    result = invoke(old, new)
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "host lost: n999",
+        "port slower: mlx5_0 on n[0-998] (999 hosts): 400 Gb/s -> 100 Gb/s",
+        "host lost 1, port slower 999",
+    ]
+    found = json.loads(invoke(old, new, "--json").stdout)
+    assert [(each["kind"], each["count"]) for each in found] == [
+        ("host-lost", 1),
+        ("port-slower", 999),
+    ]
+    same = invoke(old, old)
+    assert (same.exit_code, same.stdout) == (0, "no changes\n")
+    assert json.loads(invoke(old, old, "--json").stdout) == []
+
+
+def test_another_format_of_the_same(tmp_path: Path) -> None:
+    source = OWN / "nccl-eight-switched.xml"
+    runner = typer.testing.CliRunner()
+    copy = tmp_path / "copy.json"
+    done = runner.invoke(
+        app, ["topo", "export", "--to", "cluster-topology-model", str(source), "-o", str(copy)]
+    )
+    assert done.exit_code == 0, done.output
+    assert invoke(source, copy).exit_code == 0
+
+
+def test_what_cannot_be_compared(tmp_path: Path) -> None:
+    good = saved(tmp_path / "good.json", WHOLE)
+    result = invoke(good, OWN / "graph-ring-and-tree.xml")
+    assert result.exit_code == 2
+    assert says("diff-fragment", result.output)
+    assert invoke(good, tmp_path / "none").exit_code == 2
+    (tmp_path / "broken.json").write_bytes(good.read_bytes()[:100])
+    assert invoke(tmp_path / "broken.json", good).exit_code == 2
+
+
+def test_many_different_changes_stay_readable(tmp_path: Path) -> None:
+    many = cluster(100)
+    hosts = tuple(with_node(h, Port, 0, mbps=1000 + i) for i, h in enumerate(many.hosts))
+    old = saved(tmp_path / "old.json", many)
+    result = invoke(old, saved(tmp_path / "new.json", replace(many, hosts=hosts)))
+    lines = result.stdout.splitlines()
+    assert len(lines) == 22
+    assert lines[-2:] == ["port slower: and 80 more such lines", "port slower 100"]
+
+
+def test_lines() -> None:
+    ids = Change("gpu-replaced", ("a", "b"), None, None, ("n1", "n2"), (("n1", "x", None),))
+    assert line(ids) == "GPU replaced: a, b on n[1-2] (2 hosts): of n1 x -> nothing, and so on"
+    assert line(Change("host-lost", (), hosts=("n1",))) == "host lost: n1"
+    names = tuple(f"d{i}" for i in range(9))
+    assert line(Change("pci-lost", names)) == "PCI lost: d0, d1, d2, d3, d4, d5 and 3 more"
+
+
+def test_adapters_of_the_same_name() -> None:
+    old = Topology(fabric=Fabric(adapters=(Adapter("1", rail=0), Adapter("2", rail=1))))
+    new = Topology(fabric=Fabric(adapters=(Adapter("1", rail=1), Adapter("2", rail=0))))
+    assert [(c.kind, c.what, c.old, c.new) for c in diff(old, new)] == [
+        ("rail-moved", ("1",), "rail 0", "rail 1"),
+        ("rail-moved", ("2",), "rail 1", "rail 0"),
+    ]
