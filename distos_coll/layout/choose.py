@@ -1,0 +1,133 @@
+"""At which bandwidth how many channels: all nodes of a layout have equally many, equally fast."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from distos_coll.layout.bounds import candidates, ladder
+from distos_coll.layout.inside import How, Laid, Solver
+from distos_coll.layout.policy import CrossNic
+from distos_coll.topology.path_type import PathType
+
+_PARTS = (4, 2, 8, 1, 3, 6, 12, 16)
+_SPLITS = (2, 3, 4, 6, 8)
+_CHANNELS_WHEN_SPLIT = 32
+_BETTER = 1.001
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What each kind of node has at one bandwidth; of more channels than all have the first."""
+
+    laid: tuple[Laid, ...]
+
+    @property
+    def gbps(self) -> float:
+        return self.laid[0].gbps
+
+    @property
+    def channels(self) -> int:
+        return min(len(each.stretches) for each in self.laid)
+
+    @property
+    def total(self) -> float:
+        return self.gbps * self.channels
+
+    @property
+    def type_inter(self) -> PathType:
+        return max(each.type_inter for each in self.laid)
+
+    @property
+    def type_intra(self) -> PathType:
+        return max(each.type_intra for each in self.laid)
+
+    def rate(self) -> tuple[float, int, int, int, int]:
+        """The larger, the better."""
+        covered = sum(each.covered for each in self.laid)
+        types = -self.type_inter, -self.type_intra
+        return round(self.total, 3), covered, *types, -self.channels
+
+
+class Chooser:
+    def __init__(self, solvers: Sequence[Solver], cross: CrossNic) -> None:
+        self.solvers = solvers
+        self.cross = cross
+        ways = [solver.distances() for solver in solvers]
+        self._distances = [sorted({each for way in ways for each in way[i]}) for i in (0, 1)]
+        nearest = max(way[0][0] for way in ways)
+        self._hows = tuple(dict.fromkeys((How(cross, nearest), How(cross))))
+        # The fallback of the slowest: the others have at least one channel of its bandwidth, too.
+        slowest = min(solver.fallback().gbps for solver in solvers)
+        self.best = Choice(tuple(solver.fallback_at(slowest) for solver in solvers))
+
+    def choose(self) -> Choice:
+        kinds = [solver.kind for solver in self.solvers]
+        tried = sorted(
+            {gbps for kind in kinds for gbps in candidates(kind)},
+            key=lambda gbps: (-round(self._most(gbps), 3), -gbps),
+        )
+        for gbps in tried:
+            if self._most(gbps) < self.best.total / _BETTER or not self._has(0.5):
+                break
+            self._keep([solver.quick(gbps) for solver in self.solvers])
+        # Narrow channels fit into what is left of links, so their number is a good mark for others.
+        for parts in _PARTS:
+            for gbps in dict.fromkeys(g for kind in kinds for g in ladder(kind, parts)):
+                for how in self._hows:
+                    if self._most(gbps) > self.best.total * _BETTER and self._has(0.2):
+                        self._search(gbps, how, int(self.best.total * _BETTER / gbps) + 1)
+        self._tidy()
+        self._spread()
+        return self.best
+
+    def _has(self, share: float) -> bool:
+        """Whether so much of the budget is left: every step leaves some to those that follow."""
+        return all(solver.budget.left > share * solver.whole for solver in self.solvers)
+
+    def _most(self, gbps: float) -> float:
+        return gbps * min(solver.bounds.channels(gbps) for solver in self.solvers)
+
+    def _search(self, gbps: float, how: How, need: int) -> bool:
+        found = []
+        for solver in self.solvers:
+            laid = solver.searched(gbps, how, need)
+            if laid is None:
+                laid = solver.quick(gbps)
+            if laid is None or len(laid.stretches) < need:
+                return False
+            found.append(laid)
+        return self._keep(found)
+
+    def _tidy(self) -> None:
+        """The same bandwidth over nearer ports and hops."""
+        for far in self._distances[0]:
+            for wide in self._distances[1]:
+                better = (far, wide) < (self.best.type_inter, self.best.type_intra)
+                if better and self._search(
+                    self.best.gbps, How(self.cross, far, wide), self.best.channels
+                ):
+                    return
+
+    def _keep(self, found: Sequence[Laid | None]) -> bool:
+        laid = tuple(each for each in found if each is not None)
+        if len(laid) < len(self.solvers):
+            return False
+        choice = Choice(laid)
+        if choice.rate() > self.best.rate():
+            self.best = choice
+            return True
+        return False
+
+    def _spread(self) -> None:
+        """Cut channels into several that go different ways, where that brings links into use that
+        had none.
+        """
+        whole, channels = self.best.gbps, self.best.channels
+        for parts in (1, *_SPLITS):
+            need = channels * parts
+            full = all(s.is_full(each) for s, each in zip(self.solvers, self.best.laid, strict=True))
+            if full or (parts > 1 and need > _CHANNELS_WHEN_SPLIT):
+                break
+            gbps = whole / parts
+            self._keep([solver.quick(gbps) for solver in self.solvers])
+            for how in self._hows:
+                self._search(gbps, how, need)
