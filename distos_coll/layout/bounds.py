@@ -51,12 +51,15 @@ class Bounds:
                 inside = part & devices
                 if not inside or len(inside) == kind.size:
                     continue
-                ports = [at.port.gbps for at in kind.ports if at.member == m and at.port.node in part]
+                ports = [
+                    at.port.gbps for at in kind.ports if at.member == m and at.port.node in part
+                ]
                 out = [
                     edge.gbps
                     for node in sorted(part)
                     for edge in graph.edges[node]
-                    if edge.to not in part and graph.stands_for[node] == node
+                    if edge.to not in part
+                    and graph.stands_for[node] == node
                     # Links to GPUs that have no rank lead nowhere.
                     and (graph.kind(edge.to) is not Gpu or edge.to in devices)
                 ]

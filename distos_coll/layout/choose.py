@@ -75,13 +75,27 @@ class Chooser:
                 for how in self._hows:
                     if self._most(gbps) > self.best.total * _BETTER and self._has(0.2):
                         self._search(gbps, how, int(self.best.total * _BETTER / gbps) + 1)
+        self._release()
         self._tidy()
         self._spread()
+        self._release()
+        self._reroute()
         return self.best
 
     def _has(self, share: float) -> bool:
         """Whether so much of the budget is left: every step leaves some to those that follow."""
         return all(solver.budget.left > share * solver.whole for solver in self.solvers)
+
+    @property
+    def visited(self) -> int:
+        """Seats, on the kind of node that took most."""
+        return max(solver.visited for solver in self.solvers)
+
+    @property
+    def ceiling(self) -> float:
+        """No layout has more."""
+        every = {gbps for solver in self.solvers for gbps in candidates(solver.kind)}
+        return max(map(self._most, every), default=self.best.total)
 
     def _most(self, gbps: float) -> float:
         return gbps * min(solver.bounds.channels(gbps) for solver in self.solvers)
@@ -124,10 +138,30 @@ class Chooser:
         whole, channels = self.best.gbps, self.best.channels
         for parts in (1, *_SPLITS):
             need = channels * parts
-            full = all(s.is_full(each) for s, each in zip(self.solvers, self.best.laid, strict=True))
-            if full or (parts > 1 and need > _CHANNELS_WHEN_SPLIT):
+            if self._is_full() or (parts > 1 and need > _CHANNELS_WHEN_SPLIT):
                 break
             gbps = whole / parts
             self._keep([solver.quick(gbps) for solver in self.solvers])
             for how in self._hows:
                 self._search(gbps, how, need)
+
+    def _is_full(self) -> bool:
+        pairs = zip(self.solvers, self.best.laid, strict=True)
+        return all(solver.is_full(laid) for solver, laid in pairs)
+
+    def _release(self) -> None:
+        for solver in self.solvers:
+            solver.release()
+
+    def _reroute(self) -> None:
+        """Halve all channels, and send one half of some by ports that none passes."""
+        if any(
+            2 * self.best.channels > solver.kind.policy.most_channels for solver in self.solvers
+        ):
+            return
+        self._keep(
+            [
+                solver.halved(laid, self.best.channels, self._hows[-1])
+                for solver, laid in zip(self.solvers, self.best.laid, strict=True)
+            ]
+        )

@@ -1,4 +1,4 @@
-"""The best set of channels for a kind of node at a bandwidth, out of several ways to look for it."""
+"""The best set of channels of a bandwidth for a kind of node, of several ways to look for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +21,8 @@ from distos_coll.topology.path_type import PathType
 
 _ATTEMPTS = 32
 """One search gets this part of the budget at most."""
+
+_RESERVED = 16
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,10 @@ class Solver:
     def __init__(self, kind: Kind, budget: int) -> None:
         self.kind = kind
         self.bounds = Bounds(kind)
-        self.budget = Budget(budget)
         self.whole = budget
+        self.reserve = 2 * (budget // _RESERVED)
+        """What is kept for the last steps of the choice."""
+        self.budget = Budget(budget - self.reserve)
 
     def fallback(self) -> Laid:
         """Seats in the order of the bus, one channel, as fast as the worst of its links."""
@@ -78,7 +82,9 @@ class Solver:
             found = next((way for way in ways if is_possible(kind, way)), found)
         per_byte = summed(hop.uses for hop in ring_hops(kind, found))
         known = kind.directions.known
-        gbps = min((known[n].gbps / factor for n, factor in per_byte.items()), default=kind.channel_gbps)
+        gbps = min(
+            (known[n].gbps / factor for n, factor in per_byte.items()), default=kind.channel_gbps
+        )
         laid = self._judged([found], min(gbps, kind.channel_gbps))
         if laid is None:  # one seat, no network: nothing is taken
             raise AssertionError("the fallback takes more than there is")
@@ -88,6 +94,16 @@ class Solver:
         """The same at no more than its own bandwidth."""
         laid = self.fallback()
         return replace(laid, gbps=min(gbps, laid.gbps))
+
+    @property
+    def visited(self) -> int:
+        return self.whole - self.reserve - self.budget.left
+
+    def release(self) -> None:
+        """Half of what was kept may be spent now."""
+        part = min(self.reserve, self.whole // _RESERVED)
+        self.reserve -= part
+        self.budget.left += part
 
     def quick(self, gbps: float) -> Laid | None:
         """As many channels of this bandwidth as are found without a search; None: not one."""
@@ -111,6 +127,43 @@ class Solver:
         found = self._more([], search, how.cross, (need, most))
         self.budget.left -= before - allowed.left
         return self._judged(found, gbps)
+
+    def halved(self, laid: Laid, channels: int, how: How) -> Laid | None:
+        """Twice as many channels of half the bandwidth, some by ports that were idle."""
+        kind, gbps = self.kind, laid.gbps / 2
+        found = [*laid.stretches[:channels]] * 2
+        ledger = ledger_of(kind, found, gbps)
+        search = Search(kind, ledger, gbps, self.budget, how.furthest, how.widest, hasty=True)
+        every = list(range(len(kind.ports)))
+        for port in every:
+            entered = {stretch.entry for stretch in found}
+            left = {stretch.exit for stretch in found}
+            if port in entered and port in left:
+                continue
+            exits = [port] if how.cross is CrossNic.NEVER or port not in left else every
+            entries = [port] if how.cross is CrossNic.NEVER or port not in entered else every
+            self._replace(found, search, entries, exits)
+        return self._judged(found, gbps)
+
+    def _replace(
+        self, found: list[Stretch], search: Search, entries: Sequence[int], exits: Sequence[int]
+    ) -> None:
+        """Put a channel of these ports in the place of one whose ports have others."""
+        for i, stretch in enumerate(found):
+            others = found[:i] + found[i + 1 :]
+            needed = stretch.entry not in {each.entry for each in others}
+            if needed or stretch.exit not in {each.exit for each in others}:
+                continue
+            hops = ring_hops(self.kind, stretch)
+            for hop in hops:
+                search.ledger.give_back(hop.uses, search.gbps)
+            for entry in entries:
+                new = search.channel(0, entry, exits)
+                if new is not None:
+                    found[i] = new
+                    return
+            for hop in hops:
+                search.ledger.take(hop.uses, search.gbps)
 
     def is_full(self, laid: Laid) -> bool:
         """All that `covered` counts is in use."""

@@ -20,7 +20,9 @@ from distos_coll.topology.paths import NONE, HostPaths, Path
 
 _SORTS = {Via.NVLINK: Sort.NVLINK, Via.C2C: Sort.C2C, Via.SYS: Sort.CPUS, Via.NET: Sort.PORT}
 _INTEL_OVERHEAD = 1.2
-"""What passes from GPU to GPU through a root complex of Intel's takes more of the PCI links."""
+"""What leaves a GPU through a root complex of Intel's takes more of the PCI links. NCCL counts it
+for paths through one CPU only, and so finds those through two the better.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,9 @@ class Kind:
     def __init__(self, members: Sequence[Member], policy: Policy, *, network: bool) -> None:
         self.members = tuple(members)
         self.policy = policy
-        self.slots = tuple((m, device) for m, member in enumerate(members) for device in member.devices)
+        self.slots = tuple(
+            (m, device) for m, member in enumerate(members) for device in member.devices
+        )
         self.directions = Directions()
         self.left_out: tuple[tuple[str, str], ...] = ()
         self.ports = self._find_ports() if network else ()
@@ -98,6 +102,25 @@ class Kind:
             self._around[slot] = found
         return found
 
+    @cached_property
+    def switched_gbps(self) -> float | None:
+        """What every GPU has to NVLink switches; None: not all have."""
+        found = []
+        for slot, (m, device) in enumerate(self.slots):
+            if self.gpu(slot) is None:
+                return None
+            switches = self.members[m].paths.template.nvswitches
+            if not switches and not self.members[m].shares_nvlink:
+                return None
+            if (
+                switches
+                and self.members[m].paths.between(device, switches[0]).type is not PathType.NVL
+            ):
+                return None
+            uses = self._to_switch(m, device, out=True)
+            found.append(min(self.directions.known[n].gbps for n, _ in uses))
+        return min(found, default=None)
+
     def outward(self, slot: int, port: int) -> Hop | None:
         """To a port of this number, perhaps through the GPU beside it; None: there is no way."""
         if (slot, port) not in self._outward:
@@ -129,7 +152,9 @@ class Kind:
     def _hop(self, a: int, b: int) -> Hop:
         (m, start), (n, end) = self.slots[a], self.slots[b]
         if m == n and start == end:
-            return self._in_memory(a, b) if start == NOWHERE else Hop((), PathType.LOC, speeds.LOCAL)
+            return (
+                self._in_memory(a, b) if start == NOWHERE else Hop((), PathType.LOC, speeds.LOCAL)
+            )
         path = NONE
         if m == n:
             path = self.members[m].paths.between(self._end(m, start), self._end(m, end))
@@ -149,10 +174,12 @@ class Kind:
         """Ranks on CPUs copy through memory; how fast is measured, not stated: a channel each."""
         gbps = self.channel_gbps
         out = self.directions.number(
-            ("memory", a, "out"), Direction(f"memory of rank {a} of the host, read", Sort.UNKNOWN, gbps)
+            ("memory", a, "out"),
+            Direction(f"memory of rank {a} of the host, read", Sort.UNKNOWN, gbps),
         )
         into = self.directions.number(
-            ("memory", b, "in"), Direction(f"memory of rank {b} of the host, written", Sort.UNKNOWN, gbps)
+            ("memory", b, "in"),
+            Direction(f"memory of rank {b} of the host, written", Sort.UNKNOWN, gbps),
         )
         return Hop(((out, 1.0), (into, 1.0)), PathType.PHB, gbps)
 
@@ -177,7 +204,9 @@ class Kind:
         gbps = speeds.nvlink(sm) * speeds.NVLINKS_AT_MOST.get(sm or 0, 1)
         name = self._name(m, device)
         name = f"NVLink {name} -> domain" if out else f"NVLink domain -> {name}"
-        number = self.directions.number(("domain", m, device, out), Direction(name, Sort.NVLINK, gbps))
+        number = self.directions.number(
+            ("domain", m, device, out), Direction(name, Sort.NVLINK, gbps)
+        )
         return ((number, 1.0),)
 
     def _to_port(self, slot: int, number: int, *, out: bool) -> Hop | None:
@@ -261,7 +290,9 @@ class Kind:
             devices = {device for device in member.devices if device != NOWHERE}
             for device in sorted(devices):
                 for edge in graph.edges[device]:
-                    if edge.via is not Via.NVLINK or not (edge.to in devices or graph.kind(edge.to) is not Gpu):
+                    if edge.via is not Via.NVLINK or not (
+                        edge.to in devices or graph.kind(edge.to) is not Gpu
+                    ):
                         continue
                     self._number(m, device, edge)
                     for back in graph.edges[edge.to]:
@@ -316,7 +347,7 @@ def _widest(paths: HostPaths, a: int, b: int) -> Edge | None:
 
 
 def _through_intel(paths: HostPaths, path: Path) -> bool:
-    if path.type is not PathType.PHB or paths.graph.kind(path.nodes[0]) is not Gpu:
+    if path.type not in (PathType.PHB, PathType.SYS) or paths.graph.kind(path.nodes[0]) is not Gpu:
         return False
     passed = (paths.template.nodes[node] for node in path.nodes)
     return any(

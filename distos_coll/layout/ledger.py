@@ -1,6 +1,6 @@
 """What links carry: capacities in each direction, and what channels took of them."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -62,11 +62,13 @@ class Ledger:
             self.taken += [0.0] * missing
         return self.taken
 
+    def all_taken(self) -> Sequence[float]:
+        """By number, of all directions that are known by now."""
+        return self._grown()
+
     def fits(self, uses: Uses, gbps: float) -> bool:
         taken, known = self._grown(), self.directions.known
-        return all(
-            taken[n] + factor * gbps <= known[n].gbps * (1 + TINY) for n, factor in uses
-        )
+        return all(taken[n] + factor * gbps <= known[n].gbps * (1 + TINY) for n, factor in uses)
 
     def take(self, uses: Uses, gbps: float) -> None:
         taken = self._grown()

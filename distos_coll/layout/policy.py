@@ -40,6 +40,8 @@ class Policy:
             )
 
 
+DEFAULT = Policy()
+
 _OF_GENERATION = ((100, 48.0), (90, 36.0), (80, 24.0), (0, 24.0))
 """Near to what NCCL's tables let one channel of a ring or tree carry. A channel laid out for more
 would not get it; more channels cost memory and latency.

@@ -21,8 +21,9 @@ class Budget:
     left: int
 
     def spend(self, visits: int = 1) -> bool:
-        """Whether there was something left."""
-        if self.left <= 0:
+        """Whether so much was left."""
+        if self.left < visits:
+            self.left = 0
             return False
         self.left -= visits
         return True
@@ -63,13 +64,14 @@ class Search:
         self.hasty |= found is None
         return found
 
-    def _starts(self, first: int, entry: int | None) -> list[tuple[int, Hop | None]]:
+    def _starts(self, first: int, entry: int | None) -> Sequence[tuple[int, Hop | None]]:
         if entry is None:
             return [(first, None)]
-        ways = [(slot, self.kind.inward(entry, slot)) for slot in range(self.kind.size)]
+        ways = ((slot, self.kind.inward(entry, slot)) for slot in range(self.kind.size))
         near = [(s, hop) for s, hop in ways if hop is not None and hop.type <= self.furthest]
         busy = self.ledger.share
-        return sorted(near, key=lambda way: (way[1].type, busy(way[1].uses), way[0]))
+        near.sort(key=lambda way: (way[1].type, busy(way[1].uses), way[0]))
+        return near
 
     def _from(
         self, start: int, entry: int | None, exits: Sequence[int], budget: Budget
@@ -125,7 +127,9 @@ class Search:
             return 0 if self.ledger.takes(closing, self.gbps) else None
         ways = [(port, kind.outward(order[-1], port)) for port in exits]
         near = [(p, hop) for p, hop in ways if hop is not None and hop.type <= self.furthest]
-        for port, hop in sorted(near, key=lambda way: (way[1].type, self.ledger.share(way[1].uses))):
+        for port, hop in sorted(
+            near, key=lambda way: (way[1].type, self.ledger.share(way[1].uses))
+        ):
             if self.ledger.takes(hop.uses, self.gbps):
                 return port
         return None

@@ -1,6 +1,7 @@
 """How a channel passes through a node, and what that takes."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from distos_coll.layout.kinds import Hop, Kind
 from distos_coll.topology.path_type import PathType
@@ -22,7 +23,7 @@ class Stretch:
 def inside(kind: Kind, stretch: Stretch) -> list[Hop]:
     """The hops between seats; of a ring that stays in the node the one that closes it, too."""
     order = stretch.order
-    pairs = list(zip(order, order[1:], strict=False))
+    pairs = list(pairwise(order))
     if stretch.entry is None and len(order) > 1:
         pairs.append((order[-1], order[0]))
     return [kind.hop(a, b) for a, b in pairs]
