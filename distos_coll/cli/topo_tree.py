@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from distos_coll.cli import topo_network
 from distos_coll.topology import pci
 from distos_coll.topology.findings import shown
 from distos_coll.topology.graph import pci_gbps
@@ -51,6 +52,7 @@ def show(console: Console, reading: Reading, facts: Mapping[str, Any]) -> None:
     content = reading.found.content
     if isinstance(content, Topology):
         _hosts(console, content)
+        topo_network.show(console, content.fabric)
     for graph in facts.get("graphs", ()):
         _graph(console, graph)
     known = [

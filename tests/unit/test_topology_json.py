@@ -276,6 +276,20 @@ def test_too_many_values(monkeypatch: pytest.MonkeyPatch) -> None:
         read(good)
 
 
+def test_too_deep_and_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = tuple(Pci(i - 1, f"0000:00:00.{i % 8}") for i in range(101))
+    with raises("json-depth", r"nodes\[100\].parent: nodes hang deeper than 100"):
+        read(cluster_model.write_model(Topology((Host("n", HostTemplate(chain)),))))
+    fits = Topology((Host("n", HostTemplate(chain[:100])),))
+    assert read(cluster_model.write_model(fits)).content == fits
+    host = cluster(1).hosts[0]
+    bare = replace(host, gpus=(GpuId(),) * 4, ports=(PortId(),) * 2)
+    data = cluster_model.write_model(Topology((bare,) * 50))
+    monkeypatch.setattr(cluster_model, "MOST_IDS", 280)
+    with raises("json-many", r"\$.hosts\[46\]: more than 280"):
+        read(data)
+
+
 def test_too_many_nodes() -> None:
     nodes = tuple(Numa(id=i) for i in range(1025))
     data = cluster_model.write_model(Topology((Host("n", HostTemplate(nodes)),)))
