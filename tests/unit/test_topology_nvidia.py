@@ -400,7 +400,10 @@ def test_a_damaged_capture_is_read_or_refused(
         return
 
 
-@pytest.mark.parametrize("line", ["GPU 0: a" + " " * 300_000 + "x", "GPU0" + " NV1" * 100_000])
+@pytest.mark.parametrize(
+    "line",
+    ["GPU 0: a" + " " * 300_000 + "x", "GPU0" + " NV1" * 100_000, "GPU 0: a" + "\n " * 20_000],
+)
 def test_long_lines_take_no_longer_than_short_ones(line: str) -> None:
     """A regular expression that goes back and forth over them would never end."""
     text = f"{line}\n" * 3 + STATUS + MESH
