@@ -12,6 +12,16 @@ from distos_coll.errors import (
 )
 from distos_coll.plugins.costs import CostInput, Figures, LinkCost, log2_ceil, log2_floor, pieces
 from distos_coll.plugins.hookspecs import hookimpl, hookspec
+from distos_coll.plugins.job import (
+    ChannelGraph,
+    Cpu,
+    HostView,
+    Job,
+    NcclView,
+    Operation,
+    Pattern,
+)
+from distos_coll.plugins.models import CostModelSpec, Estimate, Predict, cheapest
 from distos_coll.plugins.spec import AlgorithmSpec, Build, Cost
 from distos_coll.program.builder import ProgramBuilder
 from distos_coll.program.contract import Call
@@ -26,6 +36,7 @@ from distos_coll.program.symbols import (
     select,
 )
 from distos_coll.program.verify import verify
+from distos_coll.topology.path_type import PathType
 
 if TYPE_CHECKING:
     from distos_coll.topology.exports import *  # noqa: F403
@@ -58,6 +69,19 @@ __all__ = [
     "log2_ceil",
     "log2_floor",
     "pieces",
+    # cost models
+    "CostModelSpec",
+    "Estimate",
+    "Predict",
+    "cheapest",
+    "Job",
+    "Operation",
+    "HostView",
+    "NcclView",
+    "ChannelGraph",
+    "Cpu",
+    "PathType",
+    "Pattern",
     # vocabulary
     "Array",
     "Buffer",

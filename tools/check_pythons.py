@@ -22,7 +22,12 @@ TESTS = (
     *("communicator", "buffers", "start", "launch", "settings", "bench_run"),
     *("planner_algo", "planner_choice", "plugins_manager", "program_builder"),
     *("topology_nccl", "topology_nccl_graph", "topology_paths", "topology_sources"),
-    *("topology_json", "topology_merge"),
+    *("fabric_kinds", "topology_ibnetdiscover", "topology_lldp", "topology_opensm"),
+    "topology_slurm",
+    *("topology_json", "topology_merge", "topology_diff", "topology_names", "cli_topo_files"),
+    *("cost_models", "double_tree", "nccl_model", "nccl_rules", "pipeline_model"),
+    *("topology_archives", "topology_hwloc", "topology_nvidia", "topology_report"),
+    "topology_sysfs",
 )
 PACKAGES = (
     "hypothesis",
@@ -33,6 +38,7 @@ PACKAGES = (
     "pybind11",
     "pytest",
     "pytest-timeout",
+    "pyyaml",
     "rich",
     "typer",
 )

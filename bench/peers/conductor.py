@@ -86,7 +86,7 @@ class Conductor:
                 for load in self._options.loads:
                     with busy_loops(load):
                         self._measure_all(ranks, load)
-                    self._save()
+                    self._save()  # how long ranks waited, too
 
     def _started(self, ranks: int, stack: ExitStack) -> dict[str, Group]:
         groups = {}
@@ -114,6 +114,7 @@ class Conductor:
                 measured = self._measure(cell, ranks, load, mode)
                 if measured.entries:
                     self._results.cells.append(measured)
+                    self._save()
                     say(progress(measured))
         self._measure_waits(ranks, load)
 

@@ -6,24 +6,33 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from distos_coll.topology.fabric import Fabric
+from distos_coll.topology.fabric import Block, Fabric
 from distos_coll.topology.findings import shown
 from distos_coll.topology.names import counted, listed, ranges
+from distos_coll.topology.node_names import node_names
 from distos_coll.topology.switch_classes import Attached, SwitchClass, Uplinks, switch_classes
 
 _MOST_KINDS = 40
+_MOST_LINKS = 3
 _MOST_SWITCHES = 16
 """Of one kind that are named with their hosts."""
 
 
-def show(console: Console, fabric: Fabric) -> None:
+def show(console: Console, fabric: Fabric, blocks: Sequence[Block] = ()) -> None:
     if fabric.switches:
         console.print(_Network(fabric).tree())
+    for block in blocks[:_MOST_SWITCHES]:
+        hosts = counted(len(block.hosts), "host", "hosts")
+        line = f"{block.kind} {block.name}: {ranges(block.hosts)} ({hosts})"
+        console.print(_plain(line), soft_wrap=True)
+    if len(blocks) > _MOST_SWITCHES:
+        console.print(f"and {len(blocks) - _MOST_SWITCHES:,} more blocks of hosts")
 
 
 class _Network:
     def __init__(self, fabric: Fabric) -> None:
         self.fabric = fabric
+        self.names = node_names(fabric)
         found = switch_classes(fabric)
         self.classes = found.classes
         self.attached = found.attached
@@ -49,18 +58,20 @@ class _Network:
     def kind(self, kind: SwitchClass) -> str:
         switch = self.fabric.switches[kind.members[0]]
         like = len(kind.members) - 1
-        name = switch.name or switch.id
+        name = self.names[switch.id]
         parts = [
             f"{name} and {counted(like, 'switch like it', 'switches like it')}" if like else name
         ]
         parts += [f"{switch.ports} ports"] if switch.ports else []
-        parts += [self.link(kind, link) for link in kind.links]
+        parts += [self.link(kind, link) for link in kind.links[:_MOST_LINKS]]
+        rest = len(kind.links) - _MOST_LINKS
+        parts += [f"and to {counted(rest, 'other kind', 'other kinds')}"] if rest > 0 else []
         return ", ".join(parts)
 
     def link(self, kind: SwitchClass, link: Uplinks) -> str:
         other = self.classes[link.to]
         first = self.fabric.switches[other.members[0]]
-        which = first.name or first.id
+        which = self.names[first.id]
         if link.switches > 1:
             which = f"{link.switches:,} like {which}"
         way = "up" if other.tier > kind.tier else "aside"
@@ -75,7 +86,7 @@ class _Network:
         for i in kind.members[:_MOST_SWITCHES]:
             switch = self.fabric.switches[i]
             rails = "".join(f" (rail {number})" for number in self.rail.get(switch.id, ()))
-            name = "" if alone and not rails else f"{switch.name or switch.id}{rails}: "
+            name = "" if alone and not rails else f"{self.names[switch.id]}{rails}: "
             branch.add(_plain(name + _hosts(self.attached[i])))
         if len(kind.members) > _MOST_SWITCHES:
             branch.add(f"and {len(kind.members) - _MOST_SWITCHES:,} more such switches")

@@ -52,7 +52,7 @@ def show(console: Console, reading: Reading, facts: Mapping[str, Any]) -> None:
     content = reading.found.content
     if isinstance(content, Topology):
         _hosts(console, content)
-        topo_network.show(console, content.fabric)
+        topo_network.show(console, content.fabric, content.blocks)
     for graph in facts.get("graphs", ()):
         _graph(console, graph)
     known = [

@@ -305,7 +305,8 @@ class HostDrawing:
         if len(domains) == 1 and not nvlink.is_local_name(domains[0]):
             return f"NVLink domain {domains[0]}"
         if domains:
-            return f"NVLink, {counted(len(domains), 'domain', 'domains')} over several hosts"
+            several = f", {len(domains):,} domains" if len(domains) > 1 else ""
+            return f"NVLink over hosts{several}"
         return f"NVLink, {counted(count, 'switch', 'switches')}" if count else "NVLink"
 
 

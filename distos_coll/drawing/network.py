@@ -9,6 +9,7 @@ from distos_coll.drawing.host import rail_colour
 from distos_coll.drawing.scene import FAINT, INK, SMALL, Box, Line, Point, Scene, Words, text_width
 from distos_coll.topology.fabric import EndKind, Fabric
 from distos_coll.topology.names import counted, natural, ranges
+from distos_coll.topology.node_names import node_names
 from distos_coll.topology.switch_classes import switch_classes
 
 ROW_HEIGHT, BOX_HEIGHT = 110.0, 44.0
@@ -41,6 +42,7 @@ class NetworkDrawing:
         self.scene = scene
         self.fabric = fabric
         self.rails = {s: rail.number for rail in reversed(fabric.rails) for s in rail.switches}
+        self.names = node_names(fabric)
         self.left_out = 0
         self.rows = self._rows()
         self.of_switch = {
@@ -88,7 +90,7 @@ class NetworkDrawing:
     def _unit(self, members: tuple[int, ...], tier: int, hosts: int) -> Unit:
         switches = [self.fabric.switches[i] for i in members]
         rail = self.rails.get(switches[0].id)
-        name = ranges((switch.name or switch.id for switch in switches), 2)
+        name = ranges((self.names[switch.id] for switch in switches), 2)
         ports = switches[0].ports
         facts = [f"{len(members):,} switches"] if len(members) > 1 else []
         facts += [f"rail {rail}"] if rail is not None else []

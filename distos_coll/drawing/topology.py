@@ -113,7 +113,8 @@ class _Picture:
         parts = []
         if topology.hosts:
             hosts = counted(len(topology.hosts), "host", "hosts")
-            parts.append(f"{hosts} of {counted(len(self.kinds), 'kind', 'kinds')}")
+            kinds = f" of {counted(len(self.kinds), 'kind', 'kinds')}" if self.kinds else ""
+            parts.append(hosts + kinds)
         if topology.fabric.switches:
             parts.append(counted(len(topology.fabric.switches), "switch", "switches"))
         parts += [kind.kind for kind in topology.fabric.recognised]
@@ -162,12 +163,14 @@ class _Picture:
         at: dict[str, dict[int, Unit]] = {}
         nameless: Counter[int] = Counter()
         units: dict[int, Unit] = {}
-        hosts = {adapter.id: adapter.host for adapter in self.topology.fabric.adapters}
+        adapters = self.topology.fabric.adapters
+        hosts = {adapter.id: adapter.host for adapter in adapters}
+        inside = {adapter.id for adapter in adapters if adapter.aggregation}
         for ends in self.joins.cables.values():
             for near, far, _ in ends:
                 unit = self.network.of_switch.get(far.id)
                 host = near.id if near.kind is EndKind.HOST else hosts.get(near.id)
-                if unit is None:
+                if unit is None or near.id in inside:
                     continue
                 units[id(unit)] = unit
                 if host is None:

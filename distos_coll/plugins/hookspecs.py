@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
+from distos_coll.plugins.models import CostModelSpec
 from distos_coll.plugins.spec import AlgorithmSpec
 
 if TYPE_CHECKING:
@@ -27,3 +28,8 @@ def distos_coll_topology_sources() -> "Sequence[TopologySource]":  # type: ignor
     """Formats and machines that a topology is read from. Called once per process, by those who read
     one.
     """
+
+
+@hookspec
+def distos_coll_cost_models() -> Sequence[CostModelSpec]:  # type: ignore[empty-body]
+    """Models that predict times. Called once per process, by those who ask one."""

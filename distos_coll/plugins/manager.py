@@ -14,6 +14,7 @@ import pluggy
 from distos_coll._vocabulary import Collective
 from distos_coll.errors import DistosError, PluginError
 from distos_coll.plugins import hookspecs
+from distos_coll.plugins.models import CostModels, CostModelSpec
 from distos_coll.plugins.spec import AlgorithmSpec
 from distos_coll.program.ir import Program
 
@@ -44,7 +45,33 @@ BUILT_IN = tuple(
 # One file a format. Loaded only by those who read a topology.
 BUILT_IN_SOURCES = tuple(
     f"distos_coll.sources.{name}"
-    for name in ("cluster_model", "nccl_graph", "nccl_xml", "scheduler_views")
+    for name in (
+        "cluster_model",
+        "host_report",
+        "hwloc_xml",
+        "ibnetdiscover",
+        "ibsim_net",
+        "lldp",
+        "lspci",
+        "nccl_graph",
+        "nccl_xml",
+        "netq",
+        "nvidia_nvlink",
+        "nvidia_topo",
+        "nvidia_xml",
+        "opensm_cache",
+        "opensm_routes",
+        "opensm_subnet",
+        "scheduler_views",
+        "slurm_conf",
+        "slurm_yaml",
+        "sysfs",
+        "topograph",
+    )
+)
+# Loaded only by those who ask a model.
+BUILT_IN_COST_MODELS = tuple(
+    f"distos_coll.costs.{name}" for name in ("calibrated", "nccl", "pipeline")
 )
 
 T = TypeVar("T")
@@ -146,6 +173,12 @@ def _sources(manager: pluggy.PluginManager) -> "list[tuple[str, TopologySource]]
     return [found[name] for name in sorted(found)]
 
 
+def load_cost_models(extra: Iterable[tuple[str, object]] = ()) -> CostModels:
+    """Cost models: built in, installed, and `extra`."""
+    manager = _all(BUILT_IN_COST_MODELS, extra)
+    return CostModels(_collect(manager, "distos_coll_cost_models", CostModelSpec))
+
+
 def _all(built_in: Iterable[str], extra: Iterable[tuple[str, object]]) -> pluggy.PluginManager:
     manager = _manager(built_in)
     for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda p: (p.name, p.value)):
@@ -180,6 +213,12 @@ def default_registry() -> Registry:
 def default_sources() -> "tuple[TopologySource, ...]":
     """Loaded once per process."""
     return load_sources()
+
+
+@cache
+def default_cost_models() -> CostModels:
+    """Loaded once per process."""
+    return load_cost_models()
 
 
 def _register(manager: pluggy.PluginManager, name: str, plugin: object) -> None:

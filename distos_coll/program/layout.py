@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from distos_coll._vocabulary import Array
+from distos_coll.program.double_tree import links
 
 
 def renumbered(domain_of: Sequence[int]) -> tuple[int, ...]:
@@ -49,50 +50,19 @@ def _inverse(order: Sequence[int]) -> tuple[int, ...]:
 
 
 def _trees(order: Sequence[int]) -> Mapping[Array, tuple[int, ...]]:
-    """A double binary tree over positions, so that subtrees are runs of neighbours.
-
-    The second tree is the first one mirrored (n even) or shifted by one (n odd): a rank that is
-    inner in one is a leaf in the other. Sanders, Speck, Träff: Two-tree algorithms for full
-    bandwidth broadcast, reduction and scan, 2009.
-    """
+    """A double binary tree over positions, so that subtrees are runs of neighbours."""
     n = len(order)
     parent, child0, child1 = [-1] * (2 * n), [-1] * (2 * n), [-1] * (2 * n)
     for tree in range(2):
-        for node in range(n):
-            rank = order[_place(tree, node, n)]
-            up, *down = (
-                -1 if other < 0 else order[_place(tree, other, n)] for other in _links(node, n)
-            )
-            parent[tree * n + rank] = up
+        for place, rank in enumerate(order):
+            up, low, high = (-1 if other < 0 else order[other] for other in links(tree, place, n))
             # Programs take "no first child" for "no child".
-            child0[tree * n + rank], child1[tree * n + rank] = sorted(down, key=lambda c: c < 0)
+            if low < 0:
+                low, high = high, low
+            index = tree * n + rank
+            parent[index], child0[index], child1[index] = up, low, high
     return {
         Array.TREE_PARENT: tuple(parent),
         Array.TREE_CHILD0: tuple(child0),
         Array.TREE_CHILD1: tuple(child1),
     }
-
-
-def _place(tree: int, node: int, n: int) -> int:
-    if tree == 0:
-        return node
-    return n - 1 - node if n % 2 == 0 else (node + 1) % n
-
-
-def _links(node: int, n: int) -> tuple[int, int, int]:
-    """Parent and children of a node in the in-order binary tree of n nodes whose root is node 0."""
-    if node == 0:
-        top = 1 << (n - 1).bit_length() - 1 if n > 1 else -1
-        return -1, top, -1
-    bit = node & -node
-    up = (node ^ bit) | (bit << 1)
-    if up >= n:
-        up = node ^ bit
-    if bit == 1:
-        return up, -1, -1
-    low, high = node - bit // 2, node + bit // 2
-    step = bit // 2
-    while high >= n and step > 1:
-        step //= 2
-        high = node + step
-    return up, low, high if high < n else -1

@@ -28,6 +28,8 @@ from distos_coll.schedules.parts import Span, fair_chunk, share
 
 _C = Collective
 _NEEDS = Need.ONE_DOMAIN | Need.SINGLE_COPY
+_PIECE_BYTES = 1 << 16
+"""As cpp/exec/run_exposed.cc has it."""
 
 
 @contextmanager
@@ -141,8 +143,14 @@ def scatter(needs: Need = _NEEDS) -> Program:
     return meet(p)
 
 
-def _reads_us(c: CostInput, read: float, reads: int) -> float:
+def _reads_us(c: CostInput, read: float, reads: float) -> float:
     return reads * c.read_alpha_us() + c.read_us(read)
+
+
+def _reduced_us(c: CostInput, read: float, reduced: float) -> float:
+    """What is reduced is read piece by piece, so that it is in a cache then."""
+    reads = max(c.size - 1, read / _PIECE_BYTES)
+    return _reads_us(c, read, reads) + c.reduce_us(reduced)
 
 
 def _meetings_us(c: CostInput) -> float:
@@ -150,13 +158,14 @@ def _meetings_us(c: CostInput) -> float:
 
 
 def _all_reduce_us(c: CostInput) -> float:
-    read = _reads_us(c, 2 * c.bytes * (c.size - 1) / c.size, 2 * (c.size - 1))
-    return _meetings_us(c) + c.sync_us() + read + c.reduce_us(c.bytes)
+    shares = _reads_us(c, c.bytes * (c.size - 1) / c.size, c.size - 1)
+    reduced = _reduced_us(c, c.bytes * (c.size - 1) / c.size, c.bytes)
+    return _meetings_us(c) + c.sync_us() + reduced + shares
 
 
 def _reduce_us(c: CostInput) -> float:
-    read = _reads_us(c, c.bytes * (c.size - 1), c.size - 1)
-    return _meetings_us(c) + c.one_way_us(read + c.reduce_us(c.bytes * c.size), 0)
+    reduced = _reduced_us(c, c.bytes * (c.size - 1), c.bytes * c.size)
+    return _meetings_us(c) + c.one_way_us(reduced, 0)
 
 
 def _broadcast_us(c: CostInput) -> float:
@@ -176,7 +185,7 @@ def _exchange_us(c: CostInput) -> float:
 
 
 def _reduce_scatter_us(c: CostInput) -> float:
-    return _exchange_us(c) + c.reduce_us(c.bytes)
+    return _meetings_us(c) + _reduced_us(c, c.bytes * (c.size - 1) / c.size, c.bytes)
 
 
 @hookimpl

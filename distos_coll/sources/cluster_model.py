@@ -49,7 +49,7 @@ Model = msgspec.defstruct(
     [
         ("format", Literal["cluster-topology-model"]),
         ("schema_version", Literal[1]),
-        ("extra", dict[str, str], msgspec.field(default_factory=dict)),
+        ("extra", _EXTRA.type, msgspec.field(default_factory=dict)),
         list_of("findings", _FINDING),
         list_of("templates", _TEMPLATE),
         list_of("hosts", _HOST),

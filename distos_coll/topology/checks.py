@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from distos_coll.topology import joins, pci, speeds
+from distos_coll.topology import fabric_checks, joins, pci, speeds
 from distos_coll.topology.findings import Finding
 from distos_coll.topology.model import (
     NOWHERE,
@@ -35,7 +35,12 @@ def contradictions(topology: Topology) -> list[Finding]:
             place = f"{host.name} and {others} hosts like it" if others else host.name
             found += _Checks(host, place).all()
         found += _ids(host)
-    return [*found, *_across(topology), *joins.contradictions(topology)]
+    return [
+        *found,
+        *_across(topology),
+        *fabric_checks.contradictions(topology.fabric),
+        *joins.contradictions(topology),
+    ]
 
 
 def _twice(values: Iterator[str | int | None]) -> list[str | int]:
@@ -126,9 +131,10 @@ class _Checks:
     def link_targets(self) -> Iterator[Finding]:
         for link in self._gpu_links():
             if link.target == NOWHERE:
-                yield self.find(
-                    "link-target", f"a link to {link.named}, which is not there", link.source
-                )
+                if link.named:  # else the source does not say where it leads
+                    yield self.find(
+                        "link-target", f"a link to {link.named}, which is not there", link.source
+                    )
                 continue
             target = self.template.nodes[link.target]
             if target == self.template.nodes[link.source] and link.target == link.source:
@@ -167,7 +173,9 @@ class _Checks:
         for (a, b), count in counted.items():
             back = counted[b, a]
             if isinstance(self.template.nodes[b], Gpu) and count != back and (a < b or not back):
-                names = f"{self.template.bus_id_of(a)} and {self.template.bus_id_of(b)}"
+                names = " and ".join(
+                    self.template.bus_id_of(gpu) or self.host.gpu_name(gpu) for gpu in (a, b)
+                )
                 yield self.find(
                     "link-counts", f"{count} and {back} links between {names}, by each one's count"
                 )

@@ -10,6 +10,7 @@ from distos_coll.topology.fabric import Adapter, Block, Cable, End, EndKind, Fab
 from distos_coll.topology.merge_fields import sort_key
 from distos_coll.topology.merge_network import turned
 from distos_coll.topology.model import Topology
+from distos_coll.topology.node_names import node_names
 
 T = TypeVar("T")
 _Ends: TypeAlias = tuple[End, End]
@@ -38,17 +39,14 @@ def _id(node: Switch | Adapter) -> str:
 class _Fabrics:
     def __init__(self, old: Fabric, new: Fabric) -> None:
         self.old, self.new = old, new
-        self.names: dict[str, str] = {}
-        for fabric in (old, new):
-            nodes: tuple[Switch | Adapter, ...] = (*fabric.switches, *fabric.adapters)
-            for node in nodes:
-                self.names[node.id] = node.name or node.id
+        self.names = node_names(old, new)
         self.gone: set[str] = set()
         """Ids of what only one of them has: its cables and rails are no change of their own."""
 
     def differences(self) -> Iterator[Difference]:
         yield from self.nodes("switch", self.old.switches, self.new.switches)
         yield from self.nodes("adapter", self.old.adapters, self.new.adapters)
+        yield from self.nodes("router", self.old.routers, self.new.routers)
         yield from self.cables()
         yield from self.rails()
         if self.old.recognised != self.new.recognised:

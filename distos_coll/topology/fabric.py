@@ -10,6 +10,7 @@ from enum import Enum
 from typing import TypeAlias
 
 Extra: TypeAlias = tuple[tuple[str, str], ...]
+"""Names and texts; a name may have several, one after the other."""
 
 
 class EndKind(str, Enum):
@@ -59,6 +60,8 @@ class Adapter:
     rail: int | None = None
     plane: int | None = None
     extra: Extra = ()
+    shared_name: str | None = None
+    """Instead of `host`: a name that many machines have, which joins no two adapters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,8 @@ class Fabric:
     rails: tuple[Rail, ...] = ()
     recognised: tuple[Recognised, ...] = ()
     extra: Extra = field(default=())
+    routers: tuple[Adapter, ...] = ()
+    """Between subnets; neither switches nor adapters of hosts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,9 @@ class Graph:
                 self.connect(i, above, Via.NET, speeds.port_mbps(node) / 8000)
             elif isinstance(node, Nic | Gpu) and here == i:
                 on_cpu = isinstance(self.template.nodes[node.parent], Numa)
-                self.connect(i, above, Via.PCI if on_cpu else Via.LOCAL, speeds.LOCAL)
+                # NCCL's NICs on CPUs have no limit; a GPU there has a PCI link that nobody told of.
+                gbps = pci.link_gbps(None, None) if isinstance(node, Gpu) else speeds.LOCAL
+                self.connect(i, above, Via.PCI if on_cpu else Via.LOCAL, gbps)
 
     def _links(self) -> None:
         for link in self.template.links:

@@ -47,6 +47,7 @@ def merge(networks: Sequence[Network], conflicts: Conflicts) -> tuple[Fabric, tu
         _recognised([f.recognised for _, f in said]),
         # What documents say of themselves cannot contradict each other.
         merge_fields([(v, Fabric(extra=f.extra)) for v, f in said])[0]["extra"] if said else (),
+        merger.merge([(v, f.routers) for v, f in said], _id, _router_name),
     )
     blocks = [(network.name, network.blocks) for network in networks]
     return fabric, merger.merge(blocks, lambda b: (b.kind, b.name), lambda b: f"{b.kind} {b.name}")
@@ -62,6 +63,10 @@ def _switch_name(switch: Switch) -> str:
 
 def _adapter_name(adapter: Adapter) -> str:
     return f"adapter {adapter.name or adapter.id}"
+
+
+def _router_name(router: Adapter) -> str:
+    return f"router {router.name or router.id}"
 
 
 def _rail(rail: Rail) -> tuple[int, int | None]:

@@ -6,7 +6,6 @@ bad as its worst part. Beyond a host it is NVLink where GPUs share a domain, els
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from functools import cached_property
 
 from distos_coll.topology import speeds
@@ -21,33 +20,7 @@ from distos_coll.topology.model import (
     Topology,
 )
 from distos_coll.topology.nvlink import Device
-
-
-class PathType(IntEnum):
-    LOC = 0
-    """The same device."""
-    NVL = 1
-    """NVLink or xGMI."""
-    NVB = 2
-    """The same, through one GPU between them."""
-    C2C = 3
-    """A GPU's coherent link to its CPU."""
-    PIX = 4
-    """One PCI switch."""
-    PXB = 5
-    """Several PCI switches, no CPU."""
-    P2C = 6
-    """Between GPU and NIC: PCI to the CPU, then C2C."""
-    PXN = 7
-    """To a NIC through the GPU next to it, which NVLink reaches."""
-    PHB = 8
-    """Through the CPU."""
-    SYS = 9
-    """Through the link between CPUs."""
-    NET = 10
-    """Through the network."""
-    DIS = 11
-    """None."""
+from distos_coll.topology.path_type import PathType
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +65,11 @@ class HostPaths:
         if start not in self._from:
             self._from[start] = _search(self.graph, start)
         found = self._from[start].get(end, NONE)
-        if found is NONE and (a, b) in self._stated:
+        # Where a source gives no PCI functions, the tree knows no more than the NUMA nodes.
+        by_numa = found.type > PathType.C2C and not (
+            self.template.bus_id_of(a) or self.template.bus_id_of(b)
+        )
+        if (found is NONE or by_numa) and (a, b) in self._stated:
             name = self._stated[a, b]
             # NVIDIA's NODE is within a NUMA node, as PHB is: NCCL knows no difference.
             kind = PathType.PHB if name == "NODE" else PathType.__members__.get(name)

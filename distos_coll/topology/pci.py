@@ -24,12 +24,14 @@ def is_gpu(pci_class: int | None) -> bool:
 
 
 def is_nic(pci_class: int | None) -> bool:
-    """Ethernet, InfiniBand and other network controllers."""
-    return pci_class is not None and pci_class >> 16 == 0x02
+    """Ethernet, InfiniBand and other network controllers, and InfiniBand as a serial bus, which
+    cards before 2010 called themselves.
+    """
+    return pci_class is not None and (pci_class >> 16 == 0x02 or pci_class >> 8 == 0x0C06)
 
 
 def is_bridge(pci_class: int | None) -> bool:
-    return pci_class == BRIDGE
+    return pci_class is not None and pci_class >> 8 == BRIDGE >> 8
 
 
 def bus_id(text: str) -> str | None:

@@ -1,6 +1,5 @@
 """The figures of a topology, as `distos-coll topo show --json` prints them."""
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -70,13 +69,15 @@ def _inside_hosts(topology: Topology) -> Mapping[str, Any]:
 
 def _between_hosts(topology: Topology) -> Mapping[str, Any]:
     fabric = topology.fabric
-    names = {adapter.host for adapter in fabric.adapters if adapter.host is not None}
+    names = {adapter.host or adapter.shared_name for adapter in fabric.adapters} - {None}
+    # Others know hosts and their ports, and no adapters.
+    swept = fabric.adapters or any(s.technology == "infiniband" for s in fabric.switches)
     kinds: list[dict[str, Any]] = [
         {"kind": each.kind, "evidence": list(each.evidence)} for each in fabric.recognised
     ]
     return {
         "hosts": len(names),
-        "hcas": sum(not adapter.aggregation for adapter in fabric.adapters),
+        "hcas": sum(not adapter.aggregation for adapter in fabric.adapters) if swept else None,
         "switches": len(fabric.switches),
         "fabric": {**kinds[0], "also": kinds[1:]} if kinds else None,
     }
@@ -104,13 +105,14 @@ def physical_ports(template: HostTemplate) -> tuple[int, ...]:
 
 def adapters(host: Host) -> int:
     """Physical network adapters. One PCI function is one, if its class says so; ports elsewhere
-    (sandboxes show them at a host bridge, NCCL at a NUMA node) are told apart by their GUIDs.
+    (sandboxes show them at a host bridge, NCCL at a NUMA node) are told apart by their GUIDs, or
+    by the devices' names.
     """
     template = host.template
     guids = dict(zip(template.ports, (its.guid for its in host.ports), strict=True))
     physical = set(physical_ports(template))
     count = 0
-    elsewhere: Counter[str] = Counter()
+    elsewhere: set[tuple[int, str]] = set()
     for nic in template.nics:
         above = template.nodes[nic].parent
         function = template.nodes[above] if above != NOWHERE else None
@@ -119,5 +121,8 @@ def adapters(host: Host) -> int:
             continue
         for i in template.children[nic]:
             if i in physical:
-                elsewhere[guids[i] or f"port {i}"] += 1
+                port = template.nodes[i]
+                name = port.name if isinstance(port, Port) else ""
+                own = guids[i]
+                elsewhere.add((nic, name) if own is None else (NOWHERE, own))
     return count + len(elsewhere)

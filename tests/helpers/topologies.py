@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hypothesis import strategies as st
+
 from distos_coll.plugins.manager import default_sources
 from distos_coll.topology.model import Topology
 from distos_coll.topology.reading import Reading, parse, read
@@ -81,3 +83,20 @@ def counts(text: str, pattern: str) -> Mapping[int, int] | None:
 
 def counted(values: Any) -> dict[Any, int]:
     return dict(Counter(values))
+
+
+def mutated(data: bytes) -> st.SearchStrategy[bytes]:
+    """A file with pieces cut out, doubled, or replaced by other bytes."""
+
+    def cut(changes: list[tuple[int, int, int, bytes]]) -> bytes:
+        found = data
+        for start, length, kind, other in changes:
+            at = start % (len(found) + 1)
+            piece = found[at : at + length]
+            found = found[:at] + (b"", piece + piece, other)[kind] + found[at + length :]
+        return found
+
+    change = st.tuples(
+        st.integers(0, len(data)), st.integers(0, 60), st.integers(0, 2), st.binary(max_size=12)
+    )
+    return st.lists(change, min_size=1, max_size=6).map(cut)

@@ -23,6 +23,7 @@ from topologies import OWN, read_own, topology_of
 from distos_coll.api import (
     NOWHERE,
     Adapter,
+    Block,
     Cable,
     End,
     EndKind,
@@ -104,9 +105,9 @@ def test_nvlink_between_gpus_is_arcs() -> None:
 def test_domains() -> None:
     assert "NVLink domain rack.0" in words(picture(cluster(4, per_domain=4), "t"))
     told = words(picture(cluster(4, per_domain=2), "t"))
-    assert "NVLink, 2 domains over several hosts" in told
+    assert "NVLink over hosts, 2 domains" in told
     trays = words(picture(topology_of(read_own("nccl-two-trays.xml")), "t"))
-    assert "NVLink, 1 domain over several hosts" in trays
+    assert "NVLink over hosts" in trays
     assert any("C2C" in each for each in trays)
 
 
@@ -176,6 +177,21 @@ def test_networks_without_levels() -> None:
     without = Topology(fabric=Fabric(switches, (), tuple(ring)))
     assert {kind.tier for kind in switch_classes(without.fabric).classes} == {1}
     assert "s5" in words(picture(without, "t"))
+
+
+def test_switches_that_reduce_are_no_hosts() -> None:
+    fabric = leaf_spine(2, 1, 3)
+    inside = tuple(replace(a, host=None, aggregation=True) for a in fabric.adapters)
+    told = words(picture(Topology(fabric=replace(fabric, adapters=inside)), "t"))
+    assert not any("host" in each for each in told)
+
+
+def test_names_that_several_switches_have() -> None:
+    fabric = leaf_spine(2, 1, 3)
+    same = tuple(replace(switch, name="Product") for switch in fabric.switches)
+    told = words(picture(Topology(fabric=replace(fabric, switches=same)), "t"))
+    assert {"Product leaf0", "Product leaf1", "Product spine0"} <= set(told)
+    assert any("up to Product spine0" in line for line in tree(replace(fabric, switches=same)))
 
 
 def test_hosts_without_a_name() -> None:
@@ -322,6 +338,16 @@ def test_the_tree_of_switches_side_by_side() -> None:
         "b, 1 cable aside to [red]",
         "1 adapter of hosts unknown",
     ]
+
+
+def test_blocks_of_hosts() -> None:
+    console = Console(width=160, file=io.StringIO())
+    blocks = [Block(f"b{i}", (f"n{2 * i}", f"n{2 * i + 1}"), "rack") for i in range(20)]
+    topo_network.show(console, Fabric(), blocks)
+    assert isinstance(console.file, io.StringIO)
+    told = console.file.getvalue().splitlines()
+    assert told[3] == "rack b3: n[6-7] (2 hosts)"
+    assert told[-1] == "and 4 more blocks of hosts"
 
 
 def test_show_has_hosts_and_network(tmp_path: Path) -> None:

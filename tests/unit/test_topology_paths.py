@@ -19,7 +19,8 @@ from distos_coll.topology.model import (
     Port,
     Relation,
 )
-from distos_coll.topology.paths import NONE, HostPaths, Path, Paths, PathType
+from distos_coll.topology.path_type import PathType
+from distos_coll.topology.paths import NONE, HostPaths, Path, Paths
 
 P = PathType
 
@@ -220,6 +221,15 @@ def test_relations_without_a_tree() -> None:
     assert kinds(paths, gpus[0]) == ["LOC", "PIX", "PHB", "SYS"]
     assert paths.between(gpus[3], gpus[0]).type is P.SYS
     assert paths.between(gpus[1], gpus[2]) is NONE
+
+
+def test_relations_of_devices_that_only_their_numa_node_joins() -> None:
+    host = HostBuilder("n")
+    host.add(Numa(id=0))
+    gpus = [host.add_gpu(Gpu(0, dev=dev)) for dev in range(3)]
+    host.relations.append(Relation(gpus[0], gpus[1], "PIX"))
+    paths = HostPaths(host.build().template)
+    assert kinds(paths, gpus[0]) == ["LOC", "PIX", "PHB"]
 
 
 def test_many_ports_for_few_gpus() -> None:

@@ -29,9 +29,11 @@ from distos_coll.api import (
     HostBuilder,
     Link,
     LinkKind,
+    Nic,
     Numa,
     NvSwitch,
     Pci,
+    Port,
     Rail,
     Recognised,
     Switch,
@@ -43,7 +45,7 @@ from distos_coll.api import (
     pci_bus_id,
 )
 from distos_coll.plugins.manager import default_registry, default_sources, load_sources
-from distos_coll.topology import exports, nvlink, pci, reading
+from distos_coll.topology import checks, exports, nvlink, pci, reading
 from distos_coll.topology.findings import summed_up
 from distos_coll.topology.summary import summary
 
@@ -179,6 +181,34 @@ def test_speeds_of_pci_links(transfers: float | None, width: int | None, expecte
     assert pci.link_gbps(transfers, width) == expected
 
 
+def test_classes_of_pci_functions() -> None:
+    assert [pci.is_nic(c) for c in (0x020000, 0x020700, 0x028000, 0x0C0600, 0x0C0330, None)] == (
+        [True, True, True, True, False, False]
+    )
+    assert [pci.is_bridge(c) for c in (0x060400, 0x060401, 0x060000, None)] == (
+        [True, True, False, False]
+    )
+
+
+def test_ports_without_guids_are_told_apart_by_their_devices() -> None:
+    host = HostBuilder("n")
+    for name in ("mlx4_0", "mlx5_0"):
+        nic = host.add(Nic(NOWHERE))
+        for port in (1, 2):
+            host.add_port(Port(nic, name, port=port))
+    found = summary_of(build_topology([host]))
+    assert (found["nics"], found["net_ports"]) == (2, 4)
+
+
+def test_links_of_which_the_source_does_not_say_where_they_lead() -> None:
+    host = HostBuilder("n")
+    gpu = host.add_gpu(Gpu(NOWHERE, dev=0))
+    host.link(Link(LinkKind.NVLINK, gpu, count=12, gbps=25.0))
+    found = build_topology([host])
+    assert checks.contradictions(found) == []
+    assert (summary_of(found)["gpus"], summary_of(found)["nvlink_pairs"]) == (1, 0)
+
+
 def eight_gpus(name: str, domain: str | None = None) -> HostBuilder:
     """A GPU a function, all on one switch."""
     host = HostBuilder(name)
@@ -309,4 +339,4 @@ def test_authors_of_sources_find_what_they_need() -> None:
     )
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert "distos_coll.api" in loaded
-    assert "distos_coll.topology" not in loaded
+    assert "distos_coll.topology.model" not in loaded

@@ -1,0 +1,1 @@
+"""Cost models, each a plugin: what an operation would take, candidate by candidate."""
