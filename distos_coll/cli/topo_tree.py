@@ -92,7 +92,7 @@ def _tree(hosts: list[Host]) -> Tree:
     root = Tree(_plain(f"{host.name} and {others}" if len(hosts) > 1 else host.name))
     branches: dict[int, Tree] = {}
     for i, node in enumerate(template.nodes):
-        above = branches[node.parent] if node.parent != NOWHERE else root
+        above = branches.get(node.parent, root)
         if isinstance(node, NvSwitch):
             continue
         if isinstance(node, Nic) and not template.children[i] and node.parent != NOWHERE:

@@ -136,6 +136,7 @@ class HostDrawing:
         self.template = hosts[0].template
         self.rails = rails
         """By port."""
+        self.physical = frozenset(physical_ports(self.template))
         self.roots, self.left_out = branches(self.template)
         self.tops: dict[int, Point] = {}
         """Of GPUs: the middle of their upper edge."""
@@ -220,7 +221,7 @@ class HostDrawing:
             self.scene.label(box, [number, own, f"{version}{' C2C' if c2c else ''}".strip()])
             self.tops[i] = (branch.x + branch.width / 2, top)
             return
-        ports = [p for p in self.template.children[i] if p in set(physical_ports(self.template))]
+        ports = [p for p in self.template.children[i] if p in self.physical]
         self.nic(branch, top, own, ports)
 
     def nic(self, branch: Branch, top: float, own: str, ports: list[int]) -> None:

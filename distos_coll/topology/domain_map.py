@@ -93,7 +93,7 @@ def domain_map(topology: Topology) -> NvlinkDomainMap:
 
 
 def _domain(host: Host, gpu: int) -> str | None:
-    return host.gpus[host.template.gpus.index(gpu)].nvlink_domain
+    return host.gpus[host.template.gpu_number[gpu]].nvlink_domain
 
 
 def _links(template: HostTemplate) -> str:
@@ -107,6 +107,6 @@ def _listed(host: Host, gpus: Iterable[int]) -> DomainHost:
 
 def _gpu(host: Host, gpu: int) -> DomainGpu:
     node = host.template.nodes[gpu]
-    own = host.gpus[host.template.gpus.index(gpu)]
+    own = host.gpus[host.template.gpu_number[gpu]]
     name = host.gpu_name(gpu).removeprefix(f"{host.name}/")
     return DomainGpu(name, node.dev if isinstance(node, Gpu) else None, own.uuid)

@@ -211,6 +211,11 @@ class HostTemplate:
         return self._of(Gpu)
 
     @cached_property
+    def gpu_number(self) -> dict[int, int]:
+        """Of each GPU's node: its place among `gpus`, and so in Host.gpus."""
+        return {node: number for number, node in enumerate(self.gpus)}
+
+    @cached_property
     def nics(self) -> tuple[int, ...]:
         return self._of(Nic)
 
@@ -320,7 +325,7 @@ class Host:
         own = self.template.bus_id_of(gpu)
         if not own:
             dev = node.dev if isinstance(node, Gpu) else None
-            own = f"GPU{self.template.gpus.index(gpu) if dev is None else dev}"
+            own = f"GPU{self.template.gpu_number[gpu] if dev is None else dev}"
         return f"{self.name}/{own}"
 
 

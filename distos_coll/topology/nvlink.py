@@ -161,7 +161,7 @@ def domains(topology: Topology) -> tuple[tuple[Device, ...], ...]:
 
     @cache
     def local(template: int) -> tuple[tuple[int, ...], ...]:
-        return tuple(_groups(inside(by_id[template])))
+        return _groups(inside(by_id[template]))
 
     by_id = {id(template): template for template in topology.templates}
     sets = Sets()
@@ -182,7 +182,14 @@ def domains(topology: Topology) -> tuple[tuple[Device, ...], ...]:
     return tuple(tuple(group) for group in found.values() if len(group) > 1)
 
 
-def _groups(links: Inside) -> Iterable[tuple[int, ...]]:
-    yield from links.direct
-    if links.switched:
-        yield links.switched
+def _groups(links: Inside) -> tuple[tuple[int, ...], ...]:
+    """Devices of a host that links join, each in one group."""
+    sets = Sets()
+    ways: Iterable[tuple[int, ...]] = (*links.direct, links.switched)
+    for way in ways:
+        for device in way:
+            sets.join((0, way[0]), (0, device))
+    found: dict[Device, list[int]] = {}
+    for device in sorted({device for way in ways for device in way}):
+        found.setdefault(sets.find((0, device)), []).append(device)
+    return tuple(map(tuple, found.values()))

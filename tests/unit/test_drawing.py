@@ -28,6 +28,7 @@ from distos_coll.api import (
     End,
     EndKind,
     Fabric,
+    Found,
     Gpu,
     GpuId,
     Host,
@@ -36,18 +37,21 @@ from distos_coll.api import (
     LinkKind,
     Nic,
     Numa,
+    NvSwitch,
     Pci,
     Port,
     PortId,
     Switch,
     Topology,
 )
-from distos_coll.cli import topo_network
+from distos_coll.cli import topo_network, topo_tree
 from distos_coll.cli.app import app
 from distos_coll.drawing import png, svg
 from distos_coll.drawing.host import branches
 from distos_coll.drawing.scene import Box, Line, Scene, Words, fitting
 from distos_coll.drawing.topology import picture
+from distos_coll.topology.reading import Reading
+from distos_coll.topology.summary import summary
 from distos_coll.topology.switch_classes import switch_classes
 
 
@@ -365,3 +369,15 @@ def test_links_that_lead_nowhere_are_no_arcs() -> None:
     links = (Link(LinkKind.NVLINK, 1, NOWHERE, 4, named="0000:09:00.0"),)
     scene = picture(Topology((Host("n", HostTemplate(nodes, links), (GpuId(),)),)), "t")
     assert not any(isinstance(shape, Line) for shape in scene.shapes)
+
+
+def test_what_hangs_below_a_switch_of_nvlinks() -> None:
+    """No source says so, and a file may."""
+    nodes = (NvSwitch("0000:01:00.0"), Pci(0, "0000:02:00.0"), Gpu(1, 0))
+    whole = Topology((Host("n", HostTemplate(nodes), (GpuId(),)),))
+    assert "GPU 0" in words(picture(whole, "t"))
+    console = Console(width=160, file=io.StringIO())
+    reading = Reading("f", "x", Found(whole), ())
+    topo_tree.show(console, reading, summary(reading))
+    assert isinstance(console.file, io.StringIO)
+    assert "0000:02:00.0" in console.file.getvalue()

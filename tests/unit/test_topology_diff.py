@@ -332,6 +332,14 @@ def test_hosts() -> None:
     assert found.hosts == ("m0",)
 
 
+def test_two_hosts_of_one_name() -> None:
+    """Which of them changed cannot be told; that there is one less can."""
+    twice = replace(WHOLE, hosts=(*WHOLE.hosts, WHOLE.hosts[0]))
+    assert diff(twice, twice) == ()
+    (found,) = diff(twice, WHOLE)
+    assert (found.kind, found.hosts) == ("host-lost", ("n0",))
+
+
 FABRIC = WHOLE.fabric
 CABLE = FABRIC.cables[0]
 
@@ -570,4 +578,26 @@ def test_adapters_of_the_same_name() -> None:
     assert [(c.kind, c.what, c.old, c.new) for c in diff(old, new)] == [
         ("rail-moved", ("1",), "rail 0", "rail 1"),
         ("rail-moved", ("2",), "rail 1", "rail 0"),
+    ]
+
+
+def test_two_sweeps_of_a_network(tmp_path: Path) -> None:
+    """A cable that was put elsewhere, a slower one; when it was swept is no change."""
+    old = OWN / "ibnetdiscover-racks.txt"
+    text = old.read_text(encoding="utf-8")
+    for before, after in (
+        ("Tue Mar  3", "Wed Mar  4"),
+        ('[2]\t"H-a000000000000021"[1]', '[4]\t"H-a000000000000021"[1]'),
+        ('"S-a000000000000001"[2]\t\t# lid 21', '"S-a000000000000001"[4]\t\t# lid 21'),
+        ('# "node1 mlx5_1" lid 12 4xNDR', '# "node1 mlx5_1" lid 12 2xNDR'),
+    ):
+        assert before in text
+        text = text.replace(before, after)
+    new = tmp_path / "new.txt"
+    new.write_text(text, encoding="utf-8")
+    rail0, rail1 = (f"MF0;rack1-rail{i}:MQM9701/U1" for i in range(2))
+    assert invoke(old, new).stdout.splitlines() == [
+        f"cable slower: node1 mlx5_1[1] to {rail1}[1]: 400 Gb/s -> 200 Gb/s",
+        f"cable moved: node2 HCA-1[1]: {rail0}[2] -> {rail0}[4]",
+        "cable slower 1, cable moved 1",
     ]
