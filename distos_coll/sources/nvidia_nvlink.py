@@ -21,6 +21,7 @@ from distos_coll.api import (
 
 _GPU = re.compile(r"GPU (\d{1,4}): (.{1,200}?)(?: \(UUID: ([\w-]{1,64})\))?")
 _LINK = re.compile(r"Link (\d{1,3}): (.{1,80})")
+_BELOW = re.compile(r"^[ \t]+Link \d{1,3}: (\d|<?inactive)|\bNVLink\b", re.M)
 _RATE = re.compile(r"(\d{1,4}(?:\.\d{1,6})?) GB/s")
 _INACTIVE = re.compile(r"<?inactive>?", re.I)
 _MOST_GPUS = 1024
@@ -101,12 +102,10 @@ def parse(document: Document) -> Found:
 
 
 def recognise(document: Document) -> bool:
-    """By the line of a GPU and that of a link below it."""
+    """By the line of a GPU and that of a link below it, or that there are none."""
     head = document.head.decode("utf-8-sig", "replace")
-    gpu = re.search(r"^GPU \d{1,4}: .{1,200}$", head, re.M)
-    return (
-        gpu is not None and re.search(r"^\s+Link \d{1,3}: (\d|<?inactive)", head, re.M) is not None
-    )
+    gpu = re.search(r"^GPU \d{1,4}: ", head, re.M)
+    return gpu is not None and _BELOW.search(head, gpu.end()) is not None
 
 
 @hookimpl

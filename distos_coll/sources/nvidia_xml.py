@@ -23,7 +23,7 @@ from distos_coll.api import (
 
 _TRANSFERS = {1: 2.5, 2: 5.0, 3: 8.0, 4: 16.0, 5: 32.0, 6: 64.0, 7: 128.0}
 """By generation of PCI Express."""
-_NOTHING = {"", "N/A", "[N/A]", "None"}
+_NOTHING = {"", "N/A", "None", "Not Supported", "Insufficient Permissions"}
 _LOST = re.compile(r"ERR!|Unknown Error|GPU is lost", re.I)
 _OWN = ("serial", "minor_number", "module_id", "gpu_fabric_guid", "chassis_serial_number")
 _PLACE = ("slot_number", "tray_index", "host_id", "peer_type", "c2c_mode", "product_architecture")
@@ -47,7 +47,7 @@ class _Gpu:
         if element and _LOST.search(text):
             self.find("gpu-error", f"nvidia-smi could not ask the GPU: {text[:40]!r}", element)
             return None
-        return None if text in _NOTHING else text
+        return None if text.strip("[]") in _NOTHING else text
 
     def find(self, code: str, message: str, element: Element) -> None:
         where = f"{self.document.name}:{element.line}: {self.element.name}"

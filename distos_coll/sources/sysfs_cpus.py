@@ -11,6 +11,9 @@ _CPUS = "devices/system/cpu"
 _NODES = "devices/system/node"
 _ARCHITECTURES = {"aarch64": "arm64", "ppc64le": "ppc64", "amd64": "x86_64"}
 
+_SPELLINGS = {"Shanghai": "  Shanghai  "}
+"""CPUID's twelve characters, of which blanks at the ends are lost in a file."""
+
 
 @dataclass
 class _Threads:
@@ -99,16 +102,17 @@ def _processor(kernel: Kernel, machine: str | None) -> Numa:
     """What all CPUs have in common, from the first of /proc/cpuinfo."""
     told = values((kernel.proc("cpuinfo") or "").partition("\n\n")[0])
     arch = _ARCHITECTURES.get(machine or "", machine)
-    if "vendor_id" in told:
+    if "cpu family" in told:
         arch = arch or "x86_64"
     elif "CPU implementer" in told:
         arch = arch or "arm64"
     elif "POWER" in told.get("cpu", ""):
         arch = arch or "ppc64"
     family, model = (told.get(key, "") for key in ("cpu family", "model"))
+    vendor = told.get("vendor_id")
     return Numa(
         arch=arch,
-        vendor=told.get("vendor_id") or None,
+        vendor=_SPELLINGS.get(vendor or "", vendor) or None,
         family=int(family) if re.fullmatch(r"\d{1,6}", family) else None,
         model=int(model) if re.fullmatch(r"\d{1,6}", model) else None,
     )

@@ -312,7 +312,8 @@ def test_hosts_of_a_rack_are_one_domain() -> None:
         ("<attached_gpus>2", "<attached_gpus>8", "0a-1.2", ["gpus-left-out"]),
         ("<max_link_gen>5", "<max_link_gen>[Unknown Error]", "0a-1.2", ["gpu-error"]),
         ("16x", "sixteen", "0a-1.2", ["bad-value"]),
-        ("189471 MiB", "N/A", "0a-1.2", []),
+        ("189471 MiB", "[N/A]", "0a-1.2", []),
+        ("189471 MiB", "Insufficient Permissions", "0a-1.2", []),
     ],
 )
 def test_what_a_query_may_say(old: str, new: str, domain: str | None, codes: list[str]) -> None:
@@ -368,6 +369,12 @@ def test_status_of_links() -> None:
         (1, 20.0, NOWHERE),
     ]
     assert [own.uuid for own in host.gpus] == ["GPU-1", None]
+
+
+def test_status_of_a_gpu_without_links() -> None:
+    text = "GPU 0: NVIDIA A10 (UUID: GPU-1)\nNVML: Unable to retrieve NVLink information\n"
+    facts = summary(read_text(text, "nvlink.txt"))
+    assert (facts["format"], facts["gpus"], facts["nvlinks_active"]) == ("nvidia-smi-nvlink", 1, 0)
 
 
 def test_status_refused() -> None:

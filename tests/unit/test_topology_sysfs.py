@@ -395,6 +395,24 @@ def test_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "too-many" in {finding.code for finding in machine.read().warnings}
 
 
+@pytest.mark.parametrize(
+    ("text", "arch", "vendor"),
+    [
+        ("vendor_id\t:   Shanghai  \ncpu family\t: 7\n", "x86_64", "  Shanghai  "),
+        ("processor\t: 0\nCPU implementer\t: 0x41\n", "arm64", None),
+        ("processor\t: 0\ncpu\t\t: POWER9, altivec supported\n", "ppc64", None),
+        ("vendor_id       : IBM/S390\n", None, "IBM/S390"),
+    ],
+)
+def test_kinds_of_cpus(text: str, arch: str | None, vendor: str | None, tmp_path: Path) -> None:
+    machine = FakeMachine(tmp_path)
+    machine.cpus(["0-1"])
+    machine.file("proc/cpuinfo", text)
+    node = machine.host().template.nodes[0]
+    assert isinstance(node, Numa)
+    assert (node.arch, node.vendor) == (arch, vendor)
+
+
 def test_a_long_file_is_read_in_part(tmp_path: Path) -> None:
     machine = FakeMachine(tmp_path)
     machine.cpus(["0-1"])
