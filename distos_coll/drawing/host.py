@@ -11,6 +11,7 @@ from distos_coll.drawing.scene import (
     LARGE,
     NORMAL,
     RAILS,
+    SMALL,
     Box,
     Line,
     Point,
@@ -65,8 +66,8 @@ class Branch:
 class HostPicture:
     """Where a kind of host was drawn."""
 
-    width: float
-    height: float
+    frame: Box
+    """It lies behind all of it, and is not among the scene's shapes yet: cables lie between."""
     ports: dict[int, Point]
     """The point at which the cable of a port begins."""
 
@@ -152,7 +153,6 @@ class HostDrawing:
         links = self.nvlink_height()
         rows = max((root.depth for root in self.roots), default=0)
         height = 2 * GAP + links + LEAF_HEIGHT + rows * (BAR + GAP) + 3.4 * LARGE
-        self.scene.add(Box(x, y, width, height, _HOST_FILL, INK, title, 6))
         top = y + GAP + links
         for root in self.roots:
             self.branch(root, top, top + LEAF_HEIGHT + GAP)
@@ -162,7 +162,8 @@ class HostDrawing:
             Words(x + 2 * GAP, base - 2.1 * LARGE, title, LARGE, anchor="start", bold=True)
         )
         self.scene.add(Words(x + 2 * GAP, base - 0.8 * LARGE, facts, NORMAL, FAINT, "start"))
-        return HostPicture(width, height, self.ports)
+        frame = Box(x, y, width, height, _HOST_FILL, INK, title, 6)
+        return HostPicture(frame, self.ports)
 
     def title(self) -> tuple[str, str]:
         names = ranges((host.name for host in self.hosts), 2)
@@ -170,9 +171,13 @@ class HostDrawing:
             names += f": {len(self.hosts):,} hosts alike"
         template = self.template
         parts = [
-            counted(len(template.numa), "NUMA node", "NUMA nodes"),
-            counted(len(template.devices), "GPU", "GPUs"),
-            counted(len(physical_ports(template)), "port", "ports"),
+            counted(number, one, many)
+            for number, one, many in (
+                (len(template.numa), "NUMA node", "NUMA nodes"),
+                (len(template.devices), "GPU", "GPUs"),
+                (len(self.physical), "port", "ports"),
+            )
+            if number
         ]
         parts += [f"{self.left_out:,} devices more than are drawn"] if self.left_out else []
         return names, ", ".join(parts)
@@ -192,21 +197,23 @@ class HostDrawing:
             self.scene.add(Line(((middle, below), (middle, y)), FAINT))
         node = self.template.nodes[branch.node]
         fill = _NUMA_FILL if isinstance(node, Numa) else _SWITCH_FILL
-        text, title = self.bar_text(branch.node)
+        name, further, title = self.bar_text(branch.node)
         box = Box(branch.x, y, branch.width, BAR, fill, FAINT, title)
         self.scene.add(box)
-        self.scene.label(box, [text])
+        whole = text_width(name + further, SMALL) <= branch.width - 4
+        self.scene.label(box, [name + further if whole else name])
 
-    def bar_text(self, i: int) -> tuple[str, str]:
+    def bar_text(self, i: int) -> tuple[str, str, str]:
+        """A name, what follows it where there is room, and what is told under the pointer."""
         node = self.template.nodes[i]
         if isinstance(node, Numa):
-            cpus = f", {node.cpus.bit_count()} CPUs" if node.cpus else ""
-            name = f"NUMA node {'?' if node.id is None else node.id}{cpus}"
-            return name, f"{name} {node.arch or ''} {node.vendor or ''}".strip()
+            cpus = f", {counted(node.cpus.bit_count(), 'CPU', 'CPUs')}" if node.cpus else ""
+            name = f"NUMA node {'?' if node.id is None else node.id}"
+            return name, cpus, f"{name}{cpus} {node.arch or ''} {node.vendor or ''}".strip()
         if isinstance(node, Pci):
-            speed = f" {pci_gbps(node):g} GB/s" if node.transfers or node.gbps else ""
-            return f"{node.bus_id}{speed}", f"PCI {node.bus_id}{speed}"
-        return "", type(node).__name__
+            speed = f" {pci_gbps(node):.4g} GB/s" if node.transfers or node.gbps else ""
+            return node.bus_id, speed, f"PCI {node.bus_id}{speed}"
+        return "", "", type(node).__name__
 
     def leaf(self, branch: Branch, top: float) -> None:
         i = branch.node
@@ -214,27 +221,38 @@ class HostDrawing:
         own = self.template.bus_id_of(i)
         if isinstance(node, Gpu):
             number = "GPU" if node.dev is None else f"GPU {node.dev}"
-            version = f"gfx {node.gcn}" if node.gcn else f"sm {node.sm}" if node.sm else ""
             c2c = any(link.kind is LinkKind.C2C for link in self.template.links_of[i])
+            version = f"{node.architecture}{' C2C' if c2c else ''}".strip()
+            lines = [number, own, version, self.lost_links(i)]
             box = Box(branch.x, top, branch.width, LEAF_HEIGHT, _GPU_FILL, INK, node.name or own)
             self.scene.add(box)
-            self.scene.label(box, [number, own, f"{version}{' C2C' if c2c else ''}".strip()])
+            self.scene.label(box, lines)
             self.tops[i] = (branch.x + branch.width / 2, top)
             return
         ports = [p for p in self.template.children[i] if p in self.physical]
         self.nic(branch, top, own, ports)
+
+    def lost_links(self, i: int) -> str:
+        """Those of a GPU of which only the number is known, and which are no lines therefore."""
+        count = sum(
+            link.count or 1
+            for link in self.template.links_of[i]
+            if link.kind is LinkKind.NVLINK and link.target == NOWHERE and not link.named
+        )
+        return counted(count, "NVLink", "NVLinks") if count else ""
 
     def nic(self, branch: Branch, top: float, own: str, ports: list[int]) -> None:
         rails = [self.rails[port] for port in ports if port in self.rails]
         stroke = rail_colour(rails[0]) if rails else INK
         nodes = [node for p in ports if isinstance(node := self.template.nodes[p], Port)]
         names = [node.name for node in nodes]
-        speeds = {f"{node.mbps / 1000:g} Gb/s" for node in nodes if node.mbps and node.mbps > 0}
+        speeds = sorted({node.mbps for node in nodes if node.mbps and node.mbps > 0})
+        speed = f"{', '.join(f'{mbps / 1000:g}' for mbps in speeds)} Gb/s" if speeds else ""
         told = f"rail {', '.join(map(str, sorted(set(rails))))}" if rails else ""
         title = f"{own} {' '.join(names)}".strip()
         box = Box(branch.x, top, branch.width, LEAF_HEIGHT, "#ffffff", stroke, title)
         self.scene.add(box)
-        lines = [ranges(names, 1) or "NIC", own, " ".join(sorted(speeds)), told]
+        lines = [ranges(names, 1) or "NIC", own, speed, told]
         self.scene.label(box, lines)
         for number, port in enumerate(ports):
             part = branch.width * (number + 1) / (len(ports) + 1)
@@ -256,9 +274,10 @@ class HostDrawing:
         links = nvlink.inside(self.template)
         if not height:
             return
-        for a, b in sorted(links.direct)[:_MOST_ARCS]:
-            if a in self.tops and b in self.tops:
-                self.arc(a, b, height)
+        pairs = [(a, b) for a, b in sorted(links.direct) if a in self.tops and b in self.tops]
+        longest = max((self.apart(a, b) for a, b in pairs), default=1)
+        for a, b in pairs[:_MOST_ARCS]:
+            self.arc(a, b, height * (0.25 + 0.75 * self.apart(a, b) / longest))
         members = [i for i in self.template.devices if i in self.tops]
         joined = links.switched or (() if links.direct else tuple(members))
         if not joined or not members:
@@ -272,21 +291,21 @@ class HostDrawing:
         self.scene.add(box)
         self.scene.label(box, [self.switch_text()])
 
+    def apart(self, a: int, b: int) -> float:
+        return abs(self.tops[a][0] - self.tops[b][0])
+
     def arc(self, a: int, b: int, height: float) -> None:
         (x1, y1), (x2, y2) = self.tops[a], self.tops[b]
-        far = abs(x2 - x1) / max(abs(p - q) for p in self.xs() for q in self.xs())
-        pull = min(y1, y2) - 2 * height * (0.25 + 0.75 * far) * 0.95
+        pull = min(y1, y2) - 2 * height * 0.95
         count = sum(
             link.count or 0 for link in self.template.links_of[a] if self.end(link.target) == b
         )
-        names = f"{self.template.bus_id_of(a)} to {self.template.bus_id_of(b)}: {count} links"
-        middle = ((x1 + x2) / 2, pull)
-        self.scene.add(
-            Line(((x1, y1), middle, (x2, y2)), _NVLINK, 1 + count / 4, names, curved=True)
-        )
-
-    def xs(self) -> list[float]:
-        return [x for x, _ in self.tops.values()]
+        links = counted(count, "link", "links")
+        names = f"{self.template.bus_id_of(a)} to {self.template.bus_id_of(b)}: {links}"
+        points = ((x1, y1), ((x1 + x2) / 2, pull), (x2, y2))
+        # One link and two differ to the eye, and four from those; more are as wide as four.
+        width = 0.5 + 0.75 * min(max(count, 1), 4)
+        self.scene.add(Line(points, _NVLINK, width, names, curved=True))
 
     def end(self, node: int) -> int:
         is_gpu = node != NOWHERE and isinstance(self.template.nodes[node], Gpu)

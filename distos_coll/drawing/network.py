@@ -3,12 +3,14 @@ box.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from distos_coll.drawing.host import rail_colour
-from distos_coll.drawing.scene import FAINT, INK, SMALL, Box, Line, Point, Scene, Words, text_width
+from distos_coll.drawing.labels import Labels, Place, ranges_within
+from distos_coll.drawing.scene import FAINT, INK, SMALL, Box, Line, Scene, text_width
 from distos_coll.topology.fabric import EndKind, Fabric
-from distos_coll.topology.names import counted, natural, ranges
+from distos_coll.topology.names import counted, natural
 from distos_coll.topology.node_names import node_names
 from distos_coll.topology.switch_classes import switch_classes
 
@@ -18,10 +20,11 @@ _MOST_SINGLE = 24
 """Switches that are drawn each by itself."""
 _MOST_IN_ROW = 32
 _MOST_LABELS = 8
+_LEAST_WIDTH, _MOST_WIDTH = 96.0, 260.0
 _FILL = "#e4ecf5"
 
 
-@dataclass
+@dataclass(eq=False)
 class Unit:
     """A box: a switch, or several that are alike."""
 
@@ -34,7 +37,7 @@ class Unit:
     @property
     def width(self) -> float:
         longest = max(text_width(line, SMALL) for line in self.lines)
-        return min(max(96.0, longest + 10), 260.0)
+        return min(max(_LEAST_WIDTH, longest + 10), _MOST_WIDTH)
 
 
 class NetworkDrawing:
@@ -48,6 +51,7 @@ class NetworkDrawing:
         self.of_switch = {
             fabric.switches[i].id: unit for row in self.rows for unit in row for i in unit.members
         }
+        self._tell_of_cables_inside()
 
     @property
     def width(self) -> float:
@@ -90,7 +94,8 @@ class NetworkDrawing:
     def _unit(self, members: tuple[int, ...], tier: int, hosts: int) -> Unit:
         switches = [self.fabric.switches[i] for i in members]
         rail = self.rails.get(switches[0].id)
-        name = ranges((self.names[switch.id] for switch in switches), 2)
+        names = [self.names[switch.id] for switch in switches]
+        name = ranges_within(names, 2, _MOST_WIDTH - 10, SMALL)
         ports = switches[0].ports
         facts = [f"{len(members):,} switches"] if len(members) > 1 else []
         facts += [f"rail {rail}"] if rail is not None else []
@@ -99,7 +104,28 @@ class NetworkDrawing:
         each += " each" if hosts and len(members) > 1 else ""
         return Unit(members, tier, rail, (name, ", ".join(facts), each))
 
-    def draw(self, x: float, y: float, width: float) -> None:
+    def _tell_of_cables_inside(self) -> None:
+        """Cables among switches that are one box would show nowhere: a dragonfly is one box."""
+        inside: Counter[int] = Counter()
+        for a, b, _ in self._between():
+            inside[id(a)] += a is b
+        for row in self.rows:
+            for unit in row:
+                if count := inside[id(unit)]:
+                    *lines, last = unit.lines
+                    among = f"{counted(count, 'cable', 'cables')} among them"
+                    unit.lines = (*lines, f"{last}, {among}" if last else among)
+
+    def _between(self) -> Iterator[tuple[Unit, Unit, int | None]]:
+        """The boxes of each cable between switches, and its speed."""
+        for cable in self.fabric.cables:
+            if cable.a.kind is cable.b.kind is EndKind.SWITCH and cable.a.id != cable.b.id:
+                a, b = self.of_switch.get(cable.a.id), self.of_switch.get(cable.b.id)
+                if a is not None and b is not None:
+                    yield a, b, cable.mbps
+
+    def draw_cables(self, x: float, y: float, width: float) -> None:
+        """Say where each box is, and draw the lines between them."""
         for number, row in enumerate(self.rows):
             at = x + (width - sum(unit.width + GAP for unit in row) + GAP) / 2
             for unit in row:
@@ -109,6 +135,9 @@ class NetworkDrawing:
                 unit.box = Box(*place, unit.width, BOX_HEIGHT, _FILL, stroke, title)
                 at += unit.width + GAP
         self._cables()
+
+    def draw_boxes(self) -> None:
+        """Over all lines, those to hosts too."""
         for row in self.rows:
             for unit in row:
                 self.scene.add(unit.box)
@@ -119,26 +148,23 @@ class NetworkDrawing:
         numbers = {id(unit): i for i, unit in enumerate(self.of_switch.values())}
         units = {numbers[id(unit)]: unit for unit in self.of_switch.values()}
         found: Counter[tuple[int, int, int | None]] = Counter()
-        for cable in self.fabric.cables:
-            if cable.a.kind is cable.b.kind is EndKind.SWITCH:
-                ends = [self.of_switch.get(end.id) for end in (cable.a, cable.b)]
-                if ends[0] is not None and ends[1] is not None and ends[0] is not ends[1]:
-                    a, b = sorted(numbers[id(end)] for end in ends if end is not None)
-                    found[a, b, cable.mbps] += 1
-        # A label stands at the lower box where that has one line up, else beside its line.
+        for one, other, mbps in self._between():
+            if one is not other:
+                a, b = sorted((numbers[id(one)], numbers[id(other)]))
+                found[a, b, mbps] += 1
+        labels = Labels(self.scene, [unit.box for unit in units.values()])
         upwards = Counter(max(a, b, key=lambda n: units[n].box.y) for a, b, _ in found)
         for (a, b, mbps), count in sorted(found.items(), key=str):
             speed = "" if mbps is None else f" of {mbps / 1000:g} Gb/s"
             text = f"{counted(count, 'cable', 'cables')}{speed}"
             upper, lower = sorted((units[a].box, units[b].box), key=lambda box: box.y)
-            end = self._line(upper, lower, text)
+            self._line(upper, lower, text)
             alone = upwards[max(a, b, key=lambda n: units[n].box.y)] == 1
             if count > 1 and upper.y < lower.y and (alone or len(found) <= _MOST_LABELS):
-                x, y = (lower.x, lower.y - 5) if alone else end
-                self.scene.add(Words(x, y, text, SMALL, FAINT, "start"))
+                labels.add(text, _places(upper, lower, alone))
+        labels.draw()
 
-    def _line(self, upper: Box, lower: Box, text: str) -> Point:
-        """Draw a line between boxes, and return where a label of it may stand."""
+    def _line(self, upper: Box, lower: Box, text: str) -> None:
         start = (upper.x + upper.width / 2, upper.y + upper.height)
         if upper.y == lower.y:
             # Side by side: an arc below both.
@@ -148,7 +174,19 @@ class NetworkDrawing:
         else:
             end = (lower.x + lower.width / 2, lower.y)
             self.scene.add(Line((start, end), FAINT, 1, text))
-        return (start[0] + 3 * end[0]) / 4 + 4, (start[1] + 3 * end[1]) / 4
 
     def note(self) -> str:
         return f"and {self.left_out:,} more switches" if self.left_out else ""
+
+
+def _places(upper: Box, lower: Box, alone: bool) -> Iterator[Place]:
+    """Where the label of a line may stand: beside its lower end, where no other line ends there,
+    on the side that it does not come from; else somewhere on the line.
+    """
+    x1, x2 = upper.x + upper.width / 2, lower.x + lower.width / 2
+    y1, y2 = upper.y + upper.height, lower.y
+    if alone:
+        left = x1 > x2
+        yield (x2 - 4 if left else x2 + 4), y2 - 5, "end" if left else "start"
+    for part in (0.5, 0.35, 0.65, 0.25, 0.75):
+        yield x1 + part * (x2 - x1), y1 + part * (y2 - y1), "middle"

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from distos_coll.drawing.host import HostDrawing, HostPicture, rail_colour
 from distos_coll.drawing.network import NetworkDrawing, Unit
@@ -18,10 +17,10 @@ from distos_coll.drawing.scene import (
     Words,
     text_width,
 )
-from distos_coll.topology.fabric import EndKind
+from distos_coll.drawing.strangers import MOST_WIDTH, strangers
 from distos_coll.topology.joins import Joins
 from distos_coll.topology.model import Host, Topology
-from distos_coll.topology.names import counted, ranges
+from distos_coll.topology.names import counted
 from distos_coll.topology.rail_assignments import rail_assignments
 from distos_coll.topology.summary import physical_ports
 
@@ -30,7 +29,7 @@ _CABLES = 50.0
 """Further height for cables between network and hosts."""
 _MOST_KINDS = 6
 _MOST_STRANGERS = 24
-_MOST_CABLES = 8
+_MOST_CABLES = 32
 """Boxes that lines lead to from one port of a kind of hosts."""
 
 
@@ -50,6 +49,7 @@ class _Picture:
         for h, host in enumerate(topology.hosts):
             alike.setdefault(id(host.template), []).append(h)
         self.kinds = [hosts for hosts in alike.values() if self.host(hosts[0]).template.nodes]
+        self.strangers = strangers(topology, self.joins, self.network)
         said = rail_assignments(topology)
         self.rails = {
             each.host: [port.rail for port in each.ports] for each in said.hosts if each.ports
@@ -60,32 +60,35 @@ class _Picture:
 
     def draw(self) -> Scene:
         top = MARGIN + 3 * LARGE
-        strangers = self.strangers()
         below = top + self.network.height
-        if self.network.rows and (strangers or self.kinds):
+        if self.network.rows and (self.strangers or self.kinds):
             below += _CABLES
         # Drawn once to see how wide it is: the narrower of network and hosts is centred.
-        width = self.hosts(Scene(), strangers, MARGIN, below).width
+        width = self.hosts(Scene(), MARGIN, below).width
         heading, facts = self.heading()
         words = max(text_width(heading, LARGE), text_width(facts, NORMAL))
         whole = max(width, words, self.network.width)
         hosts = Scene()
-        row = self.hosts(hosts, strangers, MARGIN + (whole - width) / 2, below)
+        row = self.hosts(hosts, MARGIN + (whole - width) / 2, below)
         self.scene.width = whole + 2 * MARGIN
         self.scene.height = row.bottom + MARGIN
         self.scene.add(Words(MARGIN, MARGIN + LARGE, heading, LARGE, anchor="start", bold=True))
         self.scene.add(Words(MARGIN, MARGIN + 2.2 * LARGE, facts, NORMAL, FAINT, "start"))
-        self.network.draw(MARGIN, top, whole)
-        self.scene.shapes += hosts.shapes
+        self.network.draw_cables(MARGIN, top, whole)
+        for _, found in row.pictures:
+            self.scene.add(found.frame)
         for kind, found in row.pictures:
             self.cables(kind, found)
         for box, units in row.boxes:
             start = (box.x + box.width / 2, box.y)
             for unit in units:
-                self.scene.add(Line((start, self.foot(unit, start[0])), FAINT, 1.5))
+                colour = FAINT if unit.rail is None else rail_colour(unit.rail)
+                self.scene.add(Line((start, self.foot(unit, start[0])), colour, 1.5))
+        self.network.draw_boxes()
+        self.scene.shapes += hosts.shapes
         return self.scene
 
-    def hosts(self, scene: Scene, strangers: "list[_Stranger]", x: float, y: float) -> "_Row":
+    def hosts(self, scene: Scene, x: float, y: float) -> "_Row":
         """Draw a host of each kind, and those that only the network knows, side by side."""
         row = _Row()
         at = x
@@ -93,14 +96,16 @@ class _Picture:
             drawing = HostDrawing(scene, [self.host(h) for h in kind], self.rails_of(kind[0]))
             found = drawing.draw(at, y)
             row.pictures.append((kind, found))
-            at += found.width + MARGIN
-            row.bottom = max(row.bottom, y + found.height)
-        for units, names, count in strangers[:_MOST_STRANGERS]:
-            width = min(max(text_width(names, NORMAL) + 12, 110), 300)
-            box = Box(at, y, width, 40, "#fbfbfb", FAINT, names)
+            at += found.frame.width + MARGIN
+            row.bottom = max(row.bottom, y + found.frame.height)
+        for each in self.strangers[:_MOST_STRANGERS]:
+            lines = [each.names, counted(each.count, "host", "hosts"), each.blocks]
+            longest = max(text_width(line, NORMAL) for line in lines)
+            width = min(max(longest + 12, 110), MOST_WIDTH)
+            box = Box(at, y, width, 54 if each.blocks else 40, "#fbfbfb", FAINT, each.names)
             scene.add(box)
-            scene.label(box, [names, counted(count, "host", "hosts")], NORMAL)
-            row.boxes.append((box, units))
+            scene.label(box, lines, NORMAL)
+            row.boxes.append((box, each.units))
             at += width + MARGIN
             row.bottom = max(row.bottom, y + box.height)
         row.width = max(at - MARGIN - x, 0)
@@ -110,15 +115,17 @@ class _Picture:
     def heading(self) -> tuple[str, str]:
         topology = self.topology
         kinds_left = len(self.kinds) - _MOST_KINDS
+        hosts_left = sum(each.count for each in self.strangers[_MOST_STRANGERS:])
         parts = []
         if topology.hosts:
             hosts = counted(len(topology.hosts), "host", "hosts")
-            kinds = f" of {counted(len(self.kinds), 'kind', 'kinds')}" if self.kinds else ""
+            kinds = f" of {len(self.kinds):,} kinds" if len(self.kinds) > 1 else ""
             parts.append(hosts + kinds)
         if topology.fabric.switches:
             parts.append(counted(len(topology.fabric.switches), "switch", "switches"))
         parts += [kind.kind for kind in topology.fabric.recognised]
         parts += [f"{kinds_left:,} kinds of hosts are not drawn"] if kinds_left > 0 else []
+        parts += [f"{hosts_left:,} hosts more than are drawn"] if hosts_left else []
         parts += [self.network.note()] if self.network.note() else []
         return self.title, ", ".join(parts)
 
@@ -152,56 +159,10 @@ class _Picture:
         inner = min(max(x, box.x + 6), box.x + box.width - 6)
         return (inner, box.y + box.height)
 
-    def strangers(self) -> "list[_Stranger]":
-        """Hosts that only the network knows, together with those at the same switches."""
-        known = {
-            name
-            for host in self.topology.hosts
-            if host.template.nodes
-            for name in (host.name, *host.aliases)
-        }
-        at: dict[str, dict[int, Unit]] = {}
-        nameless: Counter[int] = Counter()
-        units: dict[int, Unit] = {}
-        adapters = self.topology.fabric.adapters
-        hosts = {adapter.id: adapter.host for adapter in adapters}
-        inside = {adapter.id for adapter in adapters if adapter.aggregation}
-        for ends in self.joins.cables.values():
-            for near, far, _ in ends:
-                unit = self.network.of_switch.get(far.id)
-                host = near.id if near.kind is EndKind.HOST else hosts.get(near.id)
-                if unit is None or near.id in inside:
-                    continue
-                units[id(unit)] = unit
-                if host is None:
-                    nameless[id(unit)] += near.id not in self.joins.of_adapter
-                elif host not in known:
-                    at.setdefault(host, {})[id(unit)] = unit
-        together: dict[frozenset[int], list[str]] = {}
-        for host, its in at.items():
-            together.setdefault(frozenset(its), []).append(host)
-        found: list[_Stranger] = [
-            (
-                [units[key] for key in sorted(keys, key=list(units).index)],
-                ranges(names, 3),
-                len(names),
-            )
-            for keys, names in together.items()
-        ]
-        return found + [
-            ([units[key]], "hosts without a name", count)
-            for key, count in nameless.items()
-            if count
-        ]
-
-
-_Stranger: TypeAlias = tuple[list[Unit], str, int]
-"""The boxes that their cables lead to, their names, their number."""
-
 
 @dataclass
 class _Row:
     pictures: list[tuple[Sequence[int], HostPicture]] = field(default_factory=list)
-    boxes: list[tuple[Box, list[Unit]]] = field(default_factory=list)
+    boxes: list[tuple[Box, Sequence[Unit]]] = field(default_factory=list)
     width: float = 0
     bottom: float = 0

@@ -81,6 +81,13 @@ class Gpu:
     """Only its PCI class says so."""
     extra: Attributes = ()
 
+    @property
+    def architecture(self) -> str:
+        """gfx942, gfx 910, sm 90; "" where it is not known."""
+        if self.gcn:
+            return self.gcn if self.gcn.startswith("gfx") else f"gfx {self.gcn}"
+        return f"sm {self.sm}" if self.sm else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Nic:

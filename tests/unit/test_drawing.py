@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -48,8 +49,9 @@ from distos_coll.cli import topo_network, topo_tree
 from distos_coll.cli.app import app
 from distos_coll.drawing import png, svg
 from distos_coll.drawing.host import branches
-from distos_coll.drawing.scene import Box, Line, Scene, Words, fitting
+from distos_coll.drawing.scene import Box, Line, Scene, Words, fitting, text_width
 from distos_coll.drawing.topology import picture
+from distos_coll.testing import fabrics
 from distos_coll.topology.reading import Reading
 from distos_coll.topology.summary import summary
 from distos_coll.topology.switch_classes import switch_classes
@@ -70,10 +72,26 @@ def corners(scene: Scene) -> Iterator[tuple[float, float]]:
             yield shape.points[-1]
 
 
+def overlaps(scene: Scene) -> list[tuple[str, str]]:
+    """Words that lie upon others. Monospaced: their width is known."""
+    found = []
+    for shape in scene.shapes:
+        if isinstance(shape, Words):
+            width = text_width(shape.text, shape.size)
+            left = shape.x - {"start": 0, "middle": width / 2, "end": width}[shape.anchor]
+            found.append((left, left + width, shape.y - shape.size, shape.y, shape.text))
+    return [
+        (a[4], b[4])
+        for a, b in combinations(found, 2)
+        if a[0] < b[1] and b[0] < a[1] and a[2] < b[3] and b[2] < a[3]
+    ]
+
+
 @given(clusters())
 def test_everything_lies_inside(whole: Topology) -> None:
     scene = picture(whole, "a cluster")
     assert all(0 <= x <= scene.width and 0 <= y <= scene.height for x, y in corners(scene))
+    assert overlaps(scene) == []
     assert svg.render(scene) == svg.render(picture(whole, "a cluster"))
     ET.fromstring(svg.render(scene))
 
@@ -100,7 +118,7 @@ def test_nvlink_between_gpus_is_arcs() -> None:
     scene = picture(topology_of(read_own("nccl-four-mesh.xml")), "t")
     arcs = [shape for shape in scene.shapes if isinstance(shape, Line) and shape.curved]
     assert len(arcs) == 4
-    assert arcs[0].title == "0000:21:00.0 to 0000:22:00.0: 1 links"
+    assert arcs[0].title == "0000:21:00.0 to 0000:22:00.0: 1 link"
     switched = picture(topology_of(read_own("nccl-eight-switched.xml")), "t")
     stubs = [s for s in switched.shapes if isinstance(s, Line) and "links" in s.title]
     assert len(stubs) == 8
@@ -188,6 +206,77 @@ def test_switches_that_reduce_are_no_hosts() -> None:
     inside = tuple(replace(a, host=None, aggregation=True) for a in fabric.adapters)
     told = words(picture(Topology(fabric=replace(fabric, adapters=inside)), "t"))
     assert not any("host" in each for each in told)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        fabrics.dragonfly_plus(4, 4, 4, 4),
+        fabrics.dragonfly(9, 8, 2),
+        fabrics.fat_tree(8),
+        fabrics.rail_optimised(32, 32, 8, 16),
+        fabrics.hyperx(4, 4),
+        fabrics.torus(5, 5),
+    ],
+)
+def test_words_do_not_lie_upon_each_other(layout: fabrics.FabricLayout) -> None:
+    scene = picture(Topology(fabric=layout.fabric()), "t")
+    assert overlaps(scene) == []
+    assert all(0 <= x <= scene.width and 0 <= y <= scene.height for x, y in corners(scene))
+
+
+def test_lines_pass_behind_words() -> None:
+    """Labels have paper of their own, over all lines between switches; NVLink lies over cables."""
+    scene = picture(Topology(fabric=fabrics.rail_optimised(32, 32, 8, 16).fabric()), "t")
+    labels = [i for i, s in enumerate(scene.shapes) if isinstance(s, Words) and "Gb/s" in s.text]
+    lines = [i for i, s in enumerate(scene.shapes) if isinstance(s, Line) and "Gb/s" in s.title]
+    assert len(labels) == len(lines) == 8
+    assert max(lines) < min(labels) - 1
+    assert all(isinstance(scene.shapes[i - 1], Box) for i in labels)
+    shapes = picture(cluster(3, leaves=2), "t").shapes
+    titles = [shape.title if not isinstance(shape, Words) else shape.text for shape in shapes]
+    assert titles.index("n[0-2]: 3 hosts alike") < titles.index("3 cables to leaf-0")
+    assert titles.index("3 cables to leaf-0") < titles.index("NVLink")
+
+
+def test_cables_among_switches_of_one_box() -> None:
+    told = words(picture(Topology(fabric=fabrics.dragonfly(9, 8, 2).fabric()), "t"))
+    assert "2 cables to hosts each, 288 cables among them" in told
+
+
+def test_many_boxes_of_hosts_are_counted() -> None:
+    lone = [
+        Cable(End(EndKind.HOST, f"m{i}", "a"), End(EndKind.SWITCH, f"s{i % 24}", i), mbps=1)
+        for i in range(24)
+    ]
+    both = [
+        Cable(End(EndKind.HOST, f"x{i}", f"a{j}"), End(EndKind.SWITCH, f"s{i + j}", 100 + i))
+        for i in range(5)
+        for j in range(2)
+    ]
+    fabric = Fabric(tuple(Switch(f"s{i}") for i in range(24)), (), (*lone, *both))
+    told = words(picture(Topology(fabric=fabric), "t"))
+    assert told.count("1 host") == 24
+    assert any(each.endswith("5 hosts more than are drawn") for each in told)
+
+
+def test_blocks() -> None:
+    """Hosts that a scheduler put together, and nobody knows at which switches."""
+    hosts = tuple(Host(f"n{i}") for i in range(6))
+    blocks = (Block("b1", ("n0", "n1", "n2")), Block("b2", ("n3", "n4", "n5"), "accelerator"))
+    told = words(picture(Topology(hosts, blocks=blocks), "t"))
+    assert {"n[0-2]", "n[3-5]", "3 hosts", "block b1", "accelerator b2"} <= set(told)
+    fabric = leaf_spine(2, 1, 3)
+    told = words(picture(Topology(hosts, fabric, blocks=blocks), "t"))
+    assert told.count("block b1") == told.count("accelerator b2") == told.count("n[0-2]") == 1
+
+
+def test_hosts_lie_below_their_switches() -> None:
+    """In whatever order the cables are told."""
+    fabric = leaf_spine(4, 2, 3)
+    scene = picture(Topology(fabric=replace(fabric, cables=fabric.cables[::-1])), "t")
+    found = sorted((s.x, s.text) for s in scene.shapes if isinstance(s, Words) and "n[" in s.text)
+    assert [text for _, text in found] == ["n[0-2]", "n[3-5]", "n[6-8]", "n[9-11]"]
 
 
 def test_names_that_several_switches_have() -> None:
@@ -301,6 +390,16 @@ def test_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
 # The tree in the terminal.
 
 
+def terminal(whole: Topology) -> list[str]:
+    """A host's tree, without the name above it and what is told below it."""
+    console = Console(width=160, file=io.StringIO())
+    reading = Reading("f", "x", Found(whole), ())
+    topo_tree.show(console, reading, summary(reading))
+    assert isinstance(console.file, io.StringIO)
+    found = console.file.getvalue().splitlines()
+    return [line.strip("│├└─ ") for line in found if "── " in line]
+
+
 def tree(fabric: Fabric) -> list[str]:
     console = Console(width=160, file=io.StringIO())
     topo_network.show(console, fabric)
@@ -371,13 +470,40 @@ def test_links_that_lead_nowhere_are_no_arcs() -> None:
     assert not any(isinstance(shape, Line) for shape in scene.shapes)
 
 
+def test_links_of_which_only_the_number_is_known() -> None:
+    """So nvidia-smi nvlink --status tells them."""
+    nodes = (Numa(id=0), Gpu(0, 0, gcn="gfx942"), Gpu(0, 1, gcn="910"), Gpu(0, 2))
+    links = (
+        Link(LinkKind.NVLINK, 1, count=8),
+        Link(LinkKind.NVLINK, 1, count=4),
+        Link(LinkKind.NVLINK, 2, 3, 2),
+        Link(LinkKind.C2C, 2),
+        Link(LinkKind.C2C, 3, 0, 5),
+    )
+    whole = Topology((Host("n", HostTemplate(nodes, links), (GpuId(),) * 3),))
+    assert {"12 NVLinks", "gfx942", "gfx 910 C2C"} <= set(words(picture(whole, "t")))
+    assert terminal(whole) == [
+        "NUMA node 0",
+        "GPU 0, gfx942",
+        "12 nvlink, where to is not known",
+        "GPU 1, gfx 910",
+        "2 nvlink to GPU 2",
+        "c2c, where to is not known",
+        "GPU 2",
+        "5 c2c to NUMA node 0",
+    ]
+
+
+def test_what_has_no_room_is_left_away() -> None:
+    nodes = (Numa(id=1, cpus=(1 << 24) - 1), Gpu(0, 0))
+    told = words(picture(Topology((Host("n", HostTemplate(nodes), (GpuId(),)),)), "t"))
+    assert "NUMA node 1" in told
+    assert {"1 host", "1 NUMA node, 1 GPU"} <= set(told), "of no ports nothing is told"
+
+
 def test_what_hangs_below_a_switch_of_nvlinks() -> None:
     """No source says so, and a file may."""
     nodes = (NvSwitch("0000:01:00.0"), Pci(0, "0000:02:00.0"), Gpu(1, 0))
     whole = Topology((Host("n", HostTemplate(nodes), (GpuId(),)),))
     assert "GPU 0" in words(picture(whole, "t"))
-    console = Console(width=160, file=io.StringIO())
-    reading = Reading("f", "x", Found(whole), ())
-    topo_tree.show(console, reading, summary(reading))
-    assert isinstance(console.file, io.StringIO)
-    assert "0000:02:00.0" in console.file.getvalue()
+    assert "0000:02:00.0 function" in terminal(whole)
