@@ -53,8 +53,11 @@ class Chooser:
         self.cross = cross
         ways = [solver.distances() for solver in solvers]
         self._distances = [sorted({each for way in ways for each in way[i]}) for i in (0, 1)]
+        self._carried = min(solver.kind.channel_gbps for solver in solvers)
         nearest = max(way[0][0] for way in ways)
-        self._hows = tuple(dict.fromkeys((How(cross, nearest), How(cross))))
+        beside = max(way[1][0] for way in ways)
+        strict = How(cross, nearest, beside), How(cross, nearest), How(cross)
+        self._hows = tuple(dict.fromkeys(strict))
         # The fallback of the slowest: the others have at least one channel of its bandwidth, too.
         slowest = min(solver.fallback().gbps for solver in solvers)
         self.best = Choice(tuple(solver.fallback_at(slowest) for solver in solvers))
@@ -65,17 +68,22 @@ class Chooser:
             {gbps for kind in kinds for gbps in candidates(kind)},
             key=lambda gbps: (-round(self._most(gbps), 3), -gbps),
         )
-        for gbps in tried:
-            if self._most(gbps) < self.best.total / _BETTER or not self._has(0.5):
+        # Whole links first: what they are shared out into without a rest needs no search.
+        whole = [gbps for parts in (1, 2) for kind in kinds for gbps in ladder(kind, parts)]
+        for gbps in dict.fromkeys([*whole, *tried]):
+            if self._most(gbps) < self.best.total / _BETTER:
+                continue
+            if not self._has(0.4):
                 break
             self._keep([solver.quick(gbps) for solver in self.solvers])
         # Narrow channels fit into what is left of links, so their number is a good mark for others.
         for parts in _PARTS:
             for gbps in dict.fromkeys(g for kind in kinds for g in ladder(kind, parts)):
                 for how in self._hows:
-                    if self._most(gbps) > self.best.total * _BETTER and self._has(0.2):
+                    if self._most(gbps) > self.best.total * _BETTER and self._has(0.05):
                         self._search(gbps, how, int(self.best.total * _BETTER / gbps) + 1)
         self._release()
+        self._coarsen()
         self._tidy()
         self._spread()
         self._release()
@@ -110,6 +118,14 @@ class Chooser:
                 return False
             found.append(laid)
         return self._keep(found)
+
+    def _coarsen(self) -> None:
+        """The same bandwidth in fewer channels."""
+        for parts in reversed(_SPLITS):
+            if self.best.channels % parts == 0:
+                gbps, need = self.best.gbps * parts, self.best.channels // parts
+                if gbps <= self._carried and any(self._search(gbps, h, need) for h in self._hows):
+                    return
 
     def _tidy(self) -> None:
         """The same bandwidth over nearer ports and hops."""

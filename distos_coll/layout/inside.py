@@ -22,7 +22,7 @@ from distos_coll.topology.path_type import PathType
 _ATTEMPTS = 32
 """One search gets this part of the budget at most."""
 
-_RESERVED = 16
+_RESERVED = 5
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,10 @@ class Laid:
 class Solver:
     """Finds channels for one kind of node. What it may visit in all is bounded."""
 
-    def __init__(self, kind: Kind, budget: int) -> None:
+    def __init__(self, kind: Kind, budget: int, *, turns: bool = False) -> None:
         self.kind = kind
+        self.turns = turns
+        """Channels are passed backwards, too, so links must carry that."""
         self.bounds = Bounds(kind)
         self.whole = budget
         self.reserve = 2 * (budget // _RESERVED)
@@ -123,7 +125,7 @@ class Solver:
         allowed = Budget(min(self.budget.left, self.whole // _ATTEMPTS))
         before = allowed.left
         ledger = Ledger(self.kind.directions)
-        search = Search(self.kind, ledger, gbps, allowed, how.furthest, how.widest)
+        search = Search(self.kind, ledger, gbps, allowed, how.furthest, how.widest, self.turns)
         found = self._more([], search, how.cross, (need, most))
         self.budget.left -= before - allowed.left
         return self._judged(found, gbps)
@@ -133,7 +135,9 @@ class Solver:
         kind, gbps = self.kind, laid.gbps / 2
         found = [*laid.stretches[:channels]] * 2
         ledger = ledger_of(kind, found, gbps)
-        search = Search(kind, ledger, gbps, self.budget, how.furthest, how.widest, hasty=True)
+        search = Search(
+            kind, ledger, gbps, self.budget, how.furthest, how.widest, self.turns, hasty=True
+        )
         every = list(range(len(kind.ports)))
         for port in every:
             entered = {stretch.entry for stretch in found}
@@ -180,7 +184,7 @@ class Solver:
         if not stretches or not all(is_possible(kind, stretch) for stretch in stretches):
             return None
         ledger = ledger_of(kind, stretches, gbps)
-        if ledger.over():
+        if ledger.over() or (self.turns and not self._may_turn(stretches, gbps)):
             return None
         within = [hop for stretch in stretches for hop in inside(kind, stretch)]
         beyond = [hop for stretch in stretches for hop in outside(kind, stretch)]
@@ -191,6 +195,12 @@ class Solver:
             worst(within, PathType.LOC),
             worst(beyond, PathType.LOC),
         )
+
+    def _may_turn(self, stretches: Sequence[Stretch], gbps: float) -> bool:
+        turned = [stretch.turned() for stretch in stretches]
+        if not all(is_possible(self.kind, stretch) for stretch in turned):
+            return False
+        return not ledger_of(self.kind, turned, gbps).over()
 
     def _dealt(self, gbps: float, most: int) -> list[int]:
         """A port for each channel, in turn, as many times as it has room."""
@@ -290,16 +300,19 @@ class Solver:
         room = [[self._direct(a, b, gbps) for b in range(kind.size)] for a in range(kind.size)]
         if not all(map(any, room)):
             return []
-        orders = mesh.rings(room, most, self.budget)
+        allowed = Budget(min(self.budget.left, self.whole // _ATTEMPTS))
+        before = allowed.left
+        orders = mesh.rings(room, most, allowed)
         if not kind.ports:
             found = self._fitting([Stretch(_turned(o, c)) for c, o in enumerate(orders)], gbps)
         else:
             found = self._opened(orders, gbps, most)
-        if not found:
-            return []
-        ledger = ledger_of(kind, found, gbps)
-        search = Search(kind, ledger, gbps, self.budget, hasty=True)
-        return self._more(found, search, CrossNic.NEVER, (0, most))
+        if found:
+            ledger = ledger_of(kind, found, gbps)
+            search = Search(kind, ledger, gbps, allowed, turns=self.turns, hasty=True)
+            found = self._more(found, search, CrossNic.NEVER, (0, most))
+        self.budget.left -= before - allowed.left
+        return found
 
     def _direct(self, a: int, b: int, gbps: float) -> int:
         """Channels that a link of two devices alone has room for."""

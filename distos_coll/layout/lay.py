@@ -153,22 +153,14 @@ def _chosen(kinds: Sequence[Kind], policy: Policy, budget: int) -> tuple[Choice,
     visited = straight.visited
     near = choice.type_inter <= PathType.PXN
     if may_cross and not (near and choice.total * _WORTH >= straight.ceiling):
-        crossing = Chooser([Solver(kind, part) for kind in kinds], CrossNic.ALWAYS)
+        crossing = Chooser([Solver(kind, part, turns=True) for kind in kinds], CrossNic.ALWAYS)
         other = crossing.choose()
         visited += crossing.visited
         gain = other.total / choice.total
         nearer = gain > 1 / _WORTH and other.type_inter < choice.type_inter
-        if (gain >= _WORTH or nearer) and _may_turn(kinds, other):
+        if gain >= _WORTH or nearer:
             return other, True, visited
     return choice, False, visited
-
-
-def _may_turn(kinds: Sequence[Kind], choice: Choice) -> bool:
-    """Whether links carry the same backwards."""
-    return all(
-        not ledger_of(kind, [each.turned() for each in laid.stretches], choice.gbps).over()
-        for kind, laid in zip(kinds, choice.laid, strict=True)
-    )
 
 
 def _by_rail(kind: Kind, stretches: Sequence[Stretch]) -> tuple[Stretch, ...]:
