@@ -1,8 +1,9 @@
 """At which bandwidth how many channels: all nodes of a layout have equally many, equally fast."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from distos_coll.errors import InternalError
 from distos_coll.layout.bounds import candidates, ladder
 from distos_coll.layout.inside import How, Laid, Solver
 from distos_coll.layout.policy import CrossNic
@@ -58,9 +59,16 @@ class Chooser:
         beside = max(way[1][0] for way in ways)
         strict = How(cross, nearest, beside), How(cross, nearest), How(cross)
         self._hows = tuple(dict.fromkeys(strict))
-        # The fallback of the slowest: the others have at least one channel of its bandwidth, too.
-        slowest = min(solver.fallback().gbps for solver in solvers)
-        self.best = Choice(tuple(solver.fallback_at(slowest) for solver in solvers))
+        self.best = self._first()
+
+    def _first(self) -> Choice:
+        """The fallback of the slowest; others have one channel of its bandwidth, too."""
+        found = [solver.fallback for solver in self.solvers]
+        laid = [each for each in found if each is not None]
+        if len(laid) < len(found):
+            raise InternalError("a node that no channel can pass")
+        slowest = min(each.gbps for each in laid)
+        return Choice(tuple(replace(each, gbps=slowest) for each in laid))
 
     def choose(self) -> Choice:
         kinds = [solver.kind for solver in self.solvers]
@@ -170,14 +178,15 @@ class Chooser:
             solver.release()
 
     def _reroute(self) -> None:
-        """Halve all channels, and send one half of some by ports that none passes."""
-        if any(
-            2 * self.best.channels > solver.kind.policy.most_channels for solver in self.solvers
-        ):
-            return
-        self._keep(
-            [
-                solver.halved(laid, self.best.channels, self._hows[-1])
-                for solver, laid in zip(self.solvers, self.best.laid, strict=True)
-            ]
-        )
+        """Halve all channels, and send one half of some by ports that none passes; again, as long
+        as that brings more ports into use.
+        """
+        most = min(solver.kind.policy.most_channels for solver in self.solvers)
+        better = True
+        while better and not self._is_full() and 2 * self.best.channels <= most:
+            better = self._keep(
+                [
+                    solver.halved(laid, self.best.channels, self._hows[-1])
+                    for solver, laid in zip(self.solvers, self.best.laid, strict=True)
+                ]
+            )

@@ -1,7 +1,8 @@
 """The best set of channels of a bandwidth for a kind of node, of several ways to look for it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 from distos_coll.layout import mesh
 from distos_coll.layout.bounds import Bounds, fit
@@ -70,32 +71,28 @@ class Solver:
         """What is kept for the last steps of the choice."""
         self.budget = Budget(budget - self.reserve)
 
-    def fallback(self) -> Laid:
-        """Seats in the order of the bus, one channel, as fast as the worst of its links."""
+    @cached_property
+    def fallback(self) -> Laid | None:
+        """Seats in the order of the bus, one channel, as fast as the worst of its links; None only
+        where channels must be passed both ways and none can.
+        """
         kind = self.kind
-        port = 0 if kind.ports else None
-        found = Stretch(tuple(range(kind.size)), port, port)
-        if not is_possible(kind, found):
-            ways = (
-                Stretch(found.order[i:] + found.order[:i], p, p)
-                for p in range(len(kind.ports))
-                for i in range(kind.size)
-            )
-            found = next((way for way in ways if is_possible(kind, way)), found)
-        per_byte = summed(hop.uses for hop in ring_hops(kind, found))
-        known = kind.directions.known
-        gbps = min(
-            (known[n].gbps / factor for n, factor in per_byte.items()), default=kind.channel_gbps
+        order = tuple(range(kind.size))
+        ports = range(len(kind.ports)) if kind.ports else (None,)
+        ways = (Stretch(_turned(order, i), p, p) for p in ports for i in order)
+        found = next(
+            (way for way in ways if all(is_possible(kind, w) for w in self._both(way))), None
         )
-        laid = self._judged([found], min(gbps, kind.channel_gbps))
-        if laid is None:  # one seat, no network: nothing is taken
-            raise AssertionError("the fallback takes more than there is")
-        return laid
+        if found is None:
+            return None
+        gbps = kind.channel_gbps
+        for way in self._both(found):
+            for n, factor in summed(hop.uses for hop in ring_hops(kind, way)).items():
+                gbps = min(gbps, kind.directions.known[n].gbps / factor)
+        return self._judged([found], gbps)
 
-    def fallback_at(self, gbps: float) -> Laid:
-        """The same at no more than its own bandwidth."""
-        laid = self.fallback()
-        return replace(laid, gbps=min(gbps, laid.gbps))
+    def _both(self, stretch: Stretch) -> tuple[Stretch, ...]:
+        return (stretch, stretch.turned()) if self.turns else (stretch,)
 
     @property
     def visited(self) -> int:
@@ -135,9 +132,7 @@ class Solver:
         kind, gbps = self.kind, laid.gbps / 2
         found = [*laid.stretches[:channels]] * 2
         ledger = ledger_of(kind, found, gbps)
-        search = Search(
-            kind, ledger, gbps, self.budget, how.furthest, how.widest, self.turns, hasty=True
-        )
+        search = Search(kind, ledger, gbps, self.budget, how.furthest, how.widest, self.turns)
         every = list(range(len(kind.ports)))
         for port in every:
             entered = {stretch.entry for stretch in found}
@@ -163,9 +158,13 @@ class Solver:
                 search.ledger.give_back(hop.uses, search.gbps)
             for entry in entries:
                 new = search.channel(0, entry, exits)
-                if new is not None:
+                if new is None:
+                    continue
+                if not self.turns or self._may_turn([*others, new], search.gbps):
                     found[i] = new
                     return
+                for hop in ring_hops(self.kind, new):
+                    search.ledger.give_back(hop.uses, search.gbps)
             for hop in hops:
                 search.ledger.take(hop.uses, search.gbps)
 

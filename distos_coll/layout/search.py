@@ -91,7 +91,10 @@ class Search:
     ) -> Stretch | None:
         order, seen = [start], {start}
         taken: list[Hop] = []
-        waiting: list[Iterator[int]] = [self._next(start, seen)]
+        last = self._last(start, entry, exits)
+        if self.kind.size > 1 and not last:
+            return None
+        waiting: list[Iterator[int]] = [self._next(start, seen, last)]
         while waiting:
             if len(order) == self.kind.size:
                 end = self._end(order, entry, exits)
@@ -111,16 +114,32 @@ class Search:
                 taken.append(hop)
                 order.append(slot)
                 seen.add(slot)
-                waiting.append(self._next(slot, seen))
+                waiting.append(self._next(slot, seen, last))
         for hop in taken:
             self.ledger.give_back(hop.uses, self.gbps)
         return None
 
-    def _next(self, slot: int, seen: set[int]) -> Iterator[int]:
+    def _last(self, start: int, entry: int | None, exits: Sequence[int]) -> set[int]:
+        """Seats from which the way may end."""
+        kind = self.kind
+
+        def may_end(slot: int) -> bool:
+            if entry is None:
+                ways: list[Hop | None] = [kind.hop(slot, start)]
+            else:
+                ways = [self._beyond(slot, port, out=True) for port in exits]
+            return any(way is not None and self.ledger.fits(way.uses, self.gbps) for way in ways)
+
+        return {slot for slot in range(kind.size) if slot != start and may_end(slot)}
+
+    def _next(self, slot: int, seen: set[int], last: set[int]) -> Iterator[int]:
         """Seats to go on to: the nearest; of these those that nothing leads to yet, those that have
         the fewest ways on (as Warnsdorff's knight does), those over the emptiest way.
         """
         kind, size, ledger = self.kind, self.kind.size, self.ledger
+        left = last - seen
+        # The only one that is left to end with waits for the end.
+        kept = left if len(left) == 1 and len(seen) + 1 < size else set()
 
         def options(other: int) -> int:
             nearest = kind.around(other)[0][1]
@@ -134,7 +153,8 @@ class Search:
         for path_type, others in kind.around(slot):
             if path_type > self.widest:
                 return
-            yield from sorted((other for other in others if other not in seen), key=rate)
+            free = (other for other in others if other not in seen and other not in kept)
+            yield from sorted(free, key=rate)
 
     def _end(self, order: Sequence[int], entry: int | None, exits: Sequence[int]) -> int | None:
         """Close the ring, or leave by a port; return its number."""
