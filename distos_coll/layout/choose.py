@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from distos_coll.errors import InternalError
 from distos_coll.layout.bounds import candidates, ladder
@@ -13,6 +14,7 @@ _PARTS = (4, 2, 8, 1, 3, 6, 12, 16)
 _SPLITS = (2, 3, 4, 6, 8)
 _CHANNELS_WHEN_SPLIT = 32
 _BETTER = 1.001
+_ENOUGH = 0.97
 
 
 @dataclass(frozen=True)
@@ -81,11 +83,11 @@ class Chooser:
         for gbps in dict.fromkeys([*whole, *tried]):
             if self._most(gbps) < self.best.total / _BETTER:
                 continue
-            if not self._has(0.4):
+            if self.is_enough or not self._has(0.4):
                 break
             self._keep([solver.quick(gbps) for solver in self.solvers])
         # Narrow channels fit into what is left of links, so their number is a good mark for others.
-        for parts in _PARTS:
+        for parts in () if self.is_enough else _PARTS:
             for gbps in dict.fromkeys(g for kind in kinds for g in ladder(kind, parts)):
                 for how in self._hows:
                     if self._most(gbps) > self.best.total * _BETTER and self._has(0.05):
@@ -108,6 +110,21 @@ class Chooser:
         return max(solver.visited for solver in self.solvers)
 
     @property
+    def is_enough(self) -> bool:
+        """Where all GPUs have switches any order is as good, and a search would find little."""
+        split = min(solver.kind.policy.most_channels for solver in self.solvers) // 2
+        if not self._is_full() and self.best.channels <= split:
+            return False
+        most = self.ceiling
+        for kind in (solver.kind for solver in self.solvers):
+            if kind.switched_gbps is None or kind.size < 2:
+                return False
+            # A channel that comes in and goes out passes one link less than it has seats.
+            links = kind.size - 1 if kind.ports else kind.size
+            most = min(most, kind.switched_gbps * kind.size / links)
+        return self.best.total >= _ENOUGH * most
+
+    @cached_property
     def ceiling(self) -> float:
         """No layout has more."""
         every = {gbps for solver in self.solvers for gbps in candidates(solver.kind)}

@@ -155,7 +155,7 @@ def _chosen(kinds: Sequence[Kind], policy: Policy, budget: int) -> tuple[Choice,
     visited = straight.visited
     near = choice.type_inter <= PathType.PXN
     solvers = [Solver(kind, part, turns=True) for kind in kinds] if may_cross else []
-    enough = near and choice.total * _WORTH >= straight.ceiling
+    enough = near and (straight.is_enough or choice.total * _WORTH >= straight.ceiling)
     if solvers and not enough and all(solver.fallback for solver in solvers):
         crossing = Chooser(solvers, CrossNic.ALWAYS)
         other = crossing.choose()

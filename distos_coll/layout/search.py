@@ -15,6 +15,8 @@ _OF_ONE_CHANNEL = 1 << 9
 _AFTER_A_FAILURE = 1 << 6
 """Visits after which a channel is given up. NCCL allows 2^14 for all of them."""
 
+_MANY = 17
+
 
 @dataclass
 class Budget:
@@ -107,7 +109,8 @@ class Search:
                 if taken:
                     self.ledger.give_back(taken.pop().uses, self.gbps)
                 continue
-            if not budget.spend():
+            # Of many seats each choice of the next looks at many.
+            if not budget.spend(1 + self.kind.size // _MANY):
                 break
             hop = self.kind.hop(order[-1], slot)
             if self.ledger.takes(hop.uses, self.gbps):
@@ -142,7 +145,10 @@ class Search:
         kept = left if len(left) == 1 and len(seen) + 1 < size else set()
 
         def options(other: int) -> int:
-            nearest = kind.around(other)[0][1]
+            around = kind.around(other)
+            if len(around) == 1:
+                return 0  # the same for all
+            nearest = around[0][1]
             return sum(further not in seen for further in nearest)
 
         def rate(other: int) -> tuple[bool, int, float, int]:
