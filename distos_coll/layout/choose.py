@@ -83,7 +83,9 @@ class Chooser:
         for gbps in dict.fromkeys([*whole, *tried]):
             if self._most(gbps) < self.best.total / _BETTER:
                 continue
-            if self.is_enough or not self._has(0.4):
+            if self.is_enough and gbps <= self.best.gbps:
+                continue  # as much in fewer channels is all that could be better
+            if not self._has(0.4):
                 break
             self._keep([solver.quick(gbps) for solver in self.solvers])
         # Narrow channels fit into what is left of links, so their number is a good mark for others.

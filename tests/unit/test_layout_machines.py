@@ -77,6 +77,15 @@ def test_rings_fill_what_limits_them(
     assert layout.rings.gbps == pytest.approx(gbps, rel=0.002), why
 
 
+def test_no_more_channels_than_it_takes() -> None:
+    """As wide as a thread block carries: 36 GB/s of a Hopper, 24 of an Ampere."""
+    assert laid(cube_mesh()).channels == 6
+    assert laid(nvswitch_400g()).channels == 11
+    assert laid(nvswitch_200g()).channels == 10
+    assert laid(full_mesh()).channels == 7
+    assert laid(nvswitch_400g(), policy=Policy(channel_gbps=400.0)).channels == 1
+
+
 def test_the_bottleneck_has_a_name() -> None:
     layout = laid(nvswitch_200g(), 2)
     assert str(layout.bottleneck) == "switched-0: PCI GPU 0 -> switch 0000:10:00.0 (24 GB/s)"
