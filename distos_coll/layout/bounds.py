@@ -27,14 +27,36 @@ class Bounds:
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
         self._cuts = tuple(dict.fromkeys(self._found_cuts()))
-        ports = tuple(at.port.gbps for at in kind.ports)
-        if ports:
-            self._cuts += (tuple(sorted(ports)),)
+        if kind.ports:
+            self._cuts += (self._of_ports(out=True), self._of_ports(out=False))
         self.channels = lru_cache(maxsize=None)(self._channels)
 
     def _channels(self, gbps: float) -> int:
         most = self.kind.policy.most_channels
         return min([most, *(sum(fit(width, gbps) for width in cut) for cut in self._cuts)])
+
+    def _of_ports(self, *, out: bool) -> tuple[float, ...]:
+        """What passes the ports: those that share a link, as ports of one adapter do, together no
+        more than it.
+        """
+        kind = self.kind
+        together: dict[int, list[float]] = {}
+        for port, at in enumerate(kind.ports):
+            ways = [
+                kind.outward(slot, port) if out else kind.inward(port, slot)
+                for slot in range(kind.size)
+            ]
+            hops = [hop for hop in ways if hop is not None]
+            passed = [{n for n, _ in hop.uses} for hop in hops]
+            shared = set.intersection(*passed) if passed else set()
+            known = kind.directions.known
+            narrowest = min(shared, key=lambda n: (known[n].gbps, n), default=-1 - port)
+            together.setdefault(narrowest, []).append(at.port.gbps)
+        found: list[float] = []
+        for n, group in together.items():
+            most = kind.directions.known[n].gbps if n >= 0 else speeds.LOCAL
+            found += group if sum(group) <= most else [most]
+        return tuple(sorted(found))
 
     def _found_cuts(self) -> Iterator[tuple[float, ...]]:
         """The widths of what leads out of a part, for each part."""

@@ -1,7 +1,8 @@
 """The best set of channels of a bandwidth for a kind of node, of several ways to look for it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 from distos_coll.layout import mesh
 from distos_coll.layout.bounds import Bounds, fit
@@ -22,7 +23,7 @@ from distos_coll.topology.path_type import PathType
 _ATTEMPTS = 32
 """One search gets this part of the budget at most."""
 
-_RESERVED = 16
+_RESERVED = 5
 
 
 @dataclass(frozen=True)
@@ -60,40 +61,38 @@ class Laid:
 class Solver:
     """Finds channels for one kind of node. What it may visit in all is bounded."""
 
-    def __init__(self, kind: Kind, budget: int) -> None:
+    def __init__(self, kind: Kind, budget: int, *, turns: bool = False) -> None:
         self.kind = kind
+        self.turns = turns
+        """Channels are passed backwards, too, so links must carry that."""
         self.bounds = Bounds(kind)
         self.whole = budget
         self.reserve = 2 * (budget // _RESERVED)
         """What is kept for the last steps of the choice."""
         self.budget = Budget(budget - self.reserve)
 
-    def fallback(self) -> Laid:
-        """Seats in the order of the bus, one channel, as fast as the worst of its links."""
+    @cached_property
+    def fallback(self) -> Laid | None:
+        """Seats in the order of the bus, one channel, as fast as the worst of its links; None only
+        where channels must be passed both ways and none can.
+        """
         kind = self.kind
-        port = 0 if kind.ports else None
-        found = Stretch(tuple(range(kind.size)), port, port)
-        if not is_possible(kind, found):
-            ways = (
-                Stretch(found.order[i:] + found.order[:i], p, p)
-                for p in range(len(kind.ports))
-                for i in range(kind.size)
-            )
-            found = next((way for way in ways if is_possible(kind, way)), found)
-        per_byte = summed(hop.uses for hop in ring_hops(kind, found))
-        known = kind.directions.known
-        gbps = min(
-            (known[n].gbps / factor for n, factor in per_byte.items()), default=kind.channel_gbps
+        order = tuple(range(kind.size))
+        ports = range(len(kind.ports)) if kind.ports else (None,)
+        ways = (Stretch(_turned(order, i), p, p) for p in ports for i in order)
+        found = next(
+            (way for way in ways if all(is_possible(kind, w) for w in self._both(way))), None
         )
-        laid = self._judged([found], min(gbps, kind.channel_gbps))
-        if laid is None:  # one seat, no network: nothing is taken
-            raise AssertionError("the fallback takes more than there is")
-        return laid
+        if found is None:
+            return None
+        gbps = kind.channel_gbps
+        for way in self._both(found):
+            for n, factor in summed(hop.uses for hop in ring_hops(kind, way)).items():
+                gbps = min(gbps, kind.directions.known[n].gbps / factor)
+        return self._judged([found], gbps)
 
-    def fallback_at(self, gbps: float) -> Laid:
-        """The same at no more than its own bandwidth."""
-        laid = self.fallback()
-        return replace(laid, gbps=min(gbps, laid.gbps))
+    def _both(self, stretch: Stretch) -> tuple[Stretch, ...]:
+        return (stretch, stretch.turned()) if self.turns else (stretch,)
 
     @property
     def visited(self) -> int:
@@ -123,7 +122,7 @@ class Solver:
         allowed = Budget(min(self.budget.left, self.whole // _ATTEMPTS))
         before = allowed.left
         ledger = Ledger(self.kind.directions)
-        search = Search(self.kind, ledger, gbps, allowed, how.furthest, how.widest)
+        search = Search(self.kind, ledger, gbps, allowed, how.furthest, how.widest, self.turns)
         found = self._more([], search, how.cross, (need, most))
         self.budget.left -= before - allowed.left
         return self._judged(found, gbps)
@@ -133,7 +132,7 @@ class Solver:
         kind, gbps = self.kind, laid.gbps / 2
         found = [*laid.stretches[:channels]] * 2
         ledger = ledger_of(kind, found, gbps)
-        search = Search(kind, ledger, gbps, self.budget, how.furthest, how.widest, hasty=True)
+        search = Search(kind, ledger, gbps, self.budget, how.furthest, how.widest, self.turns)
         every = list(range(len(kind.ports)))
         for port in every:
             entered = {stretch.entry for stretch in found}
@@ -159,9 +158,13 @@ class Solver:
                 search.ledger.give_back(hop.uses, search.gbps)
             for entry in entries:
                 new = search.channel(0, entry, exits)
-                if new is not None:
+                if new is None:
+                    continue
+                if not self.turns or self._may_turn([*others, new], search.gbps):
                     found[i] = new
                     return
+                for hop in ring_hops(self.kind, new):
+                    search.ledger.give_back(hop.uses, search.gbps)
             for hop in hops:
                 search.ledger.take(hop.uses, search.gbps)
 
@@ -180,7 +183,7 @@ class Solver:
         if not stretches or not all(is_possible(kind, stretch) for stretch in stretches):
             return None
         ledger = ledger_of(kind, stretches, gbps)
-        if ledger.over():
+        if ledger.over() or (self.turns and not self._may_turn(stretches, gbps)):
             return None
         within = [hop for stretch in stretches for hop in inside(kind, stretch)]
         beyond = [hop for stretch in stretches for hop in outside(kind, stretch)]
@@ -191,6 +194,12 @@ class Solver:
             worst(within, PathType.LOC),
             worst(beyond, PathType.LOC),
         )
+
+    def _may_turn(self, stretches: Sequence[Stretch], gbps: float) -> bool:
+        turned = [stretch.turned() for stretch in stretches]
+        if not all(is_possible(self.kind, stretch) for stretch in turned):
+            return False
+        return not ledger_of(self.kind, turned, gbps).over()
 
     def _dealt(self, gbps: float, most: int) -> list[int]:
         """A port for each channel, in turn, as many times as it has room."""
@@ -290,16 +299,19 @@ class Solver:
         room = [[self._direct(a, b, gbps) for b in range(kind.size)] for a in range(kind.size)]
         if not all(map(any, room)):
             return []
-        orders = mesh.rings(room, most, self.budget)
+        allowed = Budget(min(self.budget.left, self.whole // _ATTEMPTS))
+        before = allowed.left
+        orders = mesh.rings(room, most, allowed)
         if not kind.ports:
             found = self._fitting([Stretch(_turned(o, c)) for c, o in enumerate(orders)], gbps)
         else:
             found = self._opened(orders, gbps, most)
-        if not found:
-            return []
-        ledger = ledger_of(kind, found, gbps)
-        search = Search(kind, ledger, gbps, self.budget, hasty=True)
-        return self._more(found, search, CrossNic.NEVER, (0, most))
+        if found:
+            ledger = ledger_of(kind, found, gbps)
+            search = Search(kind, ledger, gbps, allowed, turns=self.turns, hasty=True)
+            found = self._more(found, search, CrossNic.NEVER, (0, most))
+        self.budget.left -= before - allowed.left
+        return found
 
     def _direct(self, a: int, b: int, gbps: float) -> int:
         """Channels that a link of two devices alone has room for."""

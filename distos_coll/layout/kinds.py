@@ -122,7 +122,7 @@ class Kind:
         return min(found, default=None)
 
     def outward(self, slot: int, port: int) -> Hop | None:
-        """To a port of this number, perhaps through the GPU beside it; None: there is no way."""
+        """To a port, perhaps through the GPU beside it; None: it is another host's."""
         if (slot, port) not in self._outward:
             self._outward[slot, port] = self._to_port(slot, port, out=True)
         return self._outward[slot, port]
@@ -155,15 +155,16 @@ class Kind:
             return (
                 self._in_memory(a, b) if start == NOWHERE else Hop((), PathType.LOC, speeds.LOCAL)
             )
-        path = NONE
-        if m == n:
-            path = self.members[m].paths.between(self._end(m, start), self._end(m, end))
+        path, ends = NONE, (self._end(m, start), self._end(n, end))
+        if m == n and NOWHERE not in ends:
+            path = self.members[m].paths.between(*ends)
         switched = self.members[m].shares_nvlink and self.members[n].shares_nvlink
         if switched and (path is NONE or path.type > PathType.NVL):
             uses = self._to_switch(m, start, out=True) + self._to_switch(n, end, out=False)
             return self._made(uses, PathType.NVL)
         if path is NONE:
-            return self._unknown(a, b)
+            uses = self._unknown(a, out=True) + self._unknown(b, out=False)
+            return self._made(uses, PathType.DIS)
         return self._made(self._along(m, path), path.type)
 
     def _made(self, uses: Uses, kind: PathType) -> Hop:
@@ -183,13 +184,11 @@ class Kind:
         )
         return Hop(((out, 1.0), (into, 1.0)), PathType.PHB, gbps)
 
-    def _unknown(self, a: int, b: int) -> Hop:
-        uses = []
-        for slot, way in ((a, "out"), (b, "in")):
-            name = f"unknown link of {self.slot_name(slot)}, {way}"
-            made = Direction(name, Sort.UNKNOWN, UNKNOWN_GBPS)
-            uses.append((self.directions.number(("unknown", slot, way), made), 1.0))
-        return Hop(tuple(uses), PathType.DIS, UNKNOWN_GBPS)
+    def _unknown(self, slot: int, *, out: bool) -> Uses:
+        """One end of a way of which the topology says nothing; it exists, for the ranks run."""
+        name = f"unknown link of {self.slot_name(slot)}, {'out' if out else 'in'}"
+        made = Direction(name, Sort.UNKNOWN, UNKNOWN_GBPS)
+        return ((self.directions.number(("unknown", slot, out), made), 1.0),)
 
     def _to_switch(self, m: int, device: int, *, out: bool) -> Uses:
         """One end of a way through switches that hosts share."""
@@ -219,18 +218,40 @@ class Kind:
                 ((self.directions.number(("network", out), made), 1.0),), PathType.SYS, made.gbps
             )
         end = self._end(m, device)
-        if at.member != m or end == NOWHERE:
-            return None
+        if at.member != m:
+            return self._through_domain(slot, number) if out else None
         paths = self.members[m].paths
-        if not out:
+        if end == NOWHERE:
+            path = NONE
+        elif not out:
             path = paths.between(at.port.node, end)
         elif self.policy.relays and device != NOWHERE:
             path = paths.to_port(end, at.port.node)
         else:
             path = paths.between(end, at.port.node)
-        if path is NONE:
+        uses = self._unknown(slot, out=out) if path is NONE else self._along(m, path)
+        if path is NONE and at.port.node in paths.ports:
+            uses += tuple(self._of_port(m, at.port.node, out=out))
+        kind = PathType.DIS if path is NONE else path.type
+        return self._made(uses + self._adapter(number, out=out), kind)
+
+    def _through_domain(self, slot: int, number: int) -> Hop | None:
+        """To a port of another host, over the NVLinks that both share and the GPU beside it. NCCL
+        relays within a host alone, but there a rank may have no other of its host.
+        """
+        beside = [
+            (hop.type, other, hop)
+            for other in range(self.size)
+            if self.slots[other][0] == self.ports[number].member
+            and (hop := self.outward(other, number)) is not None
+        ]
+        if not beside:
             return None
-        return self._made(self._along(m, path) + self._adapter(number, out=out), path.type)
+        near, relay, last = min(beside, key=lambda each: each[:2])
+        first = self.hop(slot, relay)
+        if first.type is not PathType.NVL:
+            return None
+        return self._made(first.uses + last.uses, max(near, PathType.PXN))
 
     def _adapter(self, number: int, *, out: bool) -> Uses:
         """Of an adapter without ports itself, which stands for one."""

@@ -89,14 +89,16 @@ class _Grouping:
         for h in hosts:
             domain = self._domain(h, seated[h])
             grouped.setdefault(h if domain is None else domain, []).append(h)
-        paths = {id(t): HostPaths(t) for t in self.topology.templates}
+        first: dict[HostTemplate, HostTemplate] = {}
+        alike = {id(t): first.setdefault(t, t) for t in self.topology.templates}
+        paths = {id(t): HostPaths(t) for t in first}
         known: dict[object, int] = {}
         kinds: list[Kind] = []
         nodes = []
         for name, members in grouped.items():
             shares = isinstance(name, str)
             look = [
-                (id(self.topology.hosts[h].template), tuple(d for d, _ in seated[h]))
+                (id(alike[id(self.topology.hosts[h].template)]), tuple(d for d, _ in seated[h]))
                 for h in members
             ]
             number = known.setdefault((shares, *look), len(kinds))
@@ -152,23 +154,17 @@ def _chosen(kinds: Sequence[Kind], policy: Policy, budget: int) -> tuple[Choice,
     choice = straight.choose()
     visited = straight.visited
     near = choice.type_inter <= PathType.PXN
-    if may_cross and not (near and choice.total * _WORTH >= straight.ceiling):
-        crossing = Chooser([Solver(kind, part) for kind in kinds], CrossNic.ALWAYS)
+    solvers = [Solver(kind, part, turns=True) for kind in kinds] if may_cross else []
+    enough = near and (straight.is_enough or choice.total * _WORTH >= straight.ceiling)
+    if solvers and not enough and all(solver.fallback for solver in solvers):
+        crossing = Chooser(solvers, CrossNic.ALWAYS)
         other = crossing.choose()
         visited += crossing.visited
         gain = other.total / choice.total
         nearer = gain > 1 / _WORTH and other.type_inter < choice.type_inter
-        if (gain >= _WORTH or nearer) and _may_turn(kinds, other):
+        if gain >= _WORTH or nearer:
             return other, True, visited
     return choice, False, visited
-
-
-def _may_turn(kinds: Sequence[Kind], choice: Choice) -> bool:
-    """Whether links carry the same backwards."""
-    return all(
-        not ledger_of(kind, [each.turned() for each in laid.stretches], choice.gbps).over()
-        for kind, laid in zip(kinds, choice.laid, strict=True)
-    )
 
 
 def _by_rail(kind: Kind, stretches: Sequence[Stretch]) -> tuple[Stretch, ...]:

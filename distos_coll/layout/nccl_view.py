@@ -126,8 +126,7 @@ def _stops(
 ) -> Iterator[Stop]:
     node = layout.nodes[place]
     last = stretch.entry if is_tree else stretch.exit
-    if stretch.entry is not None:
-        yield _net(kind, stretch.entry)
+    yield from _net(kind, stretch.entry)
     for seat in stretch.order:
         m, device = kind.slots[seat]
         template = kind.members[m].paths.template
@@ -136,13 +135,14 @@ def _stops(
         if dev is None:
             dev = template.devices.index(device) if device != NOWHERE else seat
         yield Stop("gpu", dev | m << _HOST_BITS, node.ranks[seat])
-    if last is not None:
-        yield _net(kind, last)
+    yield from _net(kind, last)
 
 
-def _net(kind: Kind, port: int) -> Stop:
-    at = kind.ports[port]
-    return Stop("net", at.port.dev | at.member << _HOST_BITS)
+def _net(kind: Kind, port: int | None) -> Iterator[Stop]:
+    """Nothing where there is no network, or nothing is known of the port."""
+    at = kind.ports[port] if port is not None else None
+    if at is not None and at.port.node != NOWHERE:
+        yield Stop("net", at.port.dev | at.member << _HOST_BITS)
 
 
 def _written(kind: PathType) -> str:

@@ -1,7 +1,7 @@
 """A layout: channels over all ranks, what each gets, and what limits them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from distos_coll.layout.kinds import Kind
@@ -93,7 +93,7 @@ class Layout:
     """Of the rings. None: nothing limits them, as where there is one rank."""
     uses: tuple[tuple[Use, ...], ...]
     """Of each kind of node."""
-    kinds: tuple[Kind, ...]
+    kinds: tuple[Kind, ...] = field(compare=False)
     visited: int
     """Seats that the search looked at, on the kind of node that took most."""
 

@@ -15,6 +15,8 @@ _OF_ONE_CHANNEL = 1 << 9
 _AFTER_A_FAILURE = 1 << 6
 """Visits after which a channel is given up. NCCL allows 2^14 for all of them."""
 
+_MANY = 17
+
 
 @dataclass
 class Budget:
@@ -41,6 +43,8 @@ class Search:
     """From a seat to a port."""
     widest: PathType = PathType.DIS
     """From a seat to another."""
+    turns: bool = False
+    """Ports must be as near the other way round."""
     hasty: bool = False
     """Give a channel up soon; after one was."""
 
@@ -67,18 +71,32 @@ class Search:
     def _starts(self, first: int, entry: int | None) -> Sequence[tuple[int, Hop | None]]:
         if entry is None:
             return [(first, None)]
-        ways = ((slot, self.kind.inward(entry, slot)) for slot in range(self.kind.size))
-        near = [(s, hop) for s, hop in ways if hop is not None and hop.type <= self.furthest]
+        near = [
+            (s, way) for s in range(self.kind.size) if (way := self._beyond(s, entry, out=False))
+        ]
         busy = self.ledger.share
-        near.sort(key=lambda way: (way[1].type, busy(way[1].uses), way[0]))
+        near.sort(key=lambda each: (each[1].type, busy(each[1].uses), each[0]))
         return near
+
+    def _beyond(self, slot: int, port: int, *, out: bool) -> Hop | None:
+        """From a seat to a port, or the other way, if they are near enough."""
+        out_, into = self.kind.outward(slot, port), self.kind.inward(port, slot)
+        hop, back = (out_, into) if out else (into, out_)
+        if hop is None or hop.type > self.furthest:
+            return None
+        if self.turns and (back is None or back.type > self.furthest):
+            return None
+        return hop
 
     def _from(
         self, start: int, entry: int | None, exits: Sequence[int], budget: Budget
     ) -> Stretch | None:
         order, seen = [start], {start}
         taken: list[Hop] = []
-        waiting: list[Iterator[int]] = [self._next(start, seen)]
+        last = self._last(start, entry, exits)
+        if self.kind.size > 1 and not last:
+            return None
+        waiting: list[Iterator[int]] = [self._next(start, seen, last)]
         while waiting:
             if len(order) == self.kind.size:
                 end = self._end(order, entry, exits)
@@ -91,33 +109,58 @@ class Search:
                 if taken:
                     self.ledger.give_back(taken.pop().uses, self.gbps)
                 continue
-            if not budget.spend():
+            # Of many seats each choice of the next looks at many.
+            if not budget.spend(1 + self.kind.size // _MANY):
                 break
             hop = self.kind.hop(order[-1], slot)
             if self.ledger.takes(hop.uses, self.gbps):
                 taken.append(hop)
                 order.append(slot)
                 seen.add(slot)
-                waiting.append(self._next(slot, seen))
+                waiting.append(self._next(slot, seen, last))
         for hop in taken:
             self.ledger.give_back(hop.uses, self.gbps)
         return None
 
-    def _next(self, slot: int, seen: set[int]) -> Iterator[int]:
-        """Seats to go on to: the nearest, then those that nothing leads to yet, then the emptiest
-        way.
+    def _last(self, start: int, entry: int | None, exits: Sequence[int]) -> set[int]:
+        """Seats from which the way may end."""
+        kind = self.kind
+
+        def may_end(slot: int) -> bool:
+            if entry is None:
+                ways: list[Hop | None] = [kind.hop(slot, start)]
+            else:
+                ways = [self._beyond(slot, port, out=True) for port in exits]
+            return any(way is not None and self.ledger.fits(way.uses, self.gbps) for way in ways)
+
+        return {slot for slot in range(kind.size) if slot != start and may_end(slot)}
+
+    def _next(self, slot: int, seen: set[int], last: set[int]) -> Iterator[int]:
+        """Seats to go on to: the nearest; of these those that nothing leads to yet, those that have
+        the fewest ways on (as Warnsdorff's knight does), those over the emptiest way.
         """
         kind, size, ledger = self.kind, self.kind.size, self.ledger
+        left = last - seen
+        # The only one that is left to end with waits for the end.
+        kept = left if len(left) == 1 and len(seen) + 1 < size else set()
 
-        def rate(other: int) -> tuple[bool, float, int]:
+        def options(other: int) -> int:
+            around = kind.around(other)
+            if len(around) == 1:
+                return 0  # the same for all
+            nearest = around[0][1]
+            return sum(further not in seen for further in nearest)
+
+        def rate(other: int) -> tuple[bool, int, float, int]:
             uses = kind.hop(slot, other).uses
             fresh = ledger.is_fresh(uses, Sort.NVLINK)
-            return not fresh, ledger.share(uses), (other - slot) % size
+            return not fresh, options(other), ledger.share(uses), (other - slot) % size
 
         for path_type, others in kind.around(slot):
             if path_type > self.widest:
                 return
-            yield from sorted((other for other in others if other not in seen), key=rate)
+            free = (other for other in others if other not in seen and other not in kept)
+            yield from sorted(free, key=rate)
 
     def _end(self, order: Sequence[int], entry: int | None, exits: Sequence[int]) -> int | None:
         """Close the ring, or leave by a port; return its number."""
@@ -125,11 +168,9 @@ class Search:
         if entry is None:
             closing = kind.hop(order[-1], order[0]).uses if len(order) > 1 else ()
             return 0 if self.ledger.takes(closing, self.gbps) else None
-        ways = [(port, kind.outward(order[-1], port)) for port in exits]
-        near = [(p, hop) for p, hop in ways if hop is not None and hop.type <= self.furthest]
-        for port, hop in sorted(
-            near, key=lambda way: (way[1].type, self.ledger.share(way[1].uses))
-        ):
+        near = [(p, way) for p in exits if (way := self._beyond(order[-1], p, out=True))]
+        near.sort(key=lambda each: (each[1].type, self.ledger.share(each[1].uses)))
+        for port, hop in near:
             if self.ledger.takes(hop.uses, self.gbps):
                 return port
         return None
