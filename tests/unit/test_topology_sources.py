@@ -3,8 +3,10 @@
 import bz2
 import gzip
 import lzma
+import resource
 import subprocess
 import sys
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -129,6 +131,33 @@ def test_an_archive_that_grows(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(bytes(1 << 20)))
     with raises("topology-large", "65,536 bytes"):
         reading.open_document(path, 1 << 16)
+
+
+def test_streams_of_xz_after_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.xz"
+    first, second = lzma.compress(b"<system>" + b" " * (3 << 20)), lzma.compress(b"</system>")
+    path.write_bytes(first + bytes(8) + second + bytes(4))
+    assert reading.open_document(path).data == b"<system>" + b" " * (3 << 20) + b"</system>"
+
+
+def test_memory_is_not_taken_before_it_is_needed(tmp_path: Path) -> None:
+    """Neither as much as the largest file may have, nor what a damaged one asks for."""
+    path = tmp_path / "a"
+    huge = bytearray(lzma.compress(b"<system/>"))
+    huge[16] = 38  # the size of the dictionary, 2 GiB, in a header of 12 bytes with a sum
+    huge[20:24] = zlib.crc32(huge[12:20]).to_bytes(4, "little")
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    mapped = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + (64 << 20), before[1]))
+    try:
+        for pack in (bytes, gzip.compress, bz2.compress, lzma.compress):
+            path.write_bytes(pack(b"<system/>"))
+            assert reading.open_document(path).data == b"<system/>"
+        path.write_bytes(huge)
+        with raises("topology-unreadable", "[Mm]emory"):
+            reading.open_document(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def test_what_is_not_there_and_what_is_not_known(tmp_path: Path) -> None:
