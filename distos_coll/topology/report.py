@@ -14,8 +14,9 @@ from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, get_type_hints
 
+from distos_coll.errors import TopologyError
 from distos_coll.topology.builder import bounded
-from distos_coll.topology.findings import Finding
+from distos_coll.topology.findings import Finding, shown
 from distos_coll.topology.model import (
     NOWHERE,
     Attributes,
@@ -104,7 +105,13 @@ def _written(value: Any) -> Any:
         return [_written(each) for each in value]
     if isinstance(value, Enum):
         return value.value
-    return _plain(value) if is_dataclass(value) else value
+    if is_dataclass(value):
+        return _plain(value)
+    check = _BY_TYPE.get(type(value))
+    try:
+        return check(value) if check else value
+    except _Bad:
+        raise TopologyError(f"{shown(str(value)[:60])!r}: too large for a host report") from None
 
 
 class _Bad(Exception):
@@ -236,6 +243,7 @@ _BY_TYPE: dict[Any, Decode] = {
     str | None: _text,
     int: _integer,
     int | None: _integer,
+    float: _real,
     float | None: _real,
     bool: _flag,
     bool | None: _flag,

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
@@ -257,6 +258,20 @@ def test_more_gpus_than_any_host_has() -> None:
     data = lines({**HEAD, "gpus": [{}] * 1025}, {"nodes": gpus})
     with raises("topology-many", "1,025 Gpu"):
         unpack(Document("a", data))
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        NvSwitch("x" * 65_537),
+        Numa(id=1 << 63),
+        Numa(extra=(("a", "x" * 65_537),)),
+        Pci(-1, "0000:01:00.0", gbps=math.inf),
+    ],
+)
+def test_what_no_reader_takes_is_not_written(node: Any) -> None:
+    with raises("report-large"):
+        pack(Topology((Host("a", HostTemplate((node,))),)))
 
 
 def test_a_packed_report_is_a_report(tmp_path: Path) -> None:
