@@ -12,7 +12,7 @@ from topology_fuzz.target import DATA, Target
 from topology_fuzz.worker import Limited
 
 FOLDER = DATA / "fuzz"
-_LARGEST_SEED = 1 << 16
+_LARGEST_SEED = 1 << 15
 
 
 def formats() -> list[str]:

@@ -97,8 +97,8 @@ class Mutator:
             return self.double(data)
         start, end = self.span(data, self.random.choice((1, 20, 200)))
         times = self.random.choice((100, 1000, 20_000))
-        most = LARGEST // 4
-        return data[:start] + (data[start:end] * times)[:most] + data[end:]
+        times = min(times, LARGEST // 4 // max(1, end - start) + 1)
+        return data[:start] + data[start:end] * times + data[end:]
 
     def _replaced(self, data: bytes, pattern: "re.Pattern[bytes]", new: bytes) -> bytes:
         found = [match.span() for match in pattern.finditer(data[: 1 << 15])]

@@ -12,8 +12,10 @@ import yaml
 
 from topology_fuzz.mutate import LARGEST, NUMBERS, TEXTS, Mutator, encoded
 
-_TAG = re.compile(rb"<(/?)([A-Za-z_][\w:.-]*)([^<>]*?)(/?)>")
+_TAG = re.compile(rb"<([^<>]*)>")
 _ATTRIBUTE = re.compile(rb'\s([\w:.-]+)\s*=\s*("[^"<]*"|\'[^\'<]*\')')
+_SEEN = 1 << 15
+"""Bytes of an input that are looked at; to look at more takes longer than running it."""
 _TTAR = b"# ttar - - -"
 
 
@@ -50,7 +52,8 @@ class Xml:
             return data[:start] + data[end:]
         if kind == 5:
             times = self.random.choice((2, 2, 2, 3, 20, 1000))
-            return data[:start] + (piece * times)[: LARGEST // 2] + data[end:]
+            times = min(times, LARGEST // 2 // len(piece) + 1)
+            return data[:start] + piece * times + data[end:]
         if kind == 6:
             return self.moved(start, end)
         if kind == 7:
@@ -94,7 +97,7 @@ class Xml:
 
     def attribute(self, piece: bytes) -> bytes:
         """Change an attribute of the element, or of one inside."""
-        found = [match.span() for match in _ATTRIBUTE.finditer(piece[: 1 << 14])]
+        found = [match.span() for match in _ATTRIBUTE.finditer(piece[: _SEEN // 4])]
         if not found:
             return piece
         start, end = self.random.choice(found)
@@ -103,8 +106,7 @@ class Xml:
         if kind == 0:
             return piece[:start] + piece[end:]
         if kind == 1:
-            name = bytes(self.random.choice(_ATTRIBUTE.findall(piece))[0])
-            return piece[:start] + b" " + name + b"2=" + value + piece[end:]
+            return piece[:end] + name + b"2=" + value + piece[end:]
         if kind == 2:
             a, b = self.random.choice(found)
             return piece[:start] + name + b"=" + piece[a:b].partition(b"=")[2] + piece[end:]
@@ -117,15 +119,18 @@ class Xml:
 def elements(data: bytes) -> Iterator[tuple[int, int]]:
     """Where elements are, of a document that may be broken."""
     open_: list[tuple[bytes, int]] = []
-    for match in _TAG.finditer(data[: 1 << 15]):
-        closing, tag, _, alone = match.groups()
-        if closing:
-            if open_ and open_[-1][0] == tag:
+    for match in _TAG.finditer(data[:_SEEN]):
+        inside = match[1]
+        tag = inside.strip(b"/").split(None, 1)[:1]
+        if inside.startswith((b"!", b"?")) or not tag:
+            continue
+        if inside.startswith(b"/"):
+            if open_ and open_[-1][0] == tag[0]:
                 yield open_.pop()[1], match.end()
-        elif alone:
+        elif inside.endswith(b"/"):
             yield match.span()
         else:
-            open_.append((tag, match.start()))
+            open_.append((tag[0], match.start()))
 
 
 class Json:
@@ -137,15 +142,15 @@ class Json:
         self.data = data
 
     def changed(self) -> bytes:
-        if len(self.data) > 1 << 16:
+        if len(self.data) > 2 * _SEEN:
             return self.mutator.lines(self.data)
         try:
             values, is_json = self.values(self.data)
             for _ in range(self.random.choice((1, 1, 2, 4))):
                 self.change(values)
             return self.text(values, is_json=is_json)
-        except (ValueError, yaml.YAMLError, RecursionError):
-            return self.mutator.lines(self.data)
+        except (ValueError, yaml.YAMLError, RecursionError, IndexError):
+            return self.mutator.lines(self.data)  # it is none of both, or there is nothing in it
 
     @staticmethod
     def values(data: bytes) -> tuple[list[Any], bool]:
@@ -372,7 +377,8 @@ def as_ttar(found: list[tuple[str, str, bytes]]) -> bytes:
 
 def as_tar(found: list[tuple[str, str, bytes]]) -> bytes:
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", errors="surrogatepass") as archive:
+    gnu = tarfile.GNU_FORMAT
+    with tarfile.open(fileobj=packed, mode="w", format=gnu, errors="surrogatepass") as archive:
         for name, kind, content in found:
             info = tarfile.TarInfo(name or "x")
             if kind == "link":

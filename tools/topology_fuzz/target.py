@@ -3,7 +3,7 @@
 import io
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -50,12 +50,15 @@ class Target:
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def run(self, data: bytes) -> bool:
-        """Do it all; False if the input was refused. Raises whatever should not have been."""
+    def run(self, data: bytes, more: Callable[[], bool] = lambda: True) -> bool:
+        """Read it, and do all else if there should be `more`; False if the input was refused.
+
+        Raises whatever should not have been.
+        """
         path = self.folder / "input"
         path.write_bytes(data)
         try:
-            return _Run(self.format, path, default_sources()).all()
+            return _Run(self.format, path, default_sources()).all(more)
         except DistosError as error:
             printable("an error", str(error))
             return False
@@ -67,9 +70,12 @@ class _Run:
     path: Path
     sources: Sequence[TopologySource]
 
-    def all(self) -> bool:
+    def all(self, more: Callable[[], bool]) -> bool:
         document = reading.open_document(self.path)
         read = self.read(document)
+        json.dumps(summary(read), allow_nan=False)
+        if not more():
+            return True
         if read.format == "sysfs":
             self.folder(document)
         self.shown(read)
@@ -92,10 +98,8 @@ class _Run:
         return Reading(own.name, document.name, own.parse(document), ())
 
     def shown(self, read: Reading) -> None:
-        facts = summary(read)
-        json.dumps(facts, allow_nan=False)
         console = _Console()
-        topo_tree.show(console, read, facts)
+        topo_tree.show(console, read, summary(read))
         console.check("topo show")
 
     def written(self, read: Reading) -> None:

@@ -27,8 +27,12 @@ BYTES, BYTES_A_BYTE = 256 << 20, 1000
 """Address space that an input may add."""
 _GROWTH = 1 << 30
 """Bytes that a process may have grown by after many inputs."""
+HANG_SECONDS = 20.0
+"""CPU time, after the alarm should have rung three times."""
 _SLOW = 0.5
 """CPU seconds; what takes longer is not changed further, or nothing else would be run."""
+_WHOLE = 0.25
+"""Of inputs that a reader reads as it did others: all else that is done takes ten times as long."""
 _HEADER = struct.Struct("<4Q")
 
 
@@ -137,17 +141,23 @@ class Job:
     folder: Path
     seed: int
     cpu_seconds: float
-    coverage: bool = True
+    executions: int = 1 << 60
+    """At most; for tests, which do not wait for a time to be over."""
     _pool: list[bytes] = field(default_factory=list)
 
     def work(self, board: Board) -> None:
         """Run inputs until the time is over; the process ends with it."""
-        covered = coverage() if self.coverage else None
-        limited = Limited(Target(self.format, self.folder).run)
+        covered = coverage()
+        target = Target(self.format, self.folder)
         random = Random(self.seed + board.executions)
         mutator = Mutator(random, self._pool)
-        if covered:
-            covered.start()
+
+        def run(data: bytes) -> None:
+            known = len(covered.places)
+            target.run(data, lambda: len(covered.places) > known or random.random() < _WHOLE)
+
+        limited = Limited(run)
+        covered.start()
         for data in self.own:
             self._pool.append(data)
             self._run(data, board, limited, covered, keep=False)
@@ -155,6 +165,8 @@ class Job:
         others_at = 0.75 * self.cpu_seconds if self.others else self.cpu_seconds
         keep = True
         while (now := time.process_time()) < self.cpu_seconds:
+            if board.executions >= self.executions:
+                return
             if keep and now > others_at:
                 keep = False
                 self._pool += self.others
@@ -166,19 +178,18 @@ class Job:
                 return
 
     def _run(
-        self, data: bytes, board: Board, limited: Limited, covered: Coverage | None, *, keep: bool
+        self, data: bytes, board: Board, limited: Limited, covered: Coverage, *, keep: bool
     ) -> None:
         board.put(data)
-        known = len(covered.places) if covered else 0
+        known = len(covered.places)
         finding = limited.run(data)
-        if finding and covered and finding.what.startswith("TooLong"):
+        if finding and finding.what.startswith("TooLong"):
             covered.stop()
             finding = limited.run(data)  # without what watches it
             covered.start()
         if finding:
             finding.save(self.findings)
-        places = len(covered.places) if covered else 0
-        board.places = places
+        board.places = places = len(covered.places)
         if places > known and keep and not finding and limited.seconds < _SLOW:
             self._pool.append(data)
             self.corpus.mkdir(parents=True, exist_ok=True)
@@ -212,7 +223,7 @@ def watch(job: Job, board: Board) -> float:
         cpu = _cpu_seconds(pid)
         if board.executions != last:
             last, since = board.executions, cpu
-        elif cpu - since > 3 * (SECONDS + SECONDS_A_BYTE * len(data)) + 20 and not killed:
+        elif cpu - since > 3 * (SECONDS + SECONDS_A_BYTE * len(data)) + HANG_SECONDS:
             killed = True
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.1)
