@@ -6,7 +6,7 @@ from types import CodeType, FrameType
 from typing import Any, Protocol
 
 _PACKAGE = str(Path(__file__).parents[2] / "distos_coll")
-_WATCHED = tuple(f"{_PACKAGE}/{name}" for name in ("topology", "sources", "cli/topo"))
+_WATCHED = tuple(f"{_PACKAGE}/{name}" for name in ("topology", "sources", "drawing", "cli/topo"))
 
 
 class Coverage(Protocol):

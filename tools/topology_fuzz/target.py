@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from xml.parsers import expat
 
 from rich.console import Console
 
 from distos_coll.cli import topo_diff, topo_tree
+from distos_coll.drawing import svg
+from distos_coll.drawing.topology import picture
 from distos_coll.errors import DistosError, TopologyError
 from distos_coll.plugins.manager import default_sources
 from distos_coll.sources import archives
@@ -101,6 +104,9 @@ class _Run:
         console = _Console()
         topo_tree.show(console, read, summary(read))
         console.check("topo show")
+        if isinstance(read.found.content, Topology):
+            drawn = svg.render(picture(read.found.content, read.name))
+            expat.ParserCreate().Parse(drawn, True)
 
     def written(self, read: Reading) -> None:
         """Each format that can say it; what was written is read again."""
