@@ -103,8 +103,9 @@ class HostBuilder:
 
     def build(self, shared: dict[HostTemplate, HostTemplate] | None = None) -> Host:
         """Make the host; equal templates of hosts built with the same `shared` are one object."""
-        bounded(self.name, self.nodes)
         links = self._resolved()
+        # After links: those to NVLink switches that nothing else tells of have added them.
+        bounded(self.name, self.nodes)
         template = HostTemplate(
             tuple(self.nodes),
             links,

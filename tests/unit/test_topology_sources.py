@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from topologies import OWN, topology_of
 from distos_coll import api
 from distos_coll.api import (
     NOWHERE,
+    PCI_NVSWITCH,
     Adapter,
     Cable,
     Document,
@@ -315,6 +317,16 @@ def test_a_host_with_too_many() -> None:
     for number in range(1025):
         host.add(Numa(id=number))
     with raises("topology-many", "n has 1,025 Numa nodes"):
+        host.build()
+
+
+def test_a_host_with_too_many_switches_at_the_ends_of_its_links() -> None:
+    host = HostBuilder("n")
+    gpu = host.add_gpu(Gpu(NOWHERE))
+    for number in range(1025):
+        link = Link(LinkKind.NVLINK, gpu, count=1, named=f"{number:04x}:01:00.0")
+        host.link(replace(link, named_class=PCI_NVSWITCH))
+    with raises("topology-many", "n has 1,025 NvSwitch nodes"):
         host.build()
 
 
