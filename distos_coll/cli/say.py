@@ -8,7 +8,7 @@ leaves alone.
 from rich.console import Console
 from rich.text import Text
 
-from distos_coll.topology.findings import shown
+from distos_coll.errors import shown
 
 
 def say(console: Console, line: str, style: str = "") -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from distos_coll.errors import TopologyError
 from distos_coll.topology import pci
 from distos_coll.topology.fabric import Block, Fabric
-from distos_coll.topology.findings import shown
 from distos_coll.topology.model import (
     NOWHERE,
     Attributes,
@@ -38,7 +37,7 @@ def bounded(host: str, nodes: Iterable[Node]) -> None:
     for kind, count in Counter(map(type, nodes)).items():
         if kind in {Gpu, Numa, NvSwitch} and count > MOST_OF_A_KIND:
             raise TopologyError(
-                f"{shown(host)} has {count:,} {kind.__name__} nodes; no host has more "
+                f"{host} has {count:,} {kind.__name__} nodes; no host has more "
                 f"than {MOST_OF_A_KIND:,}"
             )
 

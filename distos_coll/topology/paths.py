@@ -182,7 +182,10 @@ def _search(graph: Graph, start: int) -> dict[int, _Reached]:
         later: dict[int, None] = {}
         for node in now:
             here = reached[node]
-            for edge in graph.edges[node]:
+            # From another NUMA node all have been reached.
+            known = here.before != NOWHERE and graph.kind(here.before) is Numa
+            across = () if known else graph.between_numa(node)
+            for edge in (*graph.edges[node], *across):
                 if not _may_pass(graph, start, node, edge, here):
                     continue
                 gbps = min(here.gbps, edge.gbps)

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from distos_coll.errors import TopologyError
 from distos_coll.topology.builder import bounded
-from distos_coll.topology.findings import Finding, shown
+from distos_coll.topology.findings import Finding
 from distos_coll.topology.model import (
     NOWHERE,
     Attributes,
@@ -111,7 +111,7 @@ def _written(value: Any) -> Any:
     try:
         return check(value) if check else value
     except _Bad:
-        raise TopologyError(f"{shown(str(value)[:60])!r}: too large for a host report") from None
+        raise TopologyError(f"{str(value)[:60]!r}: too large for a host report") from None
 
 
 class _Bad(Exception):

@@ -49,7 +49,7 @@ from distos_coll.api import (
     pci_bus_id,
 )
 from distos_coll.plugins.manager import default_registry, default_sources, load_sources
-from distos_coll.topology import checks, exports, nvlink, pci, reading
+from distos_coll.topology import artifacts, checks, exports, nvlink, pci, reading
 from distos_coll.topology.findings import summed_up
 from distos_coll.topology.summary import summary
 
@@ -160,6 +160,16 @@ def test_memory_is_not_taken_before_it_is_needed(tmp_path: Path) -> None:
             reading.open_document(path)
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def test_errors_are_safe_to_print() -> None:
+    """Whoever raises one, with whatever name in it."""
+    end = End(EndKind.SWITCH, "\u202e\n\x1b[2J")
+    fabric = Fabric((Switch("a", "a", "infiniband"),), cables=(Cable(end, end),))
+    ibsim = next(source for source in default_sources() if source.name == "ibsim-net")
+    with raises("fabric-ends") as caught:
+        artifacts.export(Found(Topology(fabric=fabric)), ibsim)
+    assert str(caught.value).isprintable()
 
 
 def test_what_is_not_there_and_what_is_not_known(tmp_path: Path) -> None:
