@@ -12,6 +12,7 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,9 @@ def main() -> int:
         print(f"no formats: {', '.join(unknown)}; those are {', '.join(corpus.formats())}")
         return 2
     base = str(_MEMORY) if _MEMORY.is_dir() else None
+    if options.table:
+        print("\n".join(_table(names, options.state)))
+        return 0
     with tempfile.TemporaryDirectory(prefix="fuzz-topology-", dir=base) as folder:
         found = [_each(name, options, Path(folder) / name) for name in names]
     return int(any(found))
@@ -45,7 +49,21 @@ def _options() -> argparse.Namespace:
         "--keep", action="store_true", help="add the best inputs to tests/data/fuzz"
     )
     parser.add_argument("--replay", action="store_true", help="run the findings of --state again")
+    parser.add_argument("--table", action="store_true", help="print what runs of --state had")
     return parser.parse_args()
+
+
+def _table(names: list[str], state: Path) -> Iterator[str]:
+    yield "| format | CPU minutes | executions | lines and branches | corpus here, bytes |"
+    yield "|---|---|---|---|---|"
+    for name in names:
+        path = state / f"{name}.json"
+        told: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        sizes = [each.stat().st_size for each in corpus.kept(name)]
+        yield (
+            f"| {name} | {told.get('minutes', 0):g} | {told.get('executions', 0):,} "
+            f"| {told.get('places', 0):,} | {len(sizes)}, {sum(sizes):,} |"
+        )
 
 
 def _each(name: str, options: argparse.Namespace, folder: Path) -> bool:

@@ -182,6 +182,13 @@ def _integer(value: Any) -> int:
     return value
 
 
+def _id(value: Any) -> int:
+    found = _integer(value)
+    if found < 0:
+        raise _Bad("expected a number of PCI's, which is not negative")
+    return found
+
+
 def _real(value: Any) -> float:
     if type(value) not in {int, float} or not math.isfinite(value):
         raise _Bad("expected a number")
@@ -238,6 +245,7 @@ def _pair(value: Any) -> tuple[str, str]:
     return found[0], found[1]
 
 
+_PCI_IDS = {"vendor", "device", "subsystem_vendor", "subsystem_device", "pci_class", "named_class"}
 _BY_TYPE: dict[Any, Decode] = {
     str: _text,
     str | None: _text,
@@ -259,6 +267,7 @@ def _decoders(kind: Any) -> dict[str, Decode]:
     """Of the fields of a class; what a new type of field needs is found missing by the tests."""
     hints = get_type_hints(kind)
     found = {each.name: _BY_TYPE[hints[each.name]] for each in fields(kind) if each.name != "cpus"}
+    found |= {name: _id for name in _PCI_IDS & found.keys() if found[name] is _integer}
     return {**found, "cpus": _cpus} if "cpus" in hints else found
 
 

@@ -237,6 +237,10 @@ def test_refused(row: str, data: bytes, match: str) -> None:
         (gpu(parent=-2), "parent: expected the index"),
         (gpu(sm=1 << 63), "sm: expected a whole number"),
         (gpu(gdr=1), "gdr: expected true or false"),
+        (
+            node(**{"is": "pci", "parent": -1, "bus_id": "a", "device": -1}),
+            "device: .* not negative",
+        ),
         (node(**{"is": "numa", "cpus": "x"}), "cpus: expected a set of CPUs"),
         (node(**{"is": "numa", "cpus": "-1"}), "cpus: expected a set of CPUs"),
         (node(**{"is": "numa", "cpus": "f" * 17_000}), "cpus: expected a set of CPUs"),

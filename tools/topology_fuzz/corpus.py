@@ -13,6 +13,7 @@ from topology_fuzz.worker import Limited
 
 FOLDER = DATA / "fuzz"
 _LARGEST_SEED = 1 << 15
+_LARGEST_KEPT = 1 << 12
 
 
 def formats() -> list[str]:
@@ -75,7 +76,8 @@ class Minimiser:
                 reached |= own
                 more.append((data, own))
         end = time.process_time() + seconds
-        return [self.smaller(data, own, end) for data, own in more]
+        smaller = (self.smaller(data, own, end) for data, own in more)
+        return [data for data in smaller if len(data) <= _LARGEST_KEPT]
 
     def smaller(self, data: bytes, own: set[tuple[object, ...]], end: float) -> bytes:
         """Leave out pieces as long as it reaches what it did alone."""
