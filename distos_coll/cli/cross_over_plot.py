@@ -37,15 +37,14 @@ def draw(plan: JobPlan, title: str, path: Path) -> None:
         axes.axvline(crossing.bytes, color="0.6", linewidth=0.8, linestyle="--")
         axes.text(
             crossing.bytes,
-            0.02,
+            0.98,
             f" {crossing.after} from {_short(crossing.bytes)}",
             rotation=90,
             fontsize=7,
-            va="bottom",
+            va="top",
             transform=axes.get_xaxis_transform(),
         )
     axes.set(
-        xscale="log",
         yscale="log",
         xlabel="bytes",
         ylabel="microseconds",
@@ -53,7 +52,7 @@ def draw(plan: JobPlan, title: str, path: Path) -> None:
     )
     axes.set_xscale("log", base=2)
     axes.grid(visible=True, alpha=0.3)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="center left")
     try:
         figure.savefig(path)
     except OSError as error:

@@ -14,9 +14,7 @@ _KINDS = {".svg": svg.render, ".png": png.render}
 def check(path: Path | None, option: str) -> None:
     """Refuse other names before anything is computed."""
     if path is not None and path.suffix.lower() not in _KINDS:
-        raise typer.BadParameter(
-            f"{path.name}: pictures are .svg or .png files", param_hint=option
-        )
+        raise typer.BadParameter(f"{path.name}: pictures are .svg or .png files", param_hint=option)
 
 
 def save(scene: Scene, path: Path, option: str) -> None:

@@ -1,4 +1,4 @@
-"""`distos-coll plan explain FILE`: channels laid over a topology, and what an operation would cost."""
+"""`distos-coll plan explain FILE`: channels over a topology, and what an operation would cost."""
 
 import json
 from collections.abc import Sequence
@@ -159,7 +159,9 @@ def _layout_lines(answer: Answer) -> list[str]:
             left = layout.channels - _MOST_CHANNELS
             lines.append(f"      and {counted(left, 'channel', 'channels')} more")
     if layout.turns:
-        lines.append("every other node is passed the other way round, so that channels keep to rails")
+        lines.append(
+            "every other node is passed the other way round, so that channels keep to rails"
+        )
     if len(layout.nodes) > 1:
         lines.append("trees between nodes:")
         first, second = (told.tree_lines(layout, which) for which in range(2))
@@ -185,12 +187,22 @@ def _show_candidates(console: Console, answer: Answer) -> None:
     table = Table(box=None)
     for column in ("", "candidate", "time", "latency", "bandwidth", "reduction", "why"):
         table.add_column(column, justify="left" if column in {"", "candidate", "why"} else "right")
-    for each in answer.priced():
+    priced = answer.priced()
+    for each in priced:
+        if not each.estimate.may_run:
+            continue
         parts = (each.estimate.time_us, each.latency_us, each.bandwidth_us, each.reduction_us)
         numbers = ["-" if part is None else f"{part:,.1f}" for part in parts]
         mark = "*" if each.chosen else " "
         table.add_row(mark, each.estimate.name, *numbers, each.reason)
     console.print(table)
+    left_out: dict[str, list[str]] = {}
+    for each in priced:
+        if not each.estimate.may_run:
+            left_out.setdefault(each.reason, []).append(each.estimate.name)
+    for reason, names in left_out.items():
+        line = f"left out: {', '.join(names)}: {reason}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_winners(console: Console, answer: Answer) -> None:

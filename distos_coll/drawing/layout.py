@@ -3,6 +3,7 @@ between nodes.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from distos_coll.drawing.host import HostDrawing
 from distos_coll.drawing.scene import (
@@ -16,6 +17,7 @@ from distos_coll.drawing.scene import (
     Line,
     Point,
     Scene,
+    Shape,
     Words,
     text_width,
 )
@@ -54,7 +56,7 @@ def picture(layout: Layout, title: str) -> Scene:
     return scene
 
 
-def _framed(drawing: HostDrawing, scene: Scene, y: float) -> tuple[Box, list[object]]:
+def _framed(drawing: HostDrawing, scene: Scene, y: float) -> tuple[Box, list[Shape]]:
     """Draw a host; its frame lies behind the rest."""
     before = len(scene.shapes)
     found = drawing.draw(MARGIN, y)
@@ -65,10 +67,10 @@ def _framed(drawing: HostDrawing, scene: Scene, y: float) -> tuple[Box, list[obj
 
 def _heading(scene: Scene, layout: Layout, title: str) -> float:
     rings, trees = layout.rings, layout.trees
+    ranks = counted(layout.placement.size, "rank", "ranks")
+    channels = counted(rings.channels, "channel", "channels")
     facts = [
-        f"{counted(layout.placement.size, 'rank', 'ranks')}, "
-        f"{counted(rings.channels, 'channel', 'channels')}: rings {rings.gbps:.4g} GB/s, "
-        f"trees {trees.gbps:.4g} GB/s",
+        f"{ranks}, {channels}: rings {rings.gbps:.4g} GB/s, trees {trees.gbps:.4g} GB/s",
         f"bottleneck {layout.bottleneck}" if layout.bottleneck else "",
     ]
     scene.add(Words(MARGIN, MARGIN + LARGE, title, LARGE, anchor="start", bold=True))
@@ -103,7 +105,7 @@ def _nodes(scene: Scene, layout: Layout, y: float) -> float:
         scene.add(box)
         scene.label(box, [name], NORMAL)
     foot = base + _NODE_HEIGHT
-    for a, b in zip(middles, middles[1:], strict=False):
+    for a, b in pairwise(middles):
         line = ((a + width / 2, foot - _NODE_HEIGHT / 2), (b - width / 2, foot - _NODE_HEIGHT / 2))
         scene.add(Line(line, INK, 2.0, "rings"))
     back = ((middles[-1], foot), ((middles[0] + middles[-1]) / 2, foot + 26), (middles[0], foot))
@@ -135,7 +137,7 @@ class _Channels(HostDrawing):
     def nvlink_height(self) -> float:
         return _ARCS + 6 * len(self.stretches)
 
-    def nvlink(self, y: float, height: float) -> None:
+    def nvlink(self, y: float, height: float) -> None:  # noqa: ARG002  arcs begin below
         ways = [self.way(stretch) for stretch in self.stretches]
         widest = max((abs(a[0] - b[0]) for way in ways for a, b in _hops(way)), default=1) or 1
         for channel, way in enumerate(ways):
@@ -168,4 +170,4 @@ class _Channels(HostDrawing):
 
 
 def _hops(way: Sequence[Point]) -> list[tuple[Point, Point]]:
-    return list(zip(way, way[1:], strict=False))
+    return list(pairwise(way))

@@ -42,7 +42,7 @@ def tree_lines(layout: Layout, which: int, most: int = 32) -> list[str]:
     """One of the two trees between nodes, drawn with a line for each, `most` at most."""
     n = len(layout.nodes)
     root = next(place for place in range(n) if links(which, place, n).parent == NONE)
-    lines = []
+    lines: list[str] = []
     for depth, last, place in _walk(which, root, n, (), is_last=True):
         if len(lines) == most:
             lines.append(f"... and {n - most:,} nodes more")

@@ -2,7 +2,7 @@
 apart, why the others lost, and at which sizes another one wins. Pure.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
@@ -18,11 +18,11 @@ from distos_coll.api import (
     Operation,
     cheapest,
 )
-from distos_coll.errors import PlanError
 from distos_coll.layout.nccl_view import Machine, nccl_view
 from distos_coll.layout.result import Layout
 from distos_coll.planner.algo import AlgoFilter
 from distos_coll.planner.choose import candidates
+from distos_coll.planner.profile import BUILT_IN
 from distos_coll.planner.view import ClusterView
 from distos_coll.plugins.job import HostView
 from distos_coll.plugins.manager import Registry
@@ -34,6 +34,7 @@ SMALLEST, LARGEST = 1, 1 << 36
 """Bytes between which candidates are compared."""
 _STEPS_PER_OCTAVE = 4
 _NO_TIME = LinkCost(0.0, inf)
+_PLAIN = Machine()
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class JobPlan:
         for size in sizes(low, high):
             after = self._winner(size)
             while after != name:
-                cut = _first(at, size, lambda tried, before=name: self._winner(tried) != before)
+                cut = self._first_without(name, at, size)
                 after = self._winner(cut)
                 found.append(Crossing(cut, name, after))
                 at, name = cut, after
@@ -134,6 +135,16 @@ class JobPlan:
 
     def _winner(self, size: int) -> str:
         return _label(self.best(size))
+
+    def _first_without(self, name: str, low: int, high: int) -> int:
+        """The first size at which another one wins: not yet at low, but at high."""
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._winner(middle) != name:
+                high = middle
+            else:
+                low = middle
+        return high
 
     def _asked(self, job: Job, size: int) -> tuple[Estimate, ...]:
         operation = Operation(self.collective, size, self.dtype)
@@ -171,8 +182,8 @@ def job_plan(
     registry: Registry,
     *,
     dtype: DType = DType.FLOAT32,
-    machine: Machine = Machine(),
-    figures: Figures = Figures(),
+    machine: Machine = _PLAIN,
+    figures: Figures = BUILT_IN.figures,
 ) -> JobPlan:
     """Price a collective for the job that is laid out. `figures` are of hosts; the network's
     bandwidth is the layout's.
@@ -203,23 +214,10 @@ def with_network(figures: Figures, layout: Layout) -> Figures:
 
 
 def sizes(low: int, high: int) -> list[int]:
-    """Sizes from one to the other, some in each octave."""
-    if not 1 <= low <= high:
-        raise PlanError(f"sizes from {low} to {high}: the first must be at least 1 and no larger")
+    """Sizes from one (at least 1) to the other, some in each octave."""
     steps = range(_STEPS_PER_OCTAVE * high.bit_length() + 1)
     tried = (round(low * 2 ** (step / _STEPS_PER_OCTAVE)) for step in steps)
     return sorted({low, high, *(size for size in tried if low <= size <= high)})
-
-
-def _first(low: int, high: int, holds: Callable[[int], bool]) -> int:
-    """The first size at which it holds, given that it does at high and not at low."""
-    while high - low > 1:
-        middle = (low + high) // 2
-        if holds(middle):
-            high = middle
-        else:
-            low = middle
-    return high
 
 
 def _label(estimate: Estimate) -> str:
