@@ -86,6 +86,17 @@ def test_no_more_channels_than_it_takes() -> None:
     assert laid(nvswitch_400g(), policy=Policy(channel_gbps=400.0)).channels == 1
 
 
+def test_trees_get_what_links_have_left() -> None:
+    """A chain passes a link less than a ring, and no thread block carries more than 36 GB/s."""
+    single = laid(nvswitch_400g())
+    assert single.trees.gbps_intra == pytest.approx(36.0)
+    between = laid(nvswitch_400g(), 2)
+    # 16 chains of seven hops over the eight GPUs' links.
+    assert between.trees.gbps_intra == pytest.approx(18 * 20.6 * 8 / 7 / 16)
+    slow = laid(one(switched(Machine(mbps=10_000), 12)), 2)
+    assert slow.trees.gbps_intra == pytest.approx(2 * slow.trees.gbps_inter)
+
+
 def test_the_bottleneck_has_a_name() -> None:
     layout = laid(nvswitch_200g(), 2)
     assert str(layout.bottleneck) == "switched-0: PCI GPU 0 -> switch 0000:10:00.0 (24 GB/s)"
