@@ -11,7 +11,7 @@ from distos_coll.cli import choices
 from distos_coll.errors import InvalidArgument
 from distos_coll.planner import ClusterView, plan
 from distos_coll.planner.algo import collective_named
-from distos_coll.planner.profile import BUILT_IN
+from distos_coll.planner.profile import Profile
 from distos_coll.settings_text import parse_bytes
 
 app = typer.Typer(no_args_is_help=True, help="Plans, without running them.")
@@ -39,6 +39,24 @@ def domains_of(text: str, ranks: int) -> tuple[int, ...]:
     return tuple(domain for domain, size in enumerate(numbers) for _ in range(size))
 
 
+def hosts_of(text: str, domains: int, known: Profile) -> tuple[str, ...]:
+    """Read "a,b,c", the host of each domain; of an empty text those whose links are known."""
+    if not text:
+        found = (links.hosts for links in known.links if len(links.hosts) == domains)
+        return next(found, ())
+    names = tuple(name.strip() for name in text.split(","))
+    if len(names) != domains:
+        raise InvalidArgument(f"{domains} domains need as many hosts, not {text}")
+    every = {name for links in known.links for name in links.hosts}
+    strangers = [name for name in names if name not in every]
+    if strangers:
+        raise InvalidArgument(
+            f"nothing is known of links of {', '.join(strangers)}: run distos-coll bench "
+            "--calibrate in a job that spans these hosts, or set DISTOS_COLL_TOPO_FILE"
+        )
+    return names
+
+
 @app.command()
 def explain(
     ranks: Annotated[int, typer.Option(min=1, max=1 << 16, help="Size of the group.")] = 2,
@@ -55,13 +73,21 @@ def explain(
     cores: Annotated[
         int, typer.Option(min=0, help="Cores that the ranks of each domain share. 0: enough.")
     ] = 0,
+    hosts: Annotated[
+        str,
+        typer.Option(
+            help="The host of each domain, for links that differ: a,b,c. Unset: those whose links "
+            "are known, if there are as many."
+        ),
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say which algorithm runs at which size, and why not the others.
 
     DISTOS_COLL_ALGO, DISTOS_COLL_DETERMINISTIC and DISTOS_COLL_SLOT_BYTES apply as they would in a
     real group, and so does what `bench --calibrate` measured: then each candidate's measured time
-    stands beside the predicted one.
+    stands beside the predicted one. Links between hosts are those of the profile, or what
+    DISTOS_COLL_TOPO_FILE says of them.
     """
     current = settings.load()
     try:
@@ -70,7 +96,7 @@ def explain(
         count = parse_bytes(size) if size else None
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    stored = profiles.in_use(current)
+    known = profiles.in_effect(current)
     domain_count = max(domain_of) + 1
     view = ClusterView(
         ranks,
@@ -78,7 +104,8 @@ def explain(
         (single_copy and current.single_copy,) * domain_count,
         (cores,) * domain_count if cores else (),
         current.slot_bytes,
-        stored.profile if stored else BUILT_IN,
+        known,
+        hosts_of(hosts, domain_count, known),
     )
     table = plan(view, current.algo, deterministic=current.deterministic, collectives=[wanted])
     if count is not None:
@@ -89,4 +116,6 @@ def explain(
     if as_json:
         print(json.dumps(found, indent=2))
     else:
+        for line in view.layout.lines:
+            Console().print(line, markup=False, highlight=False, soft_wrap=True)
         choices.show(Console(), found)
