@@ -122,7 +122,7 @@ class _Places:
 def _lines(places: _Places) -> Iterator[str]:
     links, table, natural = places.links, places.table, tuple(range(places.table.n))
     kinds = len({k for a, row in enumerate(links.rows) for k in row[:a] + row[a + 1 :]})
-    yield f"links between {table.n} domains: {links.source}; {kinds} kinds"
+    yield f"links between {table.n} domains: {links.source}; {kinds} kind{'s' if kinds > 1 else ''}"
     for name, order, edges in (
         ("ring", places.ring, places.edges_of_ring),
         ("trees", places.trees, places.edges_of_trees),
