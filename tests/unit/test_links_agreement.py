@@ -87,7 +87,7 @@ def test_links_of_other_hosts_are_not_used(tmp_path: Path) -> None:
     assert found[0][0].ring == ()  # type: ignore[attr-defined]
 
 
-def network(path: Path, mbps: dict[str, int]) -> str:
+def network(path: Path, mbps: dict[tuple[int, int], int]) -> str:
     """A cluster model of hosts at switches, as `topo import` writes it."""
     from distos_coll.plugins.manager import default_sources
     from distos_coll.topology.artifacts import artifacts, save
@@ -95,15 +95,15 @@ def network(path: Path, mbps: dict[str, int]) -> str:
     from distos_coll.topology.model import Host, Topology
 
     hosts = [End(EndKind.HOST, host) for host in HOSTS]
-    cables = tuple(Cable(hosts[int(a)], hosts[int(b)], mbps=m) for (a, b), m in mbps.items())
+    cables = tuple(Cable(hosts[a], hosts[b], mbps=m) for (a, b), m in mbps.items())
     fabric = Fabric((Switch("s"),), cables=cables)
     found = artifacts(Topology(tuple(map(Host, HOSTS)), fabric), (), default_sources())
     return str(save(found, path)[0])
 
 
 def test_a_topology_file_of_rank_0_is_everybodys(tmp_path: Path) -> None:
-    pairs = {f"{a}{b}": 1000 for a in range(4) for b in range(a)}
-    name = network(tmp_path, pairs | {"10": 100})
+    pairs = {(a, b): 1000 for a in range(4) for b in range(a)}
+    name = network(tmp_path, pairs | {(1, 0): 100})
     first, *others = together(replace(SMALL, profile="none", topo_file=name), orders)
     assert all(other == first for other in others)
     assert first[0].ring == (0, 2, 1, 3)  # type: ignore[attr-defined]
