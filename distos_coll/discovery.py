@@ -56,7 +56,9 @@ def _hosts(name: str, found: Found) -> Found:
 
 
 def _together(told: Sequence[tuple[str, Found]]) -> Discovered:
-    parts, findings, nodes = [], [], []
+    parts: list[Part] = []
+    findings: list[Finding] = []
+    nodes: list[tuple[str, tuple[str, ...]]] = []
     for name, found in told:
         assert isinstance(found.content, Topology)  # noqa: S101  _hosts() and unpack() see to it
         parts.append(Part(name, found.content))
