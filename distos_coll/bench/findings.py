@@ -208,6 +208,9 @@ def link_lines(links: Links) -> Iterator[str]:
             f"# {len(pairs):12} {cost.alpha_us:9.2f} us {cost.gbps:9.4f} GB/s  {some}"
             + (", ..." if len(pairs) > _SOME else "")
         )
+    ports = [gbps for gbps in links.ports if gbps is not None]
+    if ports:
+        yield f"# {'ports':>12} {min(ports):.4f} to {max(ports):.4f} GB/s with all others at once"
 
 
 def _judge(found: Sequence[Found], options: Options, say: Say) -> bool:

@@ -282,7 +282,7 @@ def without(name: str) -> Callable[[str], str]:
         (cut, "cannot be used: "),
         (lambda _: "", "Expecting value"),
         (lambda _: "[" * 100_000, "cannot be used: "),
-        (lambda _: "{}", "it has no schema_version 1"),
+        (lambda _: "{}", "it has no schema_version 2"),
         (lambda text: text + " " * (4 << 20), "it is too large"),
         (without("key"), "its key is not cpu, cores, kernel, build"),
         (without("measured_at"), "its measured_at is no text"),
