@@ -26,7 +26,7 @@ from distos_coll.settings import NO_PROFILE, Settings
 SCHEMA_VERSION = 2
 LARGEST_SHARED = 48 << 10
 """Bytes; the stores in which ranks meet take 60 KiB."""
-_LARGEST_TEXT = 4 << 20
+_LARGEST_TEXT = 16 << 20
 _HEAD_BYTES = 64 << 10
 
 _logger = logging.getLogger("distos_coll")
@@ -237,7 +237,8 @@ def in_effect(values: Settings) -> Profile:
 def _packed(profile: Profile) -> bytes:
     text = json.dumps(as_dict(profile), separators=(",", ":"))
     packed = GOOD + zlib.compress(text.encode())
-    if len(packed) <= LARGEST_SHARED or not (profile.tables or profile.links):
+    fits = len(packed) <= LARGEST_SHARED and len(text) <= _LARGEST_TEXT
+    if fits or not (profile.tables or profile.links):
         return packed
     if profile.tables:
         _warn_once("the profile is too large to share: its figures are used, its tables are not")

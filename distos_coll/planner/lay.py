@@ -1,5 +1,6 @@
 """The layout of a group over unequal links: its orders, and what each kind of program gets."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean
@@ -69,7 +70,7 @@ class _Places:
         if over is Over.HALVING:
             on_ring = [domain for domain in self.ring for _ in range(self.sizes[domain])]
             return self._worst(halving(on_ring))
-        return self._worst({(a, b) for a in range(n) for b in range(n) if a != b})
+        return self._any()
 
     def _worst(self, pairs: Pairs) -> LinkCost:
         us = max(self.table.ns(a, b) for a, b in pairs) / 1000
@@ -105,15 +106,26 @@ class _Places:
     def edges_of_ring(self, order: Order) -> list[Edge]:
         return [(order[a], order[b], share) for a, b, share in ring_edges(self.table.n)]
 
+    def _any(self) -> LinkCost:
+        costs = [self.table.costs[k] for row in _others(self.table.rows) for k in set(row)]
+        return LinkCost(max(c.alpha_us for c in costs), min(c.gbps for c in costs))
+
     def _in_turn(self) -> LinkCost:
-        """The slowest domain's: it sends and receives so much over each of its links."""
-        found = []
-        for a in range(self.table.n):
-            others = [b for b in range(self.table.n) if b != a]
-            us = mean(max(self.table.ns(a, b), self.table.ns(b, a)) for b in others) / 1000
-            slowness = mean(1 / min(self.table.gbps(a, b), self.table.gbps(b, a)) for b in others)
-            found.append((1 / slowness, us))
-        return LinkCost(max(us for _, us in found), min(gbps for gbps, _ in found))
+        """The slowest domain's: it sends, or receives, so much over each of its links."""
+        columns = [bytes(column) for column in zip(*self.table.rows, strict=True)]
+        costs = self.table.costs
+        us, slowness = [], []
+        for row in (*_others(self.table.rows), *_others(columns)):
+            count = Counter(row)
+            us.append(sum(n * costs[k].alpha_us for k, n in count.items()) / len(row))
+            slowness.append(sum(n / costs[k].gbps for k, n in count.items()) / len(row))
+        return LinkCost(max(us), 1 / max(slowness))
+
+
+def _others(rows: Sequence[bytes]) -> Iterator[bytes]:
+    """Each row without what a domain has of itself."""
+    for a, row in enumerate(rows):
+        yield row[:a] + row[a + 1 :]
 
 
 # ---- for people
@@ -121,7 +133,7 @@ class _Places:
 
 def _lines(places: _Places) -> Iterator[str]:
     links, table, natural = places.links, places.table, tuple(range(places.table.n))
-    kinds = len({k for a, row in enumerate(links.rows) for k in row[:a] + row[a + 1 :]})
+    kinds = len(set().union(*map(set, _others(links.rows))))
     yield f"links between {table.n} domains: {links.source}; {kinds} kind{'s' if kinds > 1 else ''}"
     for name, order, edges in (
         ("ring", places.ring, places.edges_of_ring),

@@ -57,8 +57,11 @@ class _Budget:
         self._left = BUDGET
 
     def take(self, looks: int) -> bool:
+        """What is refused costs nothing: something smaller may still be tried."""
+        if looks > self._left:
+            return False
         self._left -= looks
-        return self._left >= 0
+        return True
 
 
 def ring_order(table: Table) -> Order:
@@ -197,19 +200,23 @@ def _inserted(n: int, weigh: Weigh, budget: _Budget) -> list[int] | None:
 
 
 def _two_opt(ring: list[int], weigh: Weigh, budget: _Budget) -> list[int]:
-    """Reverse parts as long as that helps."""
+    """Reverse parts as long as that helps, where the ring's worst links are first."""
     n = len(ring)
     better = True
     while better:
         better = False
-        for i in range(n - 1):
-            for j in range(i + 2, n - (i == 0)):
+        own = [-weigh(a, b) for a, b in _around(ring)]
+        for first in sorted(range(n), key=own.__getitem__):
+            for other in (*range(first + 2, n), *range(first - 1)):
                 if not budget.take(4):
                     return ring
+                i, j = min(first, other), max(first, other)
                 a, b, c, d = ring[i], ring[i + 1], ring[j], ring[(j + 1) % n]
+                # Where the two links meet in a domain, this is no less.
                 if weigh(a, c) + weigh(b, d) < weigh(a, b) + weigh(c, d):
                     ring[i + 1 : j + 1] = reversed(ring[i + 1 : j + 1])
                     better = True
+                    break
     return ring
 
 

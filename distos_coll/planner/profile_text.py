@@ -102,7 +102,9 @@ def _known_or_none(
 
 
 def _row(value: object, where: str) -> bytes:
-    return bytes.fromhex(_text(value, where))
+    if not isinstance(value, str):
+        raise ValueError(f"{where} is {value!r:.40}, and no row of classes")  # noqa: TRY004  of text
+    return bytes.fromhex(value)
 
 
 def _text(value: object, where: str) -> str:

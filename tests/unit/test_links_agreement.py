@@ -2,6 +2,7 @@
 
 import json
 import logging
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -139,6 +140,23 @@ def test_a_topology_file_that_cannot_be_read_is_refused_by_all(tmp_path: Path) -
 
     store = _native.MemoryStore()
     run_threads(one, range(2))
+
+
+@pytest.mark.parametrize(
+    ("hosts", "picked", "fits"), [(2048, (0,), True), (1024, (0, 1, 2, 3), False)]
+)
+def test_what_fits_into_a_store(
+    hosts: int, picked: tuple[int, ...], fits: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Links of one kind compress; tables without any order do not, and are left out."""
+    draw = random.Random(3)
+    rows = tuple(bytes(draw.choices(picked, k=hosts)) for _ in range(hosts))
+    classes = tuple(LinkClass(1.0 + k, 1.0) for k in range(4))
+    links = Links(tuple(f"n{i}" for i in range(hosts)), classes, rows, "a test")
+    packed = profiles._packed(Profile(links=(links,)))
+    assert len(packed) <= profiles.LARGEST_SHARED
+    assert profiles.received(packed).links == ((links,) if fits else ())
+    assert ("too large to share, and is not used" in caplog.text) is not fits
 
 
 # ---- measuring

@@ -93,6 +93,14 @@ def test_one_slow_link_is_avoided(n: int) -> None:
     assert "in the order of ranks 0.01 GB/s (h0 to h1)" in layout.lines[1]
 
 
+def test_more_domains_than_can_be_inserted() -> None:
+    """The budget is left for repairing the order of ranks."""
+    n = 512
+    layout = view(mesh(n, {(i, i + 1) for i in range(0, n - 1, 7)})).layout
+    assert layout.remote[Over.RING].gbps == 0.1
+    assert layout.remote[Over.TREE].gbps >= 0.1
+
+
 @pytest.mark.parametrize("n", [12, 24])
 def test_two_islands_are_crossed_twice(n: int) -> None:
     """Hosts of odd numbers are far from those of even ones: the ring goes through each at once."""

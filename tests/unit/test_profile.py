@@ -283,7 +283,7 @@ def without(name: str) -> Callable[[str], str]:
         (lambda _: "", "Expecting value"),
         (lambda _: "[" * 100_000, "cannot be used: "),
         (lambda _: "{}", "it has no schema_version 2"),
-        (lambda text: text + " " * (4 << 20), "it is too large"),
+        (lambda text: text + " " * (16 << 20), "it is too large"),
         (without("key"), "its key is not cpu, cores, kernel, build"),
         (without("measured_at"), "its measured_at is no text"),
         (without("profile"), "the profile is no object"),
