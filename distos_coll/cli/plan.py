@@ -13,7 +13,7 @@ from distos_coll.errors import InvalidArgument
 from distos_coll.layout.policy import CrossNic
 from distos_coll.planner import ClusterView, plan
 from distos_coll.planner.algo import collective_named
-from distos_coll.planner.profile import BUILT_IN
+from distos_coll.planner.profile import Profile
 from distos_coll.settings_text import parse_bytes
 
 app = typer.Typer(no_args_is_help=True, help="Plans, without running them.")
@@ -41,6 +41,24 @@ def domains_of(text: str, ranks: int) -> tuple[int, ...]:
     return tuple(domain for domain, size in enumerate(numbers) for _ in range(size))
 
 
+def hosts_of(text: str, domains: int, known: Profile) -> tuple[str, ...]:
+    """Read "a,b,c", the host of each domain; of an empty text those whose links are known."""
+    if not text:
+        found = (links.hosts for links in known.links if len(links.hosts) == domains)
+        return next(found, ())
+    names = tuple(name.strip() for name in text.split(","))
+    if len(names) != domains:
+        raise InvalidArgument(f"{domains} domains need as many hosts, not {text}")
+    every = {name for links in known.links for name in links.hosts}
+    strangers = [name for name in names if name not in every]
+    if strangers:
+        raise InvalidArgument(
+            f"nothing is known of links of {', '.join(strangers)}: run distos-coll bench "
+            "--calibrate in a job that spans these hosts, or set DISTOS_COLL_TOPO_FILE"
+        )
+    return names
+
+
 @app.command()
 def explain(
     context: typer.Context,
@@ -51,6 +69,7 @@ def explain(
     size: plan_options.Bytes = "",
     single_copy: plan_options.SingleCopy = True,
     cores: plan_options.Cores = 0,
+    hosts: plan_options.Hosts = "",
     copies: plan_options.Copies = 1,
     rack: plan_options.Rack = False,
     nodes: plan_options.Nodes = None,
@@ -68,7 +87,8 @@ def explain(
 
     DISTOS_COLL_ALGO, DISTOS_COLL_DETERMINISTIC and DISTOS_COLL_SLOT_BYTES apply as they would in a
     real group, and so does what `bench --calibrate` measured: then each candidate's measured time
-    stands beside the predicted one.
+    stands beside the predicted one. Links between hosts are those of the profile, or what
+    DISTOS_COLL_TOPO_FILE says of them.
     """
     plan_options.refuse_the_other_kind(context, with_file=file is not None)
     try:
@@ -79,7 +99,8 @@ def explain(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     if file is None:
-        _explain_group(wanted, count, _view(domain_of, single_copy, cores), as_json)
+        view = _view(domain_of, single_copy, cores, hosts)
+        _explain_group(wanted, count, view, as_json)
         return
     cross_over_plot.check(plot)
     pictures.check(picture, "--picture")
@@ -101,9 +122,9 @@ def explain(
     plan_topology.show(answer, as_json=as_json)
 
 
-def _view(domain_of: tuple[int, ...], single_copy: bool, cores: int) -> ClusterView:
+def _view(domain_of: tuple[int, ...], single_copy: bool, cores: int, hosts: str) -> ClusterView:
     current = settings.load()
-    stored = profiles.in_use(current)
+    known = profiles.in_effect(current)
     count = max(domain_of) + 1
     return ClusterView(
         len(domain_of),
@@ -111,7 +132,8 @@ def _view(domain_of: tuple[int, ...], single_copy: bool, cores: int) -> ClusterV
         (single_copy and current.single_copy,) * count,
         (cores,) * count if cores else (),
         current.slot_bytes,
-        stored.profile if stored else BUILT_IN,
+        known,
+        hosts_of(hosts, count, known),
     )
 
 
@@ -126,4 +148,6 @@ def _explain_group(wanted: Collective, count: int | None, view: ClusterView, as_
     if as_json:
         print(json.dumps(found, indent=2))
     else:
+        for line in view.layout.lines:
+            Console().print(line, markup=False, highlight=False, soft_wrap=True)
         choices.show(Console(), found)

@@ -30,6 +30,13 @@ SingleCopy = Annotated[bool, typer.Option(help="Ranks of a domain can read each 
 Cores = Annotated[
     int, typer.Option(min=0, help="Cores that the ranks of each domain share. 0: enough.")
 ]
+Hosts = Annotated[
+    str,
+    typer.Option(
+        help="The host of each domain, for links that differ: a,b,c. Unset: those whose links are "
+        "known, if there are as many."
+    ),
+]
 Copies = Annotated[int, _on_a_topology(min=1, max=1 << 14, help="The file's hosts so often.")]
 Rack = Annotated[
     bool, _on_a_topology(help="NVLink reaches from copy to copy, if the file names a domain.")

@@ -27,6 +27,7 @@ ELSEWHERE = (
     "cpp/program/decode.cc",
     # What is wrong in a damaged profile; a reason within the page's message.
     "distos_coll/planner/profile",
+    "distos_coll/planner/links.py",
     # What the operating system said of a socket; a reason within the page's messages.
     "cpp/comm/sockets.cc",
 )
