@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, TypeAlias, TypeVar, cast
 
 from distos_coll.topology import guids, pci
-from distos_coll.topology.fabric import End
+from distos_coll.topology.fabric import End, Extra
 from distos_coll.topology.names import natural
 
 T = TypeVar("T")
@@ -115,13 +115,23 @@ def _merge_extra(
     extras = dict.fromkeys(value for _, value in values)
     if len(extras) == 1:
         return next(iter(extras))
-    found: dict[str, list[tuple[Voice, str]]] = {}
+    found: dict[str, list[tuple[Voice, tuple[str, ...]]]] = {}
     for voice, extra in values:
-        for name, text in extra:
-            found.setdefault(name, []).append((voice, text))
+        for name, texts in by_name(extra).items():
+            found.setdefault(name, []).append((voice, texts))
     return tuple(
-        (name, _merge(name, found[name], None, place, conflicts)) for name in sorted(found)
+        (name, text)
+        for name in sorted(found)
+        for text in _merge(name, found[name], None, place, conflicts)
     )
+
+
+def by_name(extra: Extra) -> dict[str, tuple[str, ...]]:
+    """All texts of each name."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, text in extra:
+        found[name] = (*found.get(name, ()), text)
+    return found
 
 
 def sort_key(value: Any) -> tuple[Any, ...]:

@@ -242,7 +242,7 @@ class Paths:
 
     def _domain(self, device: Device) -> str | None:
         host = self.topology.hosts[device[0]]
-        return host.gpus[host.template.gpus.index(device[1])].nvlink_domain
+        return host.gpus[host.template.gpu_number[device[1]]].nvlink_domain
 
     def _to_switch(self, device: Device) -> float:
         template = self.topology.hosts[device[0]].template
