@@ -4,8 +4,6 @@
 #include <string>
 #include <utility>
 
-#include "program/decode.h"
-
 namespace distos_coll::verify {
 
 using program::Buffer;
@@ -81,9 +79,10 @@ bool Lane::offer() {
 
 void Lane::evaluate() {
   const program::Instruction& instruction = here();
+  const unsigned expressions = world_.expressions[static_cast<size_t>(instruction.op)];
   for (int k = 0; k < program::kMaxOperands; ++k) {
     const int64_t arg = instruction.arg[k];
-    if (!program::operand_is_expression(instruction.op, k)) {
+    if ((expressions >> k & 1) == 0) {
       operands_[k] = arg;
       continue;
     }

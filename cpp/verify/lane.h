@@ -34,6 +34,8 @@ class World {
 
   Algebra* algebra = nullptr;
   const program::Program* code = nullptr;
+  // For each opcode a bit for each operand that is an expression.
+  uint8_t expressions[program::kOpcodeCount] = {};
   int64_t progress = 0;  // instructions begun or ended: none in a whole round is a deadlock
 
   // Before each instruction, as a loop may be long. May throw.

@@ -54,6 +54,7 @@ void Values::start(const program::Program& program, const program::Environment& 
   environment_ = &environment;
   values_.assign(program.exprs.size(), 0);
   bad_.assign(program.exprs.size(), 0);
+  n_bad_ = 0;
   std::fill(std::begin(vars_), std::end(vars_), 0);
   for (size_t i = 0; i < program.exprs.size(); ++i) evaluate(i);
 }
@@ -67,13 +68,17 @@ void Values::set_var(int64_t var, int64_t value) {
 
 void Values::evaluate(size_t index) {
   const Expr& e = program_->exprs[index];
-  bool bad = false;
-  const Operands operands = operands_of(e);
-  for (const int64_t id : operands.all()) bad |= bad_[static_cast<size_t>(id)] != 0;
   int64_t value = 0;
-  if (!bad) bad = !compute(e, &value);
-  values_[index] = bad ? 0 : value;
-  bad_[index] = bad;
+  const bool good = (n_bad_ == 0 || !made_of_bad(e)) && compute(e, &value);
+  values_[index] = good ? value : 0;
+  n_bad_ += (good ? 0 : 1) - bad_[index];
+  bad_[index] = !good;
+}
+
+bool Values::made_of_bad(const Expr& e) const {
+  const Operands operands = operands_of(e);
+  const auto all = operands.all();
+  return std::any_of(all.begin(), all.end(), [this](int64_t id) { return bad(id); });
 }
 
 bool Values::compute(const Expr& e, int64_t* value) const {
@@ -131,10 +136,7 @@ std::string Values::why(int64_t expr) const {
   for (const int64_t id : parts_of(*program_, expr)) {
     const Expr& e = program_->exprs[static_cast<size_t>(id)];
     int64_t value = 0;
-    const Operands operands = operands_of(e);
-    const auto all = operands.all();
-    const bool whole = std::none_of(all.begin(), all.end(), [this](int64_t o) { return bad(o); });
-    if (bad(id) && whole && !compute(e, &value)) return reason(e);
+    if (bad(id) && !made_of_bad(e) && !compute(e, &value)) return reason(e);
   }
   return "a value does not exist";
 }

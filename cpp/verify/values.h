@@ -18,12 +18,13 @@ class Values {
 
   int64_t operator[](int64_t expr) const { return values_[static_cast<size_t>(expr)]; }
   // Whether the value, or one that it is made of, does not exist.
-  bool bad(int64_t expr) const { return bad_[static_cast<size_t>(expr)] != 0; }
+  bool bad(int64_t expr) const { return n_bad_ != 0 && bad_[static_cast<size_t>(expr)] != 0; }
   // Why a value that is bad does not exist.
   std::string why(int64_t expr) const;
 
  private:
   void evaluate(size_t index);
+  bool made_of_bad(const program::Expr& e) const;
   bool compute(const program::Expr& e, int64_t* value) const;
   std::string reason(const program::Expr& e) const;
 
@@ -31,6 +32,7 @@ class Values {
   const program::Environment* environment_ = nullptr;
   std::vector<int64_t> values_;
   std::vector<uint8_t> bad_;
+  int64_t n_bad_ = 0;
   int64_t vars_[program::kMaxVars] = {};
 };
 

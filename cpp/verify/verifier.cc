@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <deque>
+#include <iterator>
 #include <unordered_map>
 #include <utility>
 
 #include "core/status.h"
+#include "program/decode.h"
 #include "verify/lane.h"
 
 namespace distos_coll::verify {
@@ -32,6 +34,10 @@ class Machine : public World {
       : label_(label), group_(group), call_(call), schedule_(schedule), asked_(interrupted) {
     algebra = &contributions;
     code = &program;
+    for (size_t op = 0; op < std::size(expressions); ++op) {
+      for (int k = 0; k < program::kMaxOperands; ++k)
+        expressions[op] |= program::operand_is_expression(static_cast<program::Opcode>(op), k) << k;
+    }
     for (const auto& ranks : group.members) windows_.emplace_back(ranks);
   }
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(not native.AVAILABLE, reason="the native core is
 
 REGISTRY = built_in_registry()
 C = Collective
-EVERY = 31
+EVERY = 13
 """One in so many mutants is run by the reference, which is slow; others in other groups."""
 
 
