@@ -24,19 +24,15 @@ void learn(Knowledge& own, const Knowledge& other) {
   for (size_t i = 0; i < other.size(); ++i) own[i] |= other[i];
 }
 
-void Channel::post(Algebra& algebra, Send send) {
-  const int64_t length = send.length;
-  const Place place = send.place;
-  sends_.push(std::move(send));
-  match(true, length, place);
+void Channel::post(Algebra& algebra, const Send& send) {
+  sends_.push(send);
+  match(true, send.length, send.place);
   pump(algebra);
 }
 
-void Channel::post(Algebra& algebra, Recv recv) {
-  const int64_t length = recv.length;
-  const Place place = recv.place;
-  recvs_.push(std::move(recv));
-  match(false, length, place);
+void Channel::post(Algebra& algebra, const Recv& recv) {
+  recvs_.push(recv);
+  match(false, recv.length, recv.place);
   pump(algebra);
 }
 

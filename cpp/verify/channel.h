@@ -71,8 +71,8 @@ class Channel {
   Channel(int64_t source, int64_t to, int64_t lane, int64_t credit)
       : source(source), to(to), lane(lane), credit_(credit) {}
 
-  void post(Algebra& algebra, Send send);
-  void post(Algebra& algebra, Recv recv);
+  void post(Algebra& algebra, const Send& send);
+  void post(Algebra& algebra, const Recv& recv);
   // Fault if something is left that nothing matches.
   void check_left_over() const;
 

@@ -264,7 +264,7 @@ void Lane::post(Recv recv, int64_t peer, int64_t n) {
   recv.dst_use = occupy(recv.dst, n, true, recv.place);
   if (!recv.same_place) recv.src_use = occupy(recv.src, n, false, recv.place);
   ++unfinished_;
-  stream.post(*world_.algebra, std::move(recv));
+  stream.post(*world_.algebra, recv);
 }
 
 // --- local work
@@ -292,11 +292,13 @@ void Lane::fold() {
   if (__builtin_mul_overflow(size, n, &whole)) whole = INT64_MAX;
   scratch.span(operands_[0], whole);
   std::vector<Part> places;
+  places.reserve(static_cast<size_t>(size));
   for (int64_t rank = 0; rank < size; ++rank)
     places.push_back(rank == operation_.rank ? part(3, 4) : Part{scratch, operands_[0] + rank * n});
   const Part dst = part(1, 2);
   for (const Part& each : places) check_overlap(dst, each, n);
   std::vector<Elements> inputs;
+  inputs.reserve(places.size());
   for (const Part& each : places) inputs.push_back(load_part(each, n));
   store(dst, world_.algebra->finalize(world_.algebra->reduce(inputs)), me_);
 }

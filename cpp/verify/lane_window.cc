@@ -77,6 +77,7 @@ void Lane::reduce_members(bool from_memory) {
   const int64_t n = operands_[5];
   check_overlap(dst, src, n);
   std::vector<Elements> inputs;
+  inputs.reserve(window_.members.size());
   for (Member& member : window_.members) {
     if (&member == &me_) {
       inputs.push_back(load_part(src, n));
@@ -95,6 +96,7 @@ void Lane::reduce_to_all() {
   const int64_t n = operands_[2];
   if (n <= 0) return;
   std::vector<Elements> inputs;
+  inputs.reserve(window_.members.size());
   for (Member& member : window_.members) inputs.push_back(remote(member, operands_[0], n));
   const Elements result = world_.algebra->finalize(world_.algebra->reduce(inputs));
   for (Member& member : window_.members) store({*member.offered_output, operands_[1]}, result, me_);
