@@ -24,7 +24,7 @@ TESTS = (
     *("topology_nccl", "topology_nccl_graph", "topology_paths", "topology_sources"),
     *("fabric_kinds", "topology_ibnetdiscover", "topology_lldp", "topology_opensm"),
     "topology_slurm",
-    *("topology_json", "topology_merge"),
+    *("topology_json", "topology_merge", "topology_diff", "topology_names", "cli_topo_files"),
     *("cost_models", "double_tree", "nccl_model", "nccl_rules", "pipeline_model"),
     *("topology_archives", "topology_hwloc", "topology_nvidia", "topology_report"),
     "topology_sysfs",

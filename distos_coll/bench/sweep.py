@@ -26,6 +26,11 @@ from distos_coll.work import milliseconds, translated
 BATCH_US = 1000.0
 """Calls one after the other that are timed as one, as bench does; a longer call is timed alone."""
 MOST_CALLS = 1000
+FRESH_BYTES = 1 << 18
+"""From here on every rank writes its input before each call, as programs do: what another rank
+would find unchanged since the last call it still has in its caches. Of smaller calls that would
+show less than what it costs to time each alone.
+"""
 HOPELESS = 4.0
 """A candidate whose first calls twice take so many times the fastest one's is not called again."""
 _FIRST_CALLS = 2
@@ -106,7 +111,8 @@ def _curves(
             for door, candidate in zip(doors, candidates, strict=False)
             if candidate.name in stands_for
         ]
-        times = dict(zip(stands_for, _times(base, calls, effort.repeats), strict=True))
+        clock = _Clock(base.barrier, arrays.x if nbytes >= FRESH_BYTES else None)
+        times = dict(zip(stands_for, _times(base, calls, clock, effort.repeats), strict=True))
         cells[nbytes] = {twin: times[name] for name, twins in stands_for.items() for twin in twins}
     sizes = tuple(sorted(cells))
     return {
@@ -149,20 +155,20 @@ def distinct(candidates: Sequence[Candidate], nbytes: int) -> dict[str, list[str
     return {c.name: found[c.name] for c in candidates if c.name in found}
 
 
-def _times(base: ArrayDoor, calls: Sequence[Call], repeats: int) -> list[float]:
+def _times(base: ArrayDoor, calls: Sequence[Call], clock: "_Clock", repeats: int) -> list[float]:
     """Return microseconds a call: the median of the repeats, of the mean over the ranks."""
-    cold = _over_ranks(base, [_timed(base, call, 1) for call in calls])
+    cold = _over_ranks(base, [clock.us(call, 1) for call in calls])
     for call, us in zip(calls, cold, strict=True):
-        _timed(base, call, _fitting(_WARM_CALLS, _WARM_US / us))
-    tried = _over_ranks(base, [_timed(base, call, _FIRST_CALLS) for call in calls])
+        clock.us(call, _fitting(_WARM_CALLS, _WARM_US / us))
+    tried = _over_ranks(base, [clock.us(call, _FIRST_CALLS) for call in calls])
     # Whoever else ran on the machine meanwhile has made one of them slow.
     slow = [i for i in range(len(calls)) if tried[i] > HOPELESS * tried.min()]
-    again = _over_ranks(base, [_timed(base, calls[i], _FIRST_CALLS) for i in slow])
+    again = _over_ranks(base, [clock.us(calls[i], _FIRST_CALLS) for i in slow])
     tried[slow] = np.minimum(tried[slow], again)
     alive = [i for i in range(len(calls)) if tried[i] <= HOPELESS * tried.min()]
     batches = [_fitting(MOST_CALLS, BATCH_US / tried[i]) for i in alive]
     own = [
-        _timed(base, calls[i], batch)
+        clock.us(calls[i], batch)
         for _ in range(repeats)
         for i, batch in zip(alive, batches, strict=True)
     ]
@@ -175,17 +181,40 @@ def _fitting(most: int, calls: float) -> int:
     return max(1, min(most, int(calls)))
 
 
-def _timed(base: ArrayDoor, call: Call, times: int) -> float:
-    # The candidates that ran meanwhile have taken the caches; in a program nobody does.
-    call()
-    base.barrier()
-    rounds = itertools.repeat(None, times)
-    started = time.perf_counter()
-    for _ in rounds:
+class _Clock:
+    """Times calls. Who only sends is done long before the others, so what is timed ends when all
+    have met.
+    """
+
+    def __init__(self, barrier: Call, written: Array | None) -> None:
+        """`written`: the input, if it is to be written before each call."""
+        self._barrier = barrier
+        self._bytes = None if written is None else written.view(np.uint8)
+
+    def us(self, call: Call, times: int) -> float:
+        """Return microseconds a call, of so many."""
+        # The candidates that ran meanwhile have taken the caches; in a program nobody does.
         call()
-    # Who only sends is done long before the others.
-    base.barrier()
-    return (time.perf_counter() - started) / times * 1e6
+        if self._bytes is None:
+            return self._together(call, times) / times * 1e6
+        return sum(self._after_writing(call, self._bytes) for _ in range(times)) / times * 1e6
+
+    def _together(self, call: Call, times: int) -> float:
+        rounds = itertools.repeat(None, times)
+        self._barrier()
+        started = time.perf_counter()
+        for _ in rounds:
+            call()
+        self._barrier()
+        return time.perf_counter() - started
+
+    def _after_writing(self, call: Call, written: Array) -> float:
+        np.bitwise_or(written, 0, out=written)
+        self._barrier()
+        started = time.perf_counter()
+        call()
+        self._barrier()
+        return time.perf_counter() - started
 
 
 def _over_ranks(base: ArrayDoor, own: Sequence[float]) -> Array:

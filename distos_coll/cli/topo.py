@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from distos_coll.cli import topo_diff, topo_discover, topo_files, topo_tree
+from distos_coll.cli import topo_diff, topo_discover, topo_files, topo_picture, topo_tree
 from distos_coll.errors import TopologyError
 from distos_coll.plugins.manager import default_sources
 from distos_coll.topology import reading
@@ -33,10 +33,18 @@ def _group() -> None: ...
 
 
 @app.command()
-def show(file: File, as_json: Json = False) -> None:
+def show(
+    file: File,
+    as_json: Json = False,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw it into this file: .svg, or .png (needs matplotlib).")
+    ] = None,
+) -> None:
     """Show what a file says: hosts, their devices and links, switches, contradictions."""
     read = reading.read(file, default_sources())
     facts = summary(read)
+    if picture is not None:
+        topo_picture.draw(read, picture)
     if as_json:
         print(json.dumps(facts, indent=2))
     else:

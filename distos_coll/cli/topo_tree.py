@@ -9,6 +9,8 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from distos_coll.cli import topo_network
+from distos_coll.cli.say import say
 from distos_coll.topology import pci
 from distos_coll.topology.findings import shown
 from distos_coll.topology.graph import pci_gbps
@@ -47,25 +49,25 @@ _FIGURES = (
 
 def show(console: Console, reading: Reading, facts: Mapping[str, Any]) -> None:
     """Print it all, and contradictions last, where they are seen."""
-    console.print(f"{reading.name}: {reading.format}", markup=False, highlight=False)
+    say(console, f"{reading.name}: {reading.format}")
     content = reading.found.content
     if isinstance(content, Topology):
         _hosts(console, content)
+        topo_network.show(console, content.fabric, content.blocks)
     for graph in facts.get("graphs", ()):
         _graph(console, graph)
     known = [
         _counted(facts[key], one, many) for key, one, many in _FIGURES if facts[key] is not None
     ]
-    console.print(", ".join(known), markup=False, highlight=False, soft_wrap=True)
+    say(console, ", ".join(known))
     sizes = Counter(map(len, facts["nvlink_domains"] or ()))
     for size, count in sorted(sizes.items(), reverse=True):
-        console.print(f"NVLink domains of {size} GPUs: {count:,}", highlight=False)
+        say(console, f"NVLink domains of {size} GPUs: {count:,}")
     if fabric := facts["fabric"]:
         for kind in (fabric, *fabric["also"]):
-            line = f"{kind['kind']}: {'; '.join(kind['evidence'])}"
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            say(console, f"{kind['kind']}: {'; '.join(kind['evidence'])}")
     for warning in facts["warnings"]:
-        console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+        say(console, f"warning: {warning}", "yellow")
 
 
 def _counted(number: int, one: str, many: str) -> str:
@@ -81,7 +83,7 @@ def _hosts(console: Console, topology: Topology) -> None:
         console.print(_tree(hosts))
         _distances(console, hosts[0].template)
     if len(kinds) > _MOST_HOSTS:
-        console.print(f"and {len(kinds) - _MOST_HOSTS:,} other kinds of hosts")
+        say(console, f"and {len(kinds) - _MOST_HOSTS:,} other kinds of hosts")
 
 
 def _tree(hosts: list[Host]) -> Tree:
@@ -90,7 +92,7 @@ def _tree(hosts: list[Host]) -> Tree:
     root = Tree(_plain(f"{host.name} and {others}" if len(hosts) > 1 else host.name))
     branches: dict[int, Tree] = {}
     for i, node in enumerate(template.nodes):
-        above = branches[node.parent] if node.parent != NOWHERE else root
+        above = branches.get(node.parent, root)
         if isinstance(node, NvSwitch):
             continue
         if isinstance(node, Nic) and not template.children[i] and node.parent != NOWHERE:
@@ -116,9 +118,8 @@ def _label(template: HostTemplate, i: int) -> str:
     if isinstance(node, Gpu):
         if node.implied:
             return ""
-        version = f"gfx {node.gcn}" if node.gcn else f"sm {node.sm}" if node.sm else None
         number = "GPU" if node.dev is None else f"GPU {node.dev}"
-        return ", ".join(part for part in (number, node.name, version) if part)
+        return ", ".join(part for part in (number, node.name, node.architecture) if part)
     if isinstance(node, Port):
         speed = f"{node.mbps / 1000:g} Gb/s" if node.mbps and node.mbps > 0 else None
         rail = f"rail {node.rail}" if node.rail is not None else None
@@ -141,16 +142,28 @@ def _kind(node: Pci) -> str:
 def _links(template: HostTemplate, links: tuple[Link, ...]) -> list[str]:
     """One line for each kind and count: 1 nvlink to each of 0000:02:00.0, 0000:03:00.0."""
     found: dict[tuple[str, int | None], list[str]] = {}
+    unknown: dict[str, int] = {}
     for link in links:
-        end = template.nodes[link.target] if link.target != NOWHERE else None
-        numa = isinstance(end, Numa)
-        named = f"NUMA node {end.id}" if isinstance(end, Numa) and numa else link.named
-        found.setdefault((link.kind.value, link.count), []).append(named)
+        if end := _end(template, link):
+            found.setdefault((link.kind.value, link.count), []).append(end)
+        else:
+            unknown[link.kind.value] = unknown.get(link.kind.value, 0) + (link.count or 0)
     return [
         f"{'' if count is None else count} {kind} to {'each of ' * (len(ends) > 1)}".lstrip()
         + ", ".join(ends)
         for (kind, count), ends in found.items()
-    ]
+    ] + [f"{count or ''} {kind}, where to is not known".lstrip() for kind, count in unknown.items()]
+
+
+def _end(template: HostTemplate, link: Link) -> str:
+    """What a link leads to; nothing where only its number is known."""
+    if link.target == NOWHERE:
+        return link.named
+    end = template.nodes[link.target]
+    if isinstance(end, Numa):
+        return f"NUMA node {end.id}"
+    own = link.named or template.bus_id_of(link.target)
+    return own or (f"GPU {end.dev}" if isinstance(end, Gpu) and end.dev is not None else "")
 
 
 def _distances(console: Console, template: HostTemplate) -> None:
@@ -188,6 +201,6 @@ def _graph(console: Console, graph: Mapping[str, Any]) -> None:
     kind = graph["pattern_name"] or f"pattern {graph['pattern']}"
     speeds = f"{graph['gbps_intra']} GB/s in a host, {graph['gbps_inter']} between hosts"
     types = f"{graph['type_intra']} and {graph['type_inter']}"
-    console.print(f"graph {graph['id']}, {kind}: {speeds}; {types}", highlight=False, markup=False)
+    say(console, f"graph {graph['id']}, {kind}: {speeds}; {types}")
     for i, channel in enumerate(graph["channels"]):
-        console.print(f"  channel {i}: {', '.join(channel)}", highlight=False, markup=False)
+        say(console, f"  channel {i}: {', '.join(channel)}")

@@ -37,7 +37,7 @@ class Figures:
 
     mapped: LinkCost = LinkCost(alpha_us=0.8, gbps=60.0, far_gbps=24.0)
     """A window round of all members, and copies through memory that ranks share."""
-    single_copy: LinkCost = LinkCost(alpha_us=4.0, gbps=44.0, far_gbps=20.0)
+    single_copy: LinkCost = LinkCost(alpha_us=4.0, gbps=26.0, far_gbps=10.0)
     """A read of another rank's private memory."""
     message: LinkCost = LinkCost(alpha_us=20.0, gbps=12.0)
     """A frame on a shared-memory ring: copied in and out, with headers, credits, and a peer that

@@ -35,6 +35,9 @@ from distos_coll.sources.json_records import Record, attributes_wire, list_of
 
 FORMAT = "cluster-topology-model"
 VERSION = 1
+MOST_IDS = 1 << 22
+MAX_DEPTH = 100
+"""As of elements in XML."""
 
 _TEMPLATE = Record(HostTemplate, more=[("id", str)])
 _HOST = Record(Host, skip=["template"], more=[("template", str)])
@@ -46,7 +49,7 @@ Model = msgspec.defstruct(
     [
         ("format", Literal["cluster-topology-model"]),
         ("schema_version", Literal[1]),
-        ("extra", dict[str, str], msgspec.field(default_factory=dict)),
+        ("extra", _EXTRA.type, msgspec.field(default_factory=dict)),
         list_of("findings", _FINDING),
         list_of("templates", _TEMPLATE),
         list_of("hosts", _HOST),
@@ -97,6 +100,7 @@ class _Reader:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.said = json_text.read(document, _DECODER, VERSION)
+        self.ids = 0
 
     def read(self) -> Found:
         templates = {}
@@ -122,12 +126,17 @@ class _Reader:
             template: HostTemplate = _TEMPLATE.from_json(said)
         except ValueError as error:
             raise self.error(str(error), f"{path}.nodes") from None
+        # One further on than the nodes are, so that what hangs nowhere has its place, too.
+        depth = [0]
         for i, node in enumerate(template.nodes):
+            place = f"{path}.nodes[{i}].parent"
             if not NOWHERE <= node.parent < i:
                 raise self.error(
-                    f"parent {node.parent}: expected a node before it, or -1 for none",
-                    f"{path}.nodes[{i}].parent",
+                    f"parent {node.parent}: expected a node before it, or -1 for none", place
                 )
+            depth.append(depth[node.parent + 1] + 1)
+            if depth[-1] > MAX_DEPTH:
+                raise self.error(f"nodes hang deeper than {MAX_DEPTH} below each other", place)
         count = len(template.nodes)
         for where, number, least in self.references(template):
             if not least <= number < count:
@@ -158,6 +167,9 @@ class _Reader:
             ("gpus", template.gpus, GpuId()),
             ("ports", template.ports, PortId()),
         ):
+            self.ids += len(nodes)
+            if self.ids > MOST_IDS:
+                raise self.error(f"more than {MOST_IDS:,} GPUs and ports in all", path)
             values[name] = values[name] or (nothing,) * len(nodes)
             if len(values[name]) != len(nodes):
                 what = f"{len(values[name])} {name}, and the template has {len(nodes)}"

@@ -37,7 +37,8 @@ class _Machine:
         self.reader = reader
         self.element = element
         self.told = {**told, **infos(element)}
-        self.host = HostBuilder(self.told.get("HostName", name)[:255])
+        own = self.told.get("HostName")
+        self.host = HostBuilder((own or name)[:255], made_up=not own)
         self.packages = cpu_lists.Packages()
         self.facts_of: dict[int, dict[str, str]] = {}
         """What is said of a package's CPUs."""

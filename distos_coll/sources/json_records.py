@@ -161,7 +161,8 @@ def _wire(name: str, hint: Any) -> Wire:
 
 
 def attributes_wire() -> Wire:
-    return Wire(dict[str, str], _to_object, lambda said: tuple(said.items()))
+    """Texts by their names; of a name with several a list of them."""
+    return Wire(dict[str, str | list[str]], _to_object, _from_object)
 
 
 def _wire_of_some(name: str, parts: Sequence[Any]) -> Wire:
@@ -216,15 +217,27 @@ def _optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else convert(value)
 
 
-def _to_object(pairs: Attributes) -> Mapping[str, str]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise TopologyError(
-            f"{twice!r} has two values, which JSON cannot hold; give one a new name"
-        )
+def _to_object(pairs: Attributes) -> Mapping[str, str | list[str]]:
+    found: dict[str, str | list[str]] = {}
+    last = None
+    for name, text in pairs:
+        before = found.get(name)
+        if before is None:
+            found[name] = text
+        elif last != name:
+            raise TopologyError(f"{name!r} stands in two places, which JSON cannot hold")
+        else:
+            found[name] = [*([before] if isinstance(before, str) else before), text]
+        last = name
     return found
+
+
+def _from_object(said: Mapping[str, str | list[str]]) -> Attributes:
+    return tuple(
+        (name, text)
+        for name, own in said.items()
+        for text in ([own] if isinstance(own, str) else own)
+    )
 
 
 def _bounded(value: int) -> int:

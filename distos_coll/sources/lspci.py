@@ -111,7 +111,7 @@ class _Reader:
         for function in self.functions.values():
             if function.secondary:
                 behind.setdefault((function.bus[0], function.secondary), function.bus_id)
-        host = HostBuilder("host0")
+        host = HostBuilder("host0", made_up=True)
         numbers = sorted({f.numa for f in self.functions.values() if f.numa is not None})
         numa = {number: host.add(Numa(id=number)) for number in numbers}
         added: dict[str, int] = {}

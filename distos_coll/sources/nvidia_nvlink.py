@@ -53,7 +53,7 @@ class _Reader:
             self.line(number, line[:_LONGEST].strip())
         if not self.gpus:
             raise self.document.error("no line of a GPU: not the status of nvidia-smi nvlink")
-        host = HostBuilder("host0")
+        host = HostBuilder("host0", made_up=True)
         active = sum([self.add(host, listed) for listed in self.gpus])
         facts = {"nvlinks_active": active}
         return Found(build_topology([host]), tuple(self.findings), facts)

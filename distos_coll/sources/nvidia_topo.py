@@ -181,7 +181,7 @@ class _Maker:
     def __init__(self, reader: _Reader, matrix: _Matrix) -> None:
         self.reader = reader
         self.matrix = matrix
-        self.host = HostBuilder("host0")
+        self.host = HostBuilder("host0", made_up=True)
         self.node: dict[str, int] = {}
         self.numa: dict[tuple[str, str], int] = {}
 

@@ -161,7 +161,7 @@ def parse(document: Document) -> Found:
     if attached is not None and not whole:
         told = f"{attached.text.strip()[:20]} GPUs are attached, and {len(gpus)} are listed"
         findings.append(Finding("gpus-left-out", told, f"{document.name}:{attached.line}"))
-    host = HostBuilder("host0")
+    host = HostBuilder("host0", made_up=True)
     for index, element in enumerate(gpus):
         reader = _Gpu(document, element, findings)
         function = host.add(reader.function())

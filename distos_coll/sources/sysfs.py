@@ -59,8 +59,8 @@ def discover() -> Found:
 
 def _read(kernel: Kernel, machine: str | None = None) -> Found:
     told = values(kernel.proc("hwloc-nofile-info"))
-    name = kernel.proc("sys/kernel/hostname") or told.get("HostName") or "host0"
-    host = HostBuilder(name.split()[0][:255])
+    name = (kernel.proc("sys/kernel/hostname") or told.get("HostName") or "").split()
+    host = HostBuilder(name[0][:255] if name else "host0", made_up=not name)
     numa = read_cpus(kernel, host, machine or told.get("Architecture"))
     functions = Functions(kernel, host, numa, read_devices(kernel))
     functions.read()

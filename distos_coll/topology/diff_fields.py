@@ -6,6 +6,7 @@ from typing import Any
 
 from distos_coll.topology.diff import Difference
 from distos_coll.topology.fabric import Extra
+from distos_coll.topology.merge_fields import by_name, text_of
 
 
 def told(kind: str, what: str, old: Any, new: Any) -> Difference:
@@ -27,11 +28,10 @@ def of_fields(
 
 
 def of_extra(kind: str, what: str, old: Extra, new: Extra) -> Iterator[Difference]:
-    before, after = dict(old), dict(new)
+    before, after = by_name(old), by_name(new)
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):
-            place = f"{what} {name}".lstrip()
-            yield Difference(kind, place, before.get(name), after.get(name))
+            yield told(kind, f"{what} {name}".lstrip(), before.get(name), after.get(name))
 
 
 def of_speed(noun: str, what: str, old: int | None, new: int | None) -> Iterator[Difference]:
@@ -56,8 +56,4 @@ def rail_name(rail: int | None, plane: int | None) -> str:
 
 
 def _text(value: Any) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, tuple):
-        return " ".join(map(str, value))
-    return str(value)
+    return None if value is None else text_of(value)

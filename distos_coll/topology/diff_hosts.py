@@ -1,6 +1,6 @@
 """What changed inside hosts. Hosts that look alike, before and after, are compared once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import TypeAlias
 
@@ -28,27 +28,38 @@ _SPEED = frozenset({"transfers", "width", "gbps"})
 
 def host_differences(old: Topology, new: Topology) -> Iterator[Difference]:
     """Hosts are matched by their names, else by another name or hash of theirs."""
-    known: dict[str, Host] = {}
-    for host in new.hosts:
-        known.setdefault(host.name, host)
-    for host in new.hosts:
+    known: dict[str, list[int]] = {}
+    for i, host in enumerate(new.hosts):
+        known.setdefault(host.name, []).append(i)
+    for i, host in enumerate(new.hosts):
         for name in (*host.aliases, host.host_hash):
             if name is not None:
-                known.setdefault(name, host)
+                known.setdefault(name, []).append(i)
+    for numbers in known.values():
+        numbers.reverse()
     comparer = _Comparer()
     matched: set[int] = set()
     for host in old.hosts:
         names = (host.name, *host.aliases, host.host_hash)
-        found = (known[name] for name in names if name is not None and name in known)
-        other = next((each for each in found if id(each) not in matched), None)
-        if other is None:
+        number = _free((known.get(name, []) for name in names if name is not None), matched)
+        if number is None:
             yield Difference("host-lost", "", host=host.name)
             continue
-        matched.add(id(other))
-        yield from comparer.compare(host, other)
-    for host in new.hosts:
-        if id(host) not in matched:
+        matched.add(number)
+        yield from comparer.compare(host, new.hosts[number])
+    for i, host in enumerate(new.hosts):
+        if i not in matched:
             yield Difference("host-new", "", host=host.name)
+
+
+def _free(candidates: Iterable[list[int]], matched: set[int]) -> int | None:
+    """The first host that nobody has been matched with; those that have been are taken out."""
+    for numbers in candidates:
+        while numbers:
+            if numbers[-1] not in matched:
+                return numbers[-1]
+            numbers.pop()
+    return None
 
 
 class _Comparer:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
 from distos_coll.topology.diff import Difference
@@ -10,6 +11,7 @@ from distos_coll.topology.fabric import Adapter, Block, Cable, End, EndKind, Fab
 from distos_coll.topology.merge_fields import sort_key
 from distos_coll.topology.merge_network import turned
 from distos_coll.topology.model import Topology
+from distos_coll.topology.node_names import node_names
 
 T = TypeVar("T")
 _Ends: TypeAlias = tuple[End, End]
@@ -38,12 +40,7 @@ def _id(node: Switch | Adapter) -> str:
 class _Fabrics:
     def __init__(self, old: Fabric, new: Fabric) -> None:
         self.old, self.new = old, new
-        self.names: dict[str, str] = {}
-        for fabric in (old, new):
-            nodes: tuple[Switch | Adapter, ...]
-            nodes = (*fabric.switches, *fabric.adapters, *fabric.routers)
-            for node in nodes:
-                self.names[node.id] = node.name or node.id
+        self.names = node_names(old, new)
         self.gone: set[str] = set()
         """Ids of what only one of them has: its cables and rails are no change of their own."""
 
@@ -91,6 +88,9 @@ class _Fabrics:
             if a != b:
                 what = f"{self.end(a.a)} to {self.end(a.b)}"
                 yield from of_speed("cable", what, a.mbps, b.mbps)
+                if a.mbps != b.mbps:
+                    # Its lanes and its generation, each end's own too, say the same again.
+                    a, b = _without_rate(a), _without_rate(b)
                 yield from of_fields("cable", what, a, b, frozenset({"a", "b", "mbps"}))
 
     def apart(
@@ -136,6 +136,11 @@ class _Fabrics:
             if sides[0] != sides[1] and place.id not in self.gone:
                 shown = [", ".join(sorted(rail_name(*rail) for rail in side)) for side in sides]
                 yield told("rail-moved", self.end(place), shown[0] or "none", shown[1] or "none")
+
+
+def _without_rate(cable: Cable) -> Cable:
+    extra = tuple((name, text) for name, text in cable.extra if "rate" not in name)
+    return replace(cable, width=None, rate=None, extra=extra)
 
 
 def _places(fabric: Fabric) -> dict[End, frozenset[tuple[int, int | None]]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import combinations
+from functools import cache
 from typing import Any
 
 from distos_coll.topology import nvlink
@@ -60,6 +60,11 @@ class NvlinkDomainMap:
 def domain_map(topology: Topology) -> NvlinkDomainMap:
     """Read the domains off a topology; what is one device is listed once."""
     inside = {id(template): nvlink.inside(template) for template in topology.templates}
+
+    @cache
+    def joins_all(template: int, gpus: tuple[int, ...]) -> bool:
+        return inside[template].joins_all(gpus)
+
     domains = []
     taken: set[nvlink.Device] = set()
     of_host: dict[str, int] = {}
@@ -76,8 +81,7 @@ def domain_map(topology: Topology) -> NvlinkDomainMap:
             own = f"{first.name}/{number}" if number else first.name
         complete = len(names) == 1 and all(_domain(topology.hosts[h], g) for h, g in group)
         if len(members) == 1 and not complete:
-            pairs = inside[id(first.template)].pairs
-            complete = all(pair in pairs for pair in combinations(sorted(members[group[0][0]]), 2))
+            complete = joins_all(id(first.template), tuple(members[group[0][0]]))
         hosts = tuple(_listed(topology.hosts[h], gpus) for h, gpus in members.items())
         domains.append(NvlinkDomain(own, _links(first.template), complete, hosts))
     alone = []
@@ -89,7 +93,7 @@ def domain_map(topology: Topology) -> NvlinkDomainMap:
 
 
 def _domain(host: Host, gpu: int) -> str | None:
-    return host.gpus[host.template.gpus.index(gpu)].nvlink_domain
+    return host.gpus[host.template.gpu_number[gpu]].nvlink_domain
 
 
 def _links(template: HostTemplate) -> str:
@@ -103,6 +107,6 @@ def _listed(host: Host, gpus: Iterable[int]) -> DomainHost:
 
 def _gpu(host: Host, gpu: int) -> DomainGpu:
     node = host.template.nodes[gpu]
-    own = host.gpus[host.template.gpus.index(gpu)]
+    own = host.gpus[host.template.gpu_number[gpu]]
     name = host.gpu_name(gpu).removeprefix(f"{host.name}/")
     return DomainGpu(name, node.dev if isinstance(node, Gpu) else None, own.uuid)

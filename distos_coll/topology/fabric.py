@@ -10,6 +10,7 @@ from enum import Enum
 from typing import TypeAlias
 
 Extra: TypeAlias = tuple[tuple[str, str], ...]
+"""Names and texts; a name may have several, one after the other."""
 
 
 class EndKind(str, Enum):

@@ -7,6 +7,7 @@ from pathlib import Path
 from distos_coll.errors import TopologyError
 from distos_coll.topology import checks, reading
 from distos_coll.topology.fabric import Adapter, Block, Cable, End, EndKind, Rail
+from distos_coll.topology.fabric_kinds import recognise_fabric
 from distos_coll.topology.findings import Finding, summed_up
 from distos_coll.topology.merge import Part, merge
 from distos_coll.topology.model import Host, Topology
@@ -46,9 +47,14 @@ def import_documents(
     """Read and merge documents; with `short_names` hosts are called so up to the first dot."""
     reader = _Reader(sources, short_names)
     merged = merge(reader.parts(wanted))
-    contradictions = checks.contradictions(merged.topology)
+    topology = merged.topology
+    if reader.networks > 1:
+        # Each document was looked at by itself, and what they are together is something else.
+        fabric = recognise_fabric(replace(topology.fabric, recognised=()))
+        topology = replace(topology, fabric=fabric)
+    contradictions = checks.contradictions(topology)
     findings = summed_up([*reader.findings, *merged.findings, *contradictions])
-    return Imported(merged.topology, findings, tuple(reader.documents), tuple(reader.named))
+    return Imported(topology, findings, tuple(reader.documents), tuple(reader.named))
 
 
 @dataclass
@@ -57,6 +63,8 @@ class _Reader:
     short_names: bool
     findings: list[Finding] = field(default_factory=list)
     documents: list[tuple[str, str]] = field(default_factory=list)
+    networks: int = 0
+    """Documents whose network has been given a name."""
     named: list[tuple[str, str]] = field(default_factory=list)
     _files: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -69,6 +77,7 @@ class _Reader:
                     f"{source.name} says nothing of hosts or networks that could be merged"
                 )
             self.findings += found.warnings
+            self.networks += bool(found.content.fabric.recognised)
             self.documents.append((document.name, source.name))
             topology = self.with_names(found.content, each, source.name)
             yield Part(document.name, shortened(topology) if self.short_names else topology)

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, TypeAlias, TypeVar, cast
 
 from distos_coll.topology import guids, pci
-from distos_coll.topology.fabric import End
+from distos_coll.topology.fabric import End, Extra
 from distos_coll.topology.names import natural
 
 T = TypeVar("T")
@@ -99,14 +99,15 @@ def _are_one(field: str, values: Mapping[Any, object]) -> bool:
 
 def _conflict(place: str, field: str, by_value: Mapping[Any, list[Voice]], kept: Any) -> Conflict:
     ordered = sorted(by_value, key=sort_key)
-    said = tuple((_shown(value), tuple(dict.fromkeys(by_value[value]))) for value in ordered)
-    return Conflict(place, field, said, _shown(kept))
+    said = tuple((text_of(value), tuple(dict.fromkeys(by_value[value]))) for value in ordered)
+    return Conflict(place, field, said, text_of(kept))
 
 
-def _shown(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """Write a field's value; a set of CPUs may be larger than Python writes in decimals."""
     if isinstance(value, tuple):
         return " ".join(map(str, value))
-    return str(value)
+    return hex(value) if isinstance(value, int) and value.bit_length() > 64 else str(value)
 
 
 def _merge_extra(
@@ -115,13 +116,23 @@ def _merge_extra(
     extras = dict.fromkeys(value for _, value in values)
     if len(extras) == 1:
         return next(iter(extras))
-    found: dict[str, list[tuple[Voice, str]]] = {}
+    found: dict[str, list[tuple[Voice, tuple[str, ...]]]] = {}
     for voice, extra in values:
-        for name, text in extra:
-            found.setdefault(name, []).append((voice, text))
+        for name, texts in by_name(extra).items():
+            found.setdefault(name, []).append((voice, texts))
     return tuple(
-        (name, _merge(name, found[name], None, place, conflicts)) for name in sorted(found)
+        (name, text)
+        for name in sorted(found)
+        for text in _merge(name, found[name], None, place, conflicts)
     )
+
+
+def by_name(extra: Extra) -> dict[str, tuple[str, ...]]:
+    """All texts of each name."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, text in extra:
+        found[name] = (*found.get(name, ()), text)
+    return found
 
 
 def sort_key(value: Any) -> tuple[Any, ...]:

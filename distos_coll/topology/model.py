@@ -81,6 +81,13 @@ class Gpu:
     """Only its PCI class says so."""
     extra: Attributes = ()
 
+    @property
+    def architecture(self) -> str:
+        """gfx942, gfx 910, sm 90; "" where it is not known."""
+        if self.gcn:
+            return self.gcn if self.gcn.startswith("gfx") else f"gfx {self.gcn}"
+        return f"sm {self.sm}" if self.sm else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Nic:
@@ -211,6 +218,11 @@ class HostTemplate:
         return self._of(Gpu)
 
     @cached_property
+    def gpu_number(self) -> dict[int, int]:
+        """Of each GPU's node: its place among `gpus`, and so in Host.gpus."""
+        return {node: number for number, node in enumerate(self.gpus)}
+
+    @cached_property
     def nics(self) -> tuple[int, ...]:
         return self._of(Nic)
 
@@ -320,7 +332,7 @@ class Host:
         own = self.template.bus_id_of(gpu)
         if not own:
             dev = node.dev if isinstance(node, Gpu) else None
-            own = f"GPU{self.template.gpus.index(gpu) if dev is None else dev}"
+            own = f"GPU{self.template.gpu_number[gpu] if dev is None else dev}"
         return f"{self.name}/{own}"
 
 

@@ -8,7 +8,8 @@ from typing import TypeAlias
 Natural: TypeAlias = tuple[tuple[int | str, ...], str]
 
 _NUMBER = re.compile("([0-9]{1,18})")
-_NUMBERED = re.compile("(.*?)([0-9]{1,18})([^0-9]*)", re.S)
+# No hash: its digits are no number.
+_NUMBERED = re.compile("(?!0x)(.*?)([0-9]{1,18})([^0-9]*)", re.S)
 
 
 @lru_cache(maxsize=1 << 16)

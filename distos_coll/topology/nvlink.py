@@ -1,6 +1,7 @@
 """Who reaches whom over NVLink or xGMI: pairs, and domains, which may span hosts."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
@@ -67,6 +68,14 @@ class Inside:
     def pairs(self) -> frozenset[tuple[int, int]]:
         return self.direct | frozenset(combinations(self.switched, 2))
 
+    def joins_all(self, devices: Iterable[int]) -> bool:
+        """Whether each two of the devices are a pair; pairs are counted, not listed."""
+        members = set(devices)
+        return _pairs_in([members & set(self.switched)], self._between(members)) == _two_of(members)
+
+    def _between(self, members: set[int]) -> list[tuple[int, int]]:
+        return [pair for pair in self.direct if members.issuperset(pair)]
+
 
 def inside(template: HostTemplate) -> Inside:
     """What the links of a host join. Its switches count as one: they are linked among themselves,
@@ -104,17 +113,41 @@ def _by_domain(host: Host) -> dict[str, list[int]]:
 
 def pairs(topology: Topology) -> int:
     """How many pairs of GPUs have an NVLink path, direct or over switches."""
-    known = {id(template): inside(template).pairs for template in topology.templates}
+    known = {id(template): inside(template) for template in topology.templates}
+    # Of hosts in no wider domain once for all that look alike.
+    alone = {key: _pairs_in([set(i.switched)], i.direct) for key, i in known.items()}
     total = 0
     members: dict[str, list[int]] = {}
     for host in topology.hosts:
-        mine = known[id(host.template)]
+        key = id(host.template)
         domains = _by_domain(host)
+        if not domains:
+            total += alone[key]
+            continue
         for domain, gpus in domains.items():
             members.setdefault(domain, []).append(len(gpus))
-            mine = mine | frozenset(combinations(sorted(gpus), 2))
-        total += len(mine)
+        groups = [set(known[key].switched), *map(set, domains.values())]
+        total += _pairs_in(groups, known[key].direct)
     return total + sum(_across(counts) for counts in members.values())
+
+
+def _two_of(members: Collection[int]) -> int:
+    return len(members) * (len(members) - 1) // 2
+
+
+def _pairs_in(groups: Iterable[set[int]], direct: Iterable[tuple[int, int]]) -> int:
+    """Count pairs that share a group, and direct ones of those that do not; nothing is listed, for
+    a host may have half a million.
+    """
+    of: dict[int, int] = {}
+    """A bit for each group that a device is in."""
+    for bit, group in enumerate(groups):
+        for device in group:
+            of[device] = of.get(device, 0) | 1 << bit
+    kinds = Counter(of.values())
+    total = sum(count * (count - 1) // 2 for count in kinds.values())
+    total += sum(kinds[a] * kinds[b] for a, b in combinations(kinds, 2) if a & b)
+    return total + sum(not of.get(a, 0) & of.get(b, 0) for a, b in direct)
 
 
 def _across(counts: list[int]) -> int:
@@ -128,7 +161,7 @@ def domains(topology: Topology) -> tuple[tuple[Device, ...], ...]:
 
     @cache
     def local(template: int) -> tuple[tuple[int, ...], ...]:
-        return tuple(_groups(inside(by_id[template])))
+        return _groups(inside(by_id[template]))
 
     by_id = {id(template): template for template in topology.templates}
     sets = Sets()
@@ -149,7 +182,14 @@ def domains(topology: Topology) -> tuple[tuple[Device, ...], ...]:
     return tuple(tuple(group) for group in found.values() if len(group) > 1)
 
 
-def _groups(links: Inside) -> Iterable[tuple[int, ...]]:
-    yield from links.direct
-    if links.switched:
-        yield links.switched
+def _groups(links: Inside) -> tuple[tuple[int, ...], ...]:
+    """Devices of a host that links join, each in one group."""
+    sets = Sets()
+    ways: Iterable[tuple[int, ...]] = (*links.direct, links.switched)
+    for way in ways:
+        for device in way:
+            sets.join((0, way[0]), (0, device))
+    found: dict[Device, list[int]] = {}
+    for device in sorted({device for way in ways for device in way}):
+        found.setdefault(sets.find((0, device)), []).append(device)
+    return tuple(map(tuple, found.values()))

@@ -16,6 +16,9 @@ from distos_coll.topology.names import natural
 from distos_coll.topology.paths import HostPaths
 from distos_coll.topology.summary import physical_ports
 
+_MOST_STEPS = 1 << 20
+"""Ports times nodes of a host, to find the GPUs that are nearest to each."""
+
 
 @dataclass(frozen=True, slots=True)
 class RailPort:
@@ -115,8 +118,9 @@ class _Inside:
         paths = HostPaths(template)
         self.gpus: dict[int, tuple[str, ...]] = {}
         self.numa: dict[int, int | None] = {}
+        few = len(self.ports) * len(template.nodes) <= _MOST_STEPS
         for port in self.ports:
-            near = paths.nearest(port, template.devices)
+            near = paths.nearest(port, template.devices) if few else ()
             self.gpus[port] = tuple(self._gpu_name(gpu) for gpu in near)
             above = template.numa_of(port)
             node = template.nodes[above] if above != NOWHERE else None

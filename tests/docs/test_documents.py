@@ -1,4 +1,6 @@
+import ast
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ import typer.testing
 
 from distos_coll import __version__
 from distos_coll.cli.app import app
+from distos_coll.topology.artifacts import ARTIFACTS
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
@@ -45,13 +48,18 @@ def test_files_that_are_named_exist(document: str) -> None:
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
-def test_commands_of_the_readme_exist() -> None:
+@pytest.mark.parametrize(
+    ("document", "least"),
+    [
+        ("README.md", {("demo",), ("plan", "explain"), ("plugins", "list"), ("doctor",)}),
+        ("docs/topology.md", {("topo", "import"), ("topo", "diff"), ("topo", "show")}),
+    ],
+)
+def test_commands_of_documents_exist(document: str, least: set[tuple[str, ...]]) -> None:
     runner = typer.testing.CliRunner()
-    commands = [
-        code.split() for code in code_of(read("README.md")) if code.startswith("distos-coll ")
-    ]
-    named = {tuple(w for w in words[1:] if re.fullmatch("[a-z]+", w)) for words in commands}
-    assert named >= {("demo",), ("plan", "explain"), ("plugins", "list"), ("doctor",)}
+    commands = [code.split() for code in code_of(read(document)) if code.startswith("distos-coll ")]
+    named = {tuple(w for w in words[1:3] if re.fullmatch("[a-z]+", w)) for words in commands}
+    assert named >= least
     for words in named:
         result = runner.invoke(app, [*words, "--help"])
         assert result.exit_code == 0, (words, result.output)
@@ -68,6 +76,37 @@ def test_the_settings_page_is_fresh() -> None:
     )
     message = "run: python tools/settings_table.py >docs/settings.md"
     assert done.stdout == read("docs/settings.md"), message
+
+
+def test_the_schemas_of_topologies_are_fresh() -> None:
+    """A change of the model is a change of the format: raise its version."""
+    tool = runpy.run_path(str(ROOT / "tools/topology_schemas.py"))
+    for name in ARTIFACTS:
+        own = read(f"distos_coll/sources/schemas/{name}.schema.json")
+        assert own == tool["text"](name), "run: python tools/topology_schemas.py"
+
+
+def finding_codes() -> set[str]:
+    """Those of the model, whatever format it came from."""
+    found = set()
+    for path in (ROOT / "distos_coll/topology").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            name = getattr(node.func, "attr", None) or getattr(node.func, "id", "")
+            code = node.args[0]
+            if name in {"Finding", "find", "_twice"} and isinstance(code, ast.Constant):
+                found |= set(re.findall("^[a-z]+(?:-[a-z]+)+$", str(code.value)))
+    return found
+
+
+def test_the_page_of_topologies_has_every_artifact_and_finding() -> None:
+    page = read("docs/topology.md")
+    assert all(f"`{name}.json`" in page for name in ARTIFACTS)
+    rows = re.findall(
+        r"^\| (`[a-z-]+`(?:, `[a-z-]+`)*) \|", page[page.index("# What findings") :], re.M
+    )
+    assert set(re.findall("[a-z-]+", " ".join(rows))) == finding_codes()
 
 
 def test_the_changelog_has_the_version() -> None:

@@ -157,6 +157,11 @@ def test_every_row_of_the_page_is_in_the_sources() -> None:
     assert missing == []
 
 
+def test_every_row_has_a_name_of_its_own() -> None:
+    names = re.findall(r'<a id="([\w-]+)"', PAGE.read_text(encoding="utf-8"))
+    assert sorted(names) == sorted(set(names))
+
+
 def rows_in_tests() -> set[str]:
     """The rows that tests name; a name is no other word, for it has a hyphen."""
     named: set[str] = set()

@@ -2,10 +2,12 @@
 
 import json
 import os
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from error_page import raises, says
 from measured import ALL_REDUCE, REGISTRY, favouring, profile_of, table_of
@@ -28,6 +30,32 @@ from distos_coll.settings import Settings
 
 SMALL = Effort(sizes=(1, 64, 300_000), repeats=1)
 TWO = ClusterView.one_domain(2)
+
+
+class Recorded:
+    """In place of a door: what was done, in order."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def barrier(self) -> None:
+        self.done.append("meet")
+
+    def call(self) -> None:
+        self.done.append("call")
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_the_input_of_large_calls_is_written_before_each(fresh: bool) -> None:
+    base, x = Recorded(), np.arange(4.0)
+    clock = sweep._Clock(base.barrier, x if fresh else None)
+    assert clock.us(base.call, 3) > 0
+    each = ["meet", "call", "meet"]
+    assert base.done == ["call", *(3 * each if fresh else ["meet", *3 * ["call"], "meet"])]
+    assert list(x) == [0, 1, 2, 3]
+    x.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only") if fresh else nullcontext():
+        sweep._Clock(base.barrier, x if fresh else None).us(base.call, 1)
 
 
 def test_every_candidate_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from topologies import OWN
 
 from distos_coll.api import (
     NOWHERE,
+    Adapter,
     Block,
     Cable,
     End,
@@ -20,7 +21,9 @@ from distos_coll.api import (
     Gpu,
     GpuId,
     Host,
+    Switch,
     Topology,
+    recognise_fabric,
 )
 from distos_coll.cli.app import app
 from distos_coll.errors import DistosError
@@ -160,6 +163,30 @@ def test_names_up_to_the_first_dot(tmp_path: Path) -> None:
     ]
     assert short.fabric.adapters[0].host == "x"
     assert short.blocks == (Block("b.c", ("n1",)),)
+
+
+def test_networks_are_recognised_together(tmp_path: Path) -> None:
+    """Each of two files has a switch with all hosts; both together are two rails."""
+    files = []
+    for rail in range(2):
+        switch = Switch(f"switch{rail}", technology="infiniband", ports=8)
+        adapters = [
+            Adapter(f"{rail}{h}", host=f"n{h}", device=f"mlx5_{rail}", ports=1) for h in range(4)
+        ]
+        cables = [
+            Cable(End(EndKind.ADAPTER, own.id, 1), End(EndKind.SWITCH, switch.id, h))
+            for h, own in enumerate(adapters)
+        ]
+        fabric = recognise_fabric(Fabric((switch,), tuple(adapters), tuple(cables)))
+        assert [kind.kind for kind in fabric.recognised] == ["single-switch"]
+        files.append(saved(tmp_path / f"{rail}.json", Topology(fabric=fabric)))
+    fabric = imported(*files).topology.fabric
+    assert [kind.kind for kind in fabric.recognised] == ["single-switch", "rail-optimised"]
+    assert [(rail.number, rail.switches) for rail in fabric.rails] == [
+        (0, ("switch0",)),
+        (1, ("switch1",)),
+    ]
+    assert imported(files[0]).topology.fabric.rails == ()
 
 
 def test_what_cannot_be_imported(tmp_path: Path) -> None:

@@ -1,18 +1,13 @@
 """What changed: nothing of itself, exactly the mutation of a mutated model, grouped."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-import typer.testing
-from error_page import says
 from hypothesis import given
 from hypothesis import strategies as st
 from models import GPU, Kind, cluster, clusters, documents
-from topologies import OWN
 
 from distos_coll.api import (
     NOWHERE,
@@ -38,10 +33,7 @@ from distos_coll.api import (
     Relation,
     Topology,
 )
-from distos_coll.cli.app import app
-from distos_coll.cli.topo_diff import line
-from distos_coll.sources.cluster_model import write_model
-from distos_coll.topology.diff import Change, diff
+from distos_coll.topology.diff import diff
 from distos_coll.topology.merge import Part, merge
 
 WHOLE = cluster(4, Kind(), leaves=2)
@@ -332,6 +324,23 @@ def test_hosts() -> None:
     assert found.hosts == ("m0",)
 
 
+def test_a_set_of_more_cpus_than_python_writes_in_decimals() -> None:
+    old, new = cluster(1), cluster(1)
+    host = with_node(new.hosts[0], Numa, 0, cpus=1 << 20_000)
+    (change,) = diff(old, replace(new, hosts=(host,)))
+    assert (change.old, change.new) == ("255", hex(1 << 20_000))
+    merged = merge([Part("a", old), Part("b", replace(new, hosts=(host,)))])
+    assert any(hex(1 << 20_000) in str(finding) for finding in merged.findings)
+
+
+def test_two_hosts_of_one_name() -> None:
+    """Which of them changed cannot be told; that there is one less can."""
+    twice = replace(WHOLE, hosts=(*WHOLE.hosts, WHOLE.hosts[0]))
+    assert diff(twice, twice) == ()
+    (found,) = diff(twice, WHOLE)
+    assert (found.kind, found.hosts) == ("host-lost", ("n0",))
+
+
 FABRIC = WHOLE.fabric
 CABLE = FABRIC.cables[0]
 
@@ -488,80 +497,6 @@ def test_links_between_gpus() -> None:
         "nvlink of 0000:01:00.0 to 0000:02:00.0",
         "nvlink of 0000:02:00.0 to 0000:01:00.0",
     )
-
-
-# The command.
-
-
-def invoke(*arguments: object) -> typer.testing.Result:
-    runner = typer.testing.CliRunner(env={"COLUMNS": "200"})
-    return runner.invoke(app, ["topo", "diff", *map(str, arguments)])
-
-
-def saved(path: Path, topology: Topology) -> Path:
-    path.write_bytes(write_model(topology))
-    return path
-
-
-def test_the_command(tmp_path: Path) -> None:
-    many = cluster(1000)
-    slow = tuple(with_node(host, Port, 0, mbps=100_000) for host in many.hosts)
-    old = saved(tmp_path / "old.json", many)
-    new = saved(tmp_path / "new.json", replace(many, hosts=slow[:-1]))
-    result = invoke(old, new)
-    assert result.exit_code == 1
-    assert result.stdout.splitlines() == [
-        "host lost: n999",
-        "port slower: mlx5_0 on n[0-998] (999 hosts): 400 Gb/s -> 100 Gb/s",
-        "host lost 1, port slower 999",
-    ]
-    found = json.loads(invoke(old, new, "--json").stdout)
-    assert [(each["kind"], each["count"]) for each in found] == [
-        ("host-lost", 1),
-        ("port-slower", 999),
-    ]
-    same = invoke(old, old)
-    assert (same.exit_code, same.stdout) == (0, "no changes\n")
-    assert json.loads(invoke(old, old, "--json").stdout) == []
-
-
-def test_another_format_of_the_same(tmp_path: Path) -> None:
-    source = OWN / "nccl-eight-switched.xml"
-    runner = typer.testing.CliRunner()
-    copy = tmp_path / "copy.json"
-    done = runner.invoke(
-        app, ["topo", "export", "--to", "cluster-topology-model", str(source), "-o", str(copy)]
-    )
-    assert done.exit_code == 0, done.output
-    assert invoke(source, copy).exit_code == 0
-
-
-def test_what_cannot_be_compared(tmp_path: Path) -> None:
-    good = saved(tmp_path / "good.json", WHOLE)
-    result = invoke(good, OWN / "graph-ring-and-tree.xml")
-    assert result.exit_code == 2
-    assert says("diff-fragment", result.output)
-    assert invoke(good, tmp_path / "none").exit_code == 2
-    (tmp_path / "broken.json").write_bytes(good.read_bytes()[:100])
-    assert invoke(tmp_path / "broken.json", good).exit_code == 2
-
-
-def test_many_different_changes_stay_readable(tmp_path: Path) -> None:
-    many = cluster(100)
-    hosts = tuple(with_node(h, Port, 0, mbps=1000 + i) for i, h in enumerate(many.hosts))
-    old = saved(tmp_path / "old.json", many)
-    result = invoke(old, saved(tmp_path / "new.json", replace(many, hosts=hosts)))
-    lines = result.stdout.splitlines()
-    assert len(lines) == 22
-    assert lines[-2:] == ["port slower: and 80 more such lines", "port slower 100"]
-
-
-def test_lines() -> None:
-    ids = Change("gpu-replaced", ("a", "b"), None, None, ("n1", "n2"), (("n1", "x", None),))
-    assert line(ids) == "GPU replaced: a, b on n[1-2] (2 hosts): of n1 x -> nothing, and so on"
-    assert line(Change("host-lost", (), hosts=("n1",))) == "host lost: n1"
-    names = tuple(f"d{i}" for i in range(9))
-    assert line(Change("pci-lost", names)) == "PCI lost: d0, d1, d2, d3, d4, d5 and 3 more"
 
 
 def test_adapters_of_the_same_name() -> None:

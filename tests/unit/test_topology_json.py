@@ -54,7 +54,13 @@ from distos_coll.topology.artifacts import ARTIFACTS, artifacts, export
 from distos_coll.topology.merge import Part
 
 SCHEMAS = Path(cluster_model.__file__).parent / "schemas"
-TEXT = (("a:b", 'with "quotes", lines\nand \N{SNOWMAN}'), ("c", ""))
+TEXT = (
+    ("a:b", 'with "quotes", lines\nand \N{SNOWMAN}'),
+    ("c", ""),
+    ("d", "1"),
+    ("d", "2"),
+    ("d", "1"),
+)
 
 
 def everything() -> Topology:
@@ -276,6 +282,20 @@ def test_too_many_values(monkeypatch: pytest.MonkeyPatch) -> None:
         read(good)
 
 
+def test_too_deep_and_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = tuple(Pci(i - 1, f"0000:00:00.{i % 8}") for i in range(101))
+    with raises("model-depth", r"nodes\[100\].parent: nodes hang deeper than 100"):
+        read(cluster_model.write_model(Topology((Host("n", HostTemplate(chain)),))))
+    fits = Topology((Host("n", HostTemplate(chain[:100])),))
+    assert read(cluster_model.write_model(fits)).content == fits
+    host = cluster(1).hosts[0]
+    bare = replace(host, gpus=(GpuId(),) * 4, ports=(PortId(),) * 2)
+    data = cluster_model.write_model(Topology((bare,) * 50))
+    monkeypatch.setattr(cluster_model, "MOST_IDS", 280)
+    with raises("model-many", r"\$.hosts\[46\]: more than 280"):
+        read(data)
+
+
 def test_too_many_nodes() -> None:
     nodes = tuple(Numa(id=i) for i in range(1025))
     data = cluster_model.write_model(Topology((Host("n", HostTemplate(nodes)),)))
@@ -287,7 +307,10 @@ def test_what_cannot_be_written() -> None:
     host = cluster(1).hosts[0]
     for change, row in (
         ({"name": "a\ud800"}, "json-characters"),
-        ({"gpus": (GpuId(extra=(("a", "1"), ("a", "2"))), *host.gpus[1:])}, "json-two-values"),
+        (
+            {"gpus": (GpuId(extra=(("a", "1"), ("b", ""), ("a", "2"))), *host.gpus[1:])},
+            "json-two-places",
+        ),
         ({"gpus": (GpuId(rank=1 << 64), *host.gpus[1:])}, "json-number"),
     ):
         with raises(row):

@@ -548,3 +548,14 @@ def test_a_file_for_nccl_is_merged_as_it_is(name: str) -> None:
 def test_a_builders_host_has_a_name() -> None:
     assert not HostBuilder("n").build().made_up
     assert HostBuilder("host0", made_up=True).build().made_up
+
+
+def test_several_texts_of_one_name() -> None:
+    """LLDP tells all addresses of a switch: they are one value, and no contradiction."""
+    two, one = (("address", "b"), ("address", "a")), (("address", "c"), ("x", "1"))
+    sides = [network(switches=(Switch("s", extra=extra),)) for extra in (two, two, one)]
+    same = merge([Part("a", sides[0]), Part("b", sides[1])])
+    assert (same.topology.fabric.switches[0].extra, same.findings) == (two, ())
+    found = merge([Part("a", sides[0]), Part("c", sides[2])])
+    assert found.topology.fabric.switches[0].extra == (*two, ("x", "1"))
+    assert [str(f) for f in found.findings] == ["switch s: address is b a by a, c by c; b a stays"]

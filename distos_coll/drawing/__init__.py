@@ -1,0 +1,1 @@
+"""Pictures: laid out here as rectangles, lines and words, and written as SVG or PNG."""
