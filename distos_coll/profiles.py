@@ -239,5 +239,5 @@ def received(told: bytes) -> Profile:
     try:
         text = zlib.decompressobj().decompress(told[1:], _LARGEST_TEXT)
         return from_dict(json.loads(text))
-    except (ValueError, zlib.error) as error:
+    except (ValueError, zlib.error, RecursionError) as error:
         raise InvalidArgument(f"rank 0 shares a profile that cannot be read: {error}") from None

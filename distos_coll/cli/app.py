@@ -4,10 +4,10 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from distos_coll._version import __version__
 from distos_coll.cli import bench, demo, doctor, flight, plan, plan_verify, plugins, topo
+from distos_coll.cli.say import complain
 from distos_coll.errors import DistosError
 
 app = typer.Typer(
@@ -46,7 +46,5 @@ def main() -> None:
     try:
         app()
     except DistosError as error:
-        Console(stderr=True).print(
-            f"distos-coll: {error}", style="red", markup=False, soft_wrap=True
-        )
+        complain(error)
         sys.exit(1)

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from distos_coll.cli.say import complain, say
 from distos_coll.errors import DistosError
 from distos_coll.plugins.manager import default_sources
 from distos_coll.topology import reading
 from distos_coll.topology.diff import Change
 from distos_coll.topology.diff import diff as compare
-from distos_coll.topology.findings import shown
 from distos_coll.topology.model import Topology
 from distos_coll.topology.names import counted, listed, ranges
 
@@ -33,9 +33,7 @@ def diff(
         changes = compare(_read(old), _read(new))
     except DistosError as error:
         # Not 1: who asks whether something changed has no answer.
-        Console(stderr=True).print(
-            f"distos-coll: {error}", style="red", markup=False, soft_wrap=True
-        )
+        complain(error)
         raise typer.Exit(2) from None
     if as_json:
         print(json.dumps([change.as_dict() for change in changes], indent=2))
@@ -59,20 +57,16 @@ def show(console: Console, changes: tuple[Change, ...]) -> None:
     for change in changes:
         shown_of[change.kind] += 1
         if shown_of[change.kind] <= _MOST_LINES:
-            style = _COLOURS.get(change.kind.rpartition("-")[2])
-            console.print(
-                shown(line(change)), style=style, markup=False, highlight=False, soft_wrap=True
-            )
+            style = _COLOURS.get(change.kind.rpartition("-")[2], "")
+            say(console, line(change), style)
     for kind, count in shown_of.items():
         if count > _MOST_LINES:
-            console.print(
-                f"{_title(kind)}: and {count - _MOST_LINES:,} more such lines", highlight=False
-            )
+            say(console, f"{_title(kind)}: and {count - _MOST_LINES:,} more such lines")
     totals: Counter[str] = Counter()
     for change in changes:
         totals[change.kind] += change.count
     told = ", ".join(f"{_title(kind)} {count:,}" for kind, count in totals.items())
-    console.print(told or "no changes", markup=False, highlight=False, soft_wrap=True)
+    say(console, told or "no changes")
 
 
 def line(change: Change) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from distos_coll.cli.say import say
 from distos_coll.errors import SystemFailure
 from distos_coll.plugins.manager import default_sources
 from distos_coll.topology import artifacts, reading
@@ -76,24 +77,14 @@ def _say(imported: Imported, paths: Sequence[Path]) -> None:
     kinds = counted(len(topology.templates), "kind", "kinds")
     switches = counted(len(topology.fabric.switches), "switch", "switches")
     documents = counted(len(imported.documents), "document", "documents")
-    console.print(
-        f"{documents} ({told}): {hosts} of {kinds}, {switches}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    say(console, f"{documents} ({told}): {hosts} of {kinds}, {switches}")
     if imported.named:
         called = listed(f"{path} is {name}" for path, name in imported.named)
-        console.print(
-            f"hosts called after their files, which do not name them: {called}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        say(console, f"hosts called after their files, which do not name them: {called}")
     for path in paths:
-        console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"wrote {path}")
     for finding in imported.findings:
-        console.print(f"warning: {finding}", style="yellow", markup=False, soft_wrap=True)
+        say(console, f"warning: {finding}", "yellow")
 
 
 def export(

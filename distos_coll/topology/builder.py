@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from distos_coll.errors import TopologyError
 from distos_coll.topology import pci
 from distos_coll.topology.fabric import Block, Fabric
-from distos_coll.topology.findings import shown
 from distos_coll.topology.model import (
     NOWHERE,
     Attributes,
@@ -38,7 +37,7 @@ def bounded(host: str, nodes: Iterable[Node]) -> None:
     for kind, count in Counter(map(type, nodes)).items():
         if kind in {Gpu, Numa, NvSwitch} and count > MOST_OF_A_KIND:
             raise TopologyError(
-                f"{shown(host)} has {count:,} {kind.__name__} nodes; no host has more "
+                f"{host} has {count:,} {kind.__name__} nodes; no host has more "
                 f"than {MOST_OF_A_KIND:,}"
             )
 
@@ -103,8 +102,9 @@ class HostBuilder:
 
     def build(self, shared: dict[HostTemplate, HostTemplate] | None = None) -> Host:
         """Make the host; equal templates of hosts built with the same `shared` are one object."""
-        bounded(self.name, self.nodes)
         links = self._resolved()
+        # After links: those to NVLink switches that nothing else tells of have added them.
+        bounded(self.name, self.nodes)
         template = HostTemplate(
             tuple(self.nodes),
             links,

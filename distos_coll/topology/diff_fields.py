@@ -6,7 +6,7 @@ from typing import Any
 
 from distos_coll.topology.diff import Difference
 from distos_coll.topology.fabric import Extra
-from distos_coll.topology.merge_fields import by_name
+from distos_coll.topology.merge_fields import by_name, text_of
 
 
 def told(kind: str, what: str, old: Any, new: Any) -> Difference:
@@ -56,8 +56,4 @@ def rail_name(rail: int | None, plane: int | None) -> str:
 
 
 def _text(value: Any) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, tuple):
-        return " ".join(map(str, value))
-    return str(value)
+    return None if value is None else text_of(value)

@@ -52,7 +52,6 @@ class Graph:
         self._tree()
         _flatten(self)
         self._links()
-        self._between_numa()
 
     def kind(self, node: int) -> type:
         return type(self.template.nodes[node])
@@ -116,12 +115,13 @@ class Graph:
             both = not isinstance(self.template.nodes[link.target], Gpu)
             self.connect(source, target, Via.NVLINK, gbps, both=both)
 
-    def _between_numa(self) -> None:
-        for a in self.template.numa:
-            for b in self.template.numa:
-                node = self.template.nodes[a]
-                if a != b and isinstance(node, Numa):
-                    self.connect(a, b, Via.SYS, speeds.between_numa(node), both=False)
+    def between_numa(self, node: int) -> list[Edge]:
+        """Edges of a NUMA node to all others. They are not kept: a thousand have a million."""
+        own = self.template.nodes[node]
+        if not isinstance(own, Numa):
+            return []
+        gbps = speeds.between_numa(own)
+        return [Edge(other, Via.SYS, gbps) for other in self.template.numa if other != node]
 
 
 def pci_gbps(node: Pci) -> float:

@@ -99,14 +99,15 @@ def _are_one(field: str, values: Mapping[Any, object]) -> bool:
 
 def _conflict(place: str, field: str, by_value: Mapping[Any, list[Voice]], kept: Any) -> Conflict:
     ordered = sorted(by_value, key=sort_key)
-    said = tuple((_shown(value), tuple(dict.fromkeys(by_value[value]))) for value in ordered)
-    return Conflict(place, field, said, _shown(kept))
+    said = tuple((text_of(value), tuple(dict.fromkeys(by_value[value]))) for value in ordered)
+    return Conflict(place, field, said, text_of(kept))
 
 
-def _shown(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """Write a field's value; a set of CPUs may be larger than Python writes in decimals."""
     if isinstance(value, tuple):
         return " ".join(map(str, value))
-    return str(value)
+    return hex(value) if isinstance(value, int) and value.bit_length() > 64 else str(value)
 
 
 def _merge_extra(

@@ -45,7 +45,7 @@ class HostPaths:
     def __init__(self, template: HostTemplate) -> None:
         self.template = template
         self.graph = Graph(template)
-        self._from: dict[int, dict[int, Path]] = {}
+        self._from: dict[int, dict[int, _Reached]] = {}
         self._gpu_of: dict[int, int] = {}
         self._stated = {
             pair: relation.path
@@ -64,7 +64,9 @@ class HostPaths:
         start, end = self.graph.stands_for[a], self.graph.stands_for[b]
         if start not in self._from:
             self._from[start] = _search(self.graph, start)
-        found = self._from[start].get(end, NONE)
+        reached = self._from[start]
+        way = reached.get(end)
+        found = NONE if way is None else Path(way.type, way.gbps, _route(reached, end))
         # Where a source gives no PCI functions, the tree knows no more than the NUMA nodes.
         by_numa = found.type > PathType.C2C and not (
             self.template.bus_id_of(a) or self.template.bus_id_of(b)
@@ -87,7 +89,8 @@ class HostPaths:
             if cpu == NOWHERE or self._found(gpu, cpu).type is not PathType.C2C:
                 continue
             for port in self.nearest(gpu, self.ports):
-                if self._found(port, cpu).type is PathType.PHB:
+                # From the CPU: one search, not one for each of what may be thousands of ports.
+                if self._found(cpu, port).type is PathType.PHB:
                     found |= {(gpu, port), (port, gpu)}
         return frozenset(found)
 
@@ -172,14 +175,17 @@ class _Reached:
     before: int
 
 
-def _search(graph: Graph, start: int) -> dict[int, Path]:
+def _search(graph: Graph, start: int) -> dict[int, _Reached]:
     reached = {start: _Reached(0, speeds.LOCAL, PathType.LOC, NOWHERE)}
     now = [start]
     while now:
         later: dict[int, None] = {}
         for node in now:
             here = reached[node]
-            for edge in graph.edges[node]:
+            # From another NUMA node all have been reached.
+            known = here.before != NOWHERE and graph.kind(here.before) is Numa
+            across = () if known else graph.between_numa(node)
+            for edge in (*graph.edges[node], *across):
                 if not _may_pass(graph, start, node, edge, here):
                     continue
                 gbps = min(here.gbps, edge.gbps)
@@ -189,7 +195,7 @@ def _search(graph: Graph, start: int) -> dict[int, Path]:
                     reached[edge.to] = _Reached(here.hops + 1, gbps, kind, node)
                     later[edge.to] = None
         now = list(later)
-    return {node: Path(end.type, end.gbps, _route(reached, node)) for node, end in reached.items()}
+    return reached
 
 
 def _may_pass(graph: Graph, start: int, node: int, edge: Edge, here: _Reached) -> bool:

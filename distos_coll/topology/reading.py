@@ -2,12 +2,13 @@
 
 import bz2
 import gzip
+import io
 import lzma
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from distos_coll.errors import TopologyError
 from distos_coll.topology import checks
@@ -18,11 +19,9 @@ from distos_coll.topology.source import Document, Found, TopologySource
 LARGEST = 1 << 28
 """Bytes, unpacked; a source may allow less."""
 
-_PACKED: tuple[tuple[bytes, Callable[[Path], Any]], ...] = (
-    (b"\x1f\x8b", gzip.GzipFile),
-    (b"BZh", bz2.BZ2File),
-    (b"\xfd7zXZ\x00", lzma.LZMAFile),
-)
+_PIECE = 1 << 20
+_XZ_MEMORY = 1 << 27
+"""Bytes; xz -9 asks for half of it, a damaged file for gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +40,46 @@ def open_document(path: Path, largest: int = LARGEST) -> Document:
         return Document(str(path), root=path)
     try:
         with path.open("rb") as file:
-            magic = file.read(6)
-        unpack = next((u for start, u in _PACKED if magic.startswith(start)), None)
-        with unpack(path) if unpack else path.open("rb") as content:
-            data = content.read(largest + 1)
+            magic = file.peek(6)
+            unpack = next((u for start, u in _PACKED if magic.startswith(start)), _pieces)
+            # Piece by piece: memory for the largest file is not taken for a small one.
+            found = io.BytesIO()
+            pieces = unpack(file)
+            while found.tell() <= largest and (piece := next(pieces, None)) is not None:
+                found.write(piece)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise TopologyError(f"{path}: cannot be read: {error}") from None
-    if len(data) > largest:
+    if found.tell() > largest:
         raise TopologyError(f"{path}: has more than {largest:,} bytes; no topology is that large")
-    return Document(str(path), data)
+    return Document(str(path), found.getvalue())
+
+
+def _pieces(file: Any) -> Iterator[bytes]:
+    while piece := file.read(_PIECE):
+        yield piece
+
+
+def _xz(file: BinaryIO) -> Iterator[bytes]:
+    """Within bounds of memory, which lzma.LZMAFile has not: streams, with zeros between them."""
+    rest = file.read(_PIECE)
+    while rest:
+        stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+        while not stream.eof:
+            if stream.needs_input and not rest and not (rest := file.read(_PIECE)):
+                raise EOFError("it was cut off")
+            yield stream.decompress(rest, _PIECE)
+            rest = b""
+        rest = stream.unused_data
+        while not rest.strip(b"\0") and (rest := file.read(_PIECE)):
+            pass
+        rest = rest.lstrip(b"\0")
+
+
+_PACKED: tuple[tuple[bytes, Callable[[BinaryIO], Iterator[bytes]]], ...] = (
+    (b"\x1f\x8b", lambda file: _pieces(gzip.GzipFile(fileobj=file))),
+    (b"BZh", lambda file: _pieces(bz2.BZ2File(file))),
+    (b"\xfd7zXZ\x00", _xz),
+)
 
 
 def recognise(document: Document, sources: Iterable[TopologySource]) -> TopologySource:

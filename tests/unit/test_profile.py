@@ -2,6 +2,7 @@
 
 import json
 import logging
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -345,7 +346,10 @@ def test_why_rank_0_has_none_is_told(place: Path) -> None:
         profiles.received(told)
 
 
-@pytest.mark.parametrize("told", [b"nonsense", b"+nonsense", b"+"])
+NESTED = b"+" + zlib.compress(b"[" * 100_000)
+
+
+@pytest.mark.parametrize("told", [b"nonsense", b"+nonsense", b"+", NESTED])
 def test_what_cannot_be_read_is_refused(told: bytes) -> None:
     with raises("profile-told"):
         profiles.received(told)

@@ -324,6 +324,15 @@ def test_hosts() -> None:
     assert found.hosts == ("m0",)
 
 
+def test_a_set_of_more_cpus_than_python_writes_in_decimals() -> None:
+    old, new = cluster(1), cluster(1)
+    host = with_node(new.hosts[0], Numa, 0, cpus=1 << 20_000)
+    (change,) = diff(old, replace(new, hosts=(host,)))
+    assert (change.old, change.new) == ("255", hex(1 << 20_000))
+    merged = merge([Part("a", old), Part("b", replace(new, hosts=(host,)))])
+    assert any(hex(1 << 20_000) in str(finding) for finding in merged.findings)
+
+
 def test_two_hosts_of_one_name() -> None:
     """Which of them changed cannot be told; that there is one less can."""
     twice = replace(WHOLE, hosts=(*WHOLE.hosts, WHOLE.hosts[0]))

@@ -302,6 +302,8 @@ REFUSED = [
     ("xml-depth", "<system>\n" + "<pci>" * 200, "a.xml:2: elements are nested deeper"),
     ("xml-attributes", "<system " + " ".join(f'a{i}=""' for i in range(65)) + "/>", "65|64"),
     ("xml-value", f'<system version="{"1" * 70000}"/>', "characters"),
+    ("xml-name", f'<system {"a" * 257}=""/>', "a.xml:1"),
+    ("xml-name", f"<system><{'a' * 257}/></system>", "256"),
     ("xml-elements", "<system>" + "<pci/>" * xml_tree.MAX_ELEMENTS + "</system>", "200,000"),
 ]
 

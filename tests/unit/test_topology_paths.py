@@ -3,9 +3,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from topologies import read_own, read_text, topology_of
+from topologies import OWN, read_own, read_text, topology_of
 
+from distos_coll.topology import paths as paths_module
 from distos_coll.topology.builder import HostBuilder, topology
+from distos_coll.topology.graph import Graph
 from distos_coll.topology.model import (
     NOWHERE,
     Gpu,
@@ -85,6 +87,40 @@ def test_no_relay_without_direct_access_to_memory() -> None:
     (port,) = paths.ports
     assert value(paths.between(near, port)) == ("PIX", 12.0)
     assert value(paths.to_port(far, port)) == ("PHB", 12.0)
+
+
+def test_thousands_of_ports_beside_coherent_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One search over the host for a GPU and its CPU, none for a port."""
+    text = (OWN / "nccl-two-trays.xml").read_text("utf-8")
+    start, end = text.index("<nic>"), text.index("</nic>") + len("</nic>")
+    many = text[:start] + text[start:end] * 300 + text[end:]
+    searches: list[int] = []
+
+    def search(graph: Graph, start: int) -> object:
+        searches.append(start)
+        return found(graph, start)
+
+    found = paths_module._search
+    monkeypatch.setattr(paths_module, "_search", search)
+    paths = HostPaths(topology_of(read_text(many)).hosts[0].template)
+    assert len(paths.ports) == 300
+    gpu, other = paths.template.devices
+    paths.between(gpu, other)
+    assert paths.between(gpu, paths.ports[0]).type is PathType.P2C
+    assert len(searches) < 8
+
+
+def test_a_thousand_numa_nodes() -> None:
+    """They reach each other without an edge for each of a million pairs."""
+    host = HostBuilder("n")
+    for number in range(1000):
+        host.add(Numa(id=number))
+    gpus = [host.add_gpu(Gpu(host.add(Pci(n, f"0000:{n}0:00.0", 0x030200)))) for n in (3, 7)]
+    paths = HostPaths(host.build().template)
+    assert sum(map(len, paths.graph.edges)) < 10
+    assert paths.between(*gpus).type is PathType.SYS
+    assert paths.between(*gpus).nodes == (gpus[0], 3, 7, gpus[1])
+    assert all(paths.between(gpus[0], numa).type <= PathType.SYS for numa in paths.template.numa)
 
 
 def test_a_mesh_with_one_gpu_between() -> None:
