@@ -8,7 +8,7 @@ import typer
 
 from distos_coll._vocabulary import Need
 from distos_coll.cli.plan import domains_of
-from distos_coll.errors import InvalidArgument, PlanError
+from distos_coll.errors import InvalidArgument, PlanError, shown
 from distos_coll.planner.algo import collective_named, parse
 from distos_coll.plugins.manager import Algorithm, Registry, default_registry
 from distos_coll.program.verify import verify as verify_program
@@ -55,7 +55,7 @@ def verify(
     for algorithm in chosen:
         found.append(_verified(registry, algorithm, domain_of, deterministic))
         if not as_json:
-            print(_line(found[-1]), flush=True)
+            print(shown(_line(found[-1])), flush=True)
     if as_json:
         print(json.dumps([asdict(each) for each in found], indent=2))
     if any(each.right is False for each in found):
