@@ -69,6 +69,15 @@ Picture = Annotated[
 Plot = Annotated[
     Path | None, _on_a_topology(help="Draw time over size into this file: .svg, .png or .pdf.")
 ]
+Dimensions = Annotated[
+    list[str],
+    typer.Option(
+        "--dimension",
+        "-d",
+        help="NAME=RANKS:SHARE, the innermost first: groups of so many ranks that communicate for "
+        "so much of the time. tensor=8:0.3",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _OF_BOTH = {"file", "collective", "size", "as_json", "help"}

@@ -79,14 +79,7 @@ class Answer:
 
 
 def ask(question: Question) -> Answer:
-    read = reading.read(question.file, default_sources())
-    topology = read.found.content
-    if not isinstance(topology, Topology) or not topology.hosts:
-        raise TopologyError(
-            f"{question.file}: {read.format} has no hosts for ranks to be on; name a file that has"
-        )
-    if question.copies != 1 or question.rack:
-        topology = repeated(topology, question.copies, in_one_domain=question.rack)
+    format_name, topology = topology_of(question.file, question.copies, rack=question.rack)
     shape = JobShape(question.nodes, question.ranks_per_host, question.gpus)
     layout = lay_out(topology, place(topology, shape), Policy(question.cross_nic))
     stored = profiles.in_use(settings.load())
@@ -100,7 +93,20 @@ def ask(question: Question) -> Answer:
         machine=Machine(question.capability),
         **({"figures": stored.profile.figures} if stored else {}),
     )
-    return Answer(question, read.format, layout, plan)
+    return Answer(question, format_name, layout, plan)
+
+
+def topology_of(file: Path, copies: int, *, rack: bool) -> tuple[str, Topology]:
+    """Read a file's format and its hosts, so many times."""
+    read = reading.read(file, default_sources())
+    topology = read.found.content
+    if not isinstance(topology, Topology) or not topology.hosts:
+        raise TopologyError(
+            f"{file}: {read.format} has no hosts for ranks to be on; name a file that has"
+        )
+    if copies != 1 or rack:
+        topology = repeated(topology, copies, in_one_domain=rack)
+    return read.format, topology
 
 
 def _model_for(layout: Layout) -> str:
