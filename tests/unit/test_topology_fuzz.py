@@ -11,10 +11,14 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from error_page import raises
 from topology_fuzz import corpus, coverage, worker
 from topology_fuzz.mutate import LARGEST, Mutator
 from topology_fuzz.structure import elements, structured
-from topology_fuzz.target import Broken, Target, printable
+from topology_fuzz.target import Broken, Target, few_names, printable
+
+from distos_coll.sources.switch_tree import Names
+from distos_coll.topology.source import Document
 
 FORMATS = corpus.formats()
 
@@ -176,6 +180,14 @@ def test_inputs_are_chosen_and_made_smaller(tmp_path: Path) -> None:
         minimiser.close()
     assert len(chosen) == 1
     assert len(chosen[0]) < len(twice)
+
+
+def test_lists_of_hosts_are_short_while_fuzzing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Names.__init__, "__defaults__", Names.__init__.__defaults__)
+    assert len(Names(Document("a")).of("n[1-5000]", 1)) == 5000
+    few_names()
+    with raises("hosts-total"):
+        Names(Document("a")).of("n[1-5000]", 1)
 
 
 def test_text_for_terminals() -> None:
