@@ -16,9 +16,12 @@ ANY_SOURCE = -1
 _ALL_REDUCE = int(Collective.ALL_REDUCE)
 _REDUCE = int(Collective.REDUCE)
 _REDUCE_SCATTER = int(Collective.REDUCE_SCATTER)
+_REDUCE_SCATTER_V = int(Collective.REDUCE_SCATTER_V)
 _BROADCAST = int(Collective.BROADCAST)
 _ALL_GATHER = int(Collective.ALL_GATHER)
+_ALL_GATHER_V = int(Collective.ALL_GATHER_V)
 _ALL_TO_ALL = int(Collective.ALL_TO_ALL)
+_ALL_TO_ALL_V = int(Collective.ALL_TO_ALL_V)
 _GATHER = int(Collective.GATHER)
 _SCATTER = int(Collective.SCATTER)
 _BARRIER = int(Collective.BARRIER)
@@ -76,6 +79,9 @@ class Collectives:
         async_op: bool = False,
     ) -> Any:
         """Reduce `x` over all ranks; rank i gets `counts[i]` rows of dimension 0."""
+        quick = not async_op and out is not None
+        if quick and self._quick(_REDUCE_SCATTER_V, op, 0, x, out, counts, None):
+            return out
         return self._run(calls.reduce_scatter_v(self._place, x, counts, op, out), async_op)
 
     # ---- data as it is
@@ -96,6 +102,9 @@ class Collectives:
         self, x: Any, counts: Sequence[int], out: Any = None, *, async_op: bool = False
     ) -> Any:
         """Return all ranks' rows of dimension 0 one after the other; rank i brings `counts[i]`."""
+        quick = not async_op and out is not None
+        if quick and self._quick(_ALL_GATHER_V, "", 0, x, out, None, counts):
+            return out
         return self._run(calls.all_gather_v(self._place, x, counts, out), async_op)
 
     def all_to_all(self, x: Any, out: Any = None, *, async_op: bool = False) -> Any:
@@ -114,6 +123,9 @@ class Collectives:
         async_op: bool = False,
     ) -> Any:
         """Send `send_counts[i]` rows of dimension 0 to rank i, receive `recv_counts[i]` from it."""
+        quick = not async_op and out is not None
+        if quick and self._quick(_ALL_TO_ALL_V, "", 0, x, out, send_counts, recv_counts):
+            return out
         call = calls.all_to_all_v(self._place, x, send_counts, recv_counts, out)
         return self._run(call, async_op)
 

@@ -38,7 +38,9 @@ void learn_type(const py::object& descriptor, int64_t item_bytes, int dtype) {
 struct View {
   std::byte* data = nullptr;
   int64_t count = 0;
-  int64_t rows = 0;  // of dimension 0; 0 where there is none
+  int64_t rows = 0;   // of dimension 0; 0 where there is none
+  int64_t width = 1;  // elements of a row
+  bool scalar = false;
   const KnownType* type = nullptr;
 
   int64_t bytes() const { return count * type->item_bytes; }
@@ -64,16 +66,61 @@ std::optional<View> view_of(PyObject* object, bool writes) {
   if (view.type == nullptr) return std::nullopt;
   view.data = reinterpret_cast<std::byte*>(array->data);
   view.count = 1;
-  for (int i = 0; i < array->nd; ++i) view.count *= array->dimensions[i];
-  if (array->nd > 0) view.rows = array->dimensions[0];
+  for (int i = 1; i < array->nd; ++i) view.width *= array->dimensions[i];
+  view.count = view.width;
+  view.scalar = array->nd == 0;
+  if (!view.scalar) view.count *= view.rows = array->dimensions[0];
   return view;
 }
+
+// How many rows each rank gives, or gets, and then where its elements lie.
+class Parts {
+ public:
+  // False: not a list or tuple of a number for each rank, or there are too many ranks.
+  bool read(PyObject* numbers, int64_t size) {
+    const bool list = PyList_CheckExact(numbers);
+    if ((!list && !PyTuple_CheckExact(numbers)) || size > kMaxRanks ||
+        PySequence_Fast_GET_SIZE(numbers) != size)
+      return false;
+    PyObject** const items = PySequence_Fast_ITEMS(numbers);
+    size_ = static_cast<size_t>(size);
+    for (size_t i = 0; i < size_; ++i) {
+      if (!PyLong_CheckExact(items[i])) return false;
+      int overflow = 0;
+      counts_[i] = PyLong_AsLongLongAndOverflow(items[i], &overflow);
+      if (overflow != 0 || counts_[i] < 0 || counts_[i] > kMaxRows) return false;
+      rows_ += counts_[i];
+    }
+    return true;
+  }
+  // From rows to units of the call.
+  void lay_out(int64_t units_a_row) {
+    int64_t at = 0;
+    for (size_t i = 0; i < size_; ++i) {
+      offsets_[i] = at;
+      at += counts_[i] *= units_a_row;
+    }
+  }
+  int64_t rows() const { return rows_; }
+  int64_t of(int rank) const { return counts_[static_cast<size_t>(rank)]; }
+  const int64_t* counts() const { return counts_.data(); }
+  const int64_t* offsets() const { return offsets_.data(); }
+
+ private:
+  static constexpr int64_t kMaxRanks = 64;
+  static constexpr int64_t kMaxRows = int64_t{1} << 40;
+  std::array<int64_t, kMaxRanks> counts_, offsets_;
+  size_t size_ = 0;
+  int64_t rows_ = 0;
+};
 
 struct Request {
   Collective collective;
   int root;
   PyObject* x;
   PyObject* out;
+  Parts* send;
+  Parts* receive;
 
   bool has_out() const { return out != Py_None && out != x; }
 };
@@ -128,6 +175,36 @@ bool apart(const Request& request, int64_t in_parts, int64_t out_parts, int own,
   return true;
 }
 
+// The collectives whose ranks give or get different amounts.
+bool in_parts(const Request& request, int rank, CollectiveCall* call, const KnownType** type) {
+  const auto source = view_of(request.x, false), target = view_of(request.out, true);
+  if (!source || !target || source->type != target->type || source->overlaps(*target) ||
+      source->scalar)
+    return false;
+  const bool gathers = request.collective == Collective::kAllGatherV;
+  const bool scatters = request.collective == Collective::kReduceScatterV;
+  Parts *const send = gathers ? nullptr : request.send, *const receive =
+                                                            scatters ? nullptr : request.receive;
+  const int64_t gives = send != nullptr ? send->rows() : receive->of(rank);
+  const int64_t gets = receive != nullptr ? receive->rows() : send->of(rank);
+  if (source->rows != gives || target->count != gets * source->width) return false;
+  // Reductions count elements, all else bytes.
+  const int64_t units = source->width * (scatters ? 1 : source->type->item_bytes);
+  if (send != nullptr) {
+    send->lay_out(units);
+    call->send_counts = send->counts();
+    call->send_offsets = send->offsets();
+  }
+  if (receive != nullptr) {
+    receive->lay_out(units);
+    call->recv_counts = receive->counts();
+    call->recv_offsets = receive->offsets();
+  }
+  *type = source->type;
+  use(call, *source, &*target);
+  return true;
+}
+
 // False: not a call for here. Fills in all but dtype and op, the count in elements.
 bool arguments(const Request& request, int rank, int64_t size, CollectiveCall* call,
                const KnownType** type) {
@@ -153,9 +230,15 @@ bool arguments(const Request& request, int rank, int64_t size, CollectiveCall* c
       return apart(request, size, size, -1, call, type);
     case Collective::kBarrier:
       return true;
-    default:
-      return false;
+    case Collective::kAllGatherV:
+      return request.receive != nullptr && in_parts(request, rank, call, type);
+    case Collective::kReduceScatterV:
+      return request.send != nullptr && in_parts(request, rank, call, type);
+    case Collective::kAllToAllV:
+      return request.send != nullptr && request.receive != nullptr &&
+             in_parts(request, rank, call, type);
   }
+  return false;
 }
 
 bool reduction(PyObject* name, const KnownType& type, CollectiveCall* call) {
@@ -186,8 +269,9 @@ constexpr const char* kCapsule = "distos_coll.QuickCalls";
 PyObject* quick_call(PyObject* capsule, PyObject* const* args, Py_ssize_t n_args) {
   const auto* self = static_cast<QuickCalls*>(PyCapsule_GetPointer(capsule, kCapsule));
   if (self == nullptr) return nullptr;
-  if (n_args != 5) {
-    PyErr_SetString(PyExc_TypeError, "takes collective, op, root, x and out");
+  if (n_args != 5 && n_args != 7) {
+    PyErr_SetString(PyExc_TypeError,
+                    "takes collective, op, root, x, out, and perhaps send and receive counts");
     return nullptr;
   }
   if (self->paused()) Py_RETURN_FALSE;
@@ -199,8 +283,20 @@ PyObject* quick_call(PyObject* capsule, PyObject* const* args, Py_ssize_t n_args
   }
   if (collective < 0 || collective >= kCollectiveCount || root < 0 || root >= communicator.size())
     Py_RETURN_FALSE;
-  const Request request{static_cast<Collective>(collective), static_cast<int>(root), args[3],
-                        args[4]};
+  Parts send, receive;
+  const auto given = [&](Parts* parts, PyObject* numbers) {
+    return numbers == Py_None || parts->read(numbers, communicator.size());
+  };
+  if (n_args == 7 && !(given(&send, args[5]) && given(&receive, args[6]))) Py_RETURN_FALSE;
+  const auto or_none = [&](Parts* parts, Py_ssize_t i) {
+    return n_args == 7 && args[i] != Py_None ? parts : nullptr;
+  };
+  const Request request{static_cast<Collective>(collective),
+                        static_cast<int>(root),
+                        args[3],
+                        args[4],
+                        or_none(&send, 5),
+                        or_none(&receive, 6)};
   CollectiveCall call;
   call.collective = request.collective;
   call.root = request.root;
@@ -234,7 +330,9 @@ PyObject* quick_call(PyObject* capsule, PyObject* const* args, Py_ssize_t n_args
 
 PyMethodDef g_method = {"quick",
                         reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&quick_call)),
-                        METH_FASTCALL, "(collective, op, root, x, out) -> whether it was done"};
+                        METH_FASTCALL,
+                        "(collective, op, root, x, out[, send counts, receive counts])"
+                        " -> whether it was done"};
 
 }  // namespace
 

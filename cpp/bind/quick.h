@@ -22,9 +22,9 @@ class QuickCalls {
   // For the time of a group() block, whose calls must not wait.
   void pause(bool paused) { paused_.fetch_add(paused ? 1 : -1, std::memory_order_relaxed); }
 
-  // A Python function (collective, op, root, x, out) that runs the call to its end and returns
-  // True, or returns False without having done anything: then the call needs the long way, be it
-  // only for a good error.
+  // A Python function (collective, op, root, x, out), or with send_counts and receive_counts
+  // behind, that runs the call to its end and returns True, or returns False without having done
+  // anything: then the call needs the long way, be it only for a good error.
   static pybind11::object function(const pybind11::object& self);
 
   bool paused() const { return paused_.load(std::memory_order_relaxed) > 0; }

@@ -29,8 +29,10 @@ Code Communicator::call(const CollectiveCall& call, std::string* error) {
 Prepared* Communicator::prepare(const CollectiveCall& call) {
   PreparedCalls::Place* const place = prepared_.place_of(call);
   if (place == nullptr) return nullptr;
-  if (Prepared* there = place->prepared.get())
-    return there->operation->renew(call.input, call.output) ? there : nullptr;
+  if (Prepared* there = place->prepared.get()) {
+    Operation& same = *there->operation;
+    return same.has_vectors_of(call) && same.renew(call.input, call.output) ? there : nullptr;
+  }
   Ref<Operation> operation(new Operation(call, options_.rank, options_.size));
   const bool local = operation->local();
   if (!local) {

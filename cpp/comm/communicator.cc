@@ -17,6 +17,7 @@ Communicator::Communicator(std::shared_ptr<Engine> engine, const CommunicatorOpt
       runtime_(engine_->runtime()),
       options_(options),
       timeout_ms_(options.timeout_ms),
+      prepared_(options.size),
       inquiry_(options.size),
       audit_(options.size),
       state_(options.size) {}

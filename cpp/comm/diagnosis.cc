@@ -220,11 +220,13 @@ std::string Communicator::timeout_text(const Operation& operation) const {
   std::vector<int> waiting = run_->waiting_for();
   std::sort(waiting.begin(), waiting.end());
   waiting.erase(std::unique(waiting.begin(), waiting.end()), waiting.end());
+  // Between two steps nobody is waited for.
+  const std::string whom = waiting.empty() ? "none: it was about to go on" : list_of(waiting);
   return strf(
       "%s (%s) timed out on rank %d of group '%s', which waits for rank %s. %sDid every rank call "
       "it? Is a rank slower than the timeout allows?",
       operation.describe().c_str(), operation.algorithm(), options_.rank, options_.name.c_str(),
-      list_of(waiting).c_str(), absent_text(operation).c_str());
+      whom.c_str(), absent_text(operation).c_str());
 }
 
 std::string Communicator::mismatch_text(const Operation& operation) const {

@@ -26,9 +26,9 @@ Operation::Operation(const CollectiveCall& call, int rank, int size)
   if (is_v()) take_vectors(size);
   if (!is_reducing(call_.collective)) {
     // What is only moved is moved as bytes, whatever it is.
-    const auto unit = static_cast<int64_t>(dtype_bytes(call_.dtype));
-    call_.count *= unit;
-    for (int64_t& value : vectors_) value *= unit;
+    unit_ = static_cast<int64_t>(dtype_bytes(call_.dtype));
+    call_.count *= unit_;
+    for (int64_t& value : vectors_) value *= unit_;
     call_.dtype = DType::kUint8;
     call_.op = ReduceOp::kSum;
   }
@@ -72,6 +72,20 @@ void Operation::take_vectors(int size) {
                 strf("%s: %s %lld is out of range", name_of(call_.collective),
                      offset ? "offset" : "count", static_cast<long long>(vectors_[i])));
   }
+}
+
+bool Operation::has_vectors_of(const CollectiveCall& call) const {
+  const int64_t* given[4] = {call.send_counts, call.send_offsets, call.recv_counts,
+                             call.recv_offsets};
+  auto own = vectors_.begin();
+  for (size_t v = 0; v < 4 && own != vectors_.end(); ++v, own += size_) {
+    if (given[v] == nullptr) continue;
+    const bool same = std::equal(own, own + size_, given[v], [this](int64_t mine, int64_t theirs) {
+      return mine / unit_ == theirs;
+    });
+    if (!same) return false;
+  }
+  return true;
 }
 
 bool Operation::renew(const void* input, void* output) {

@@ -51,6 +51,9 @@ class Operation final : public Work {
   void bind(const program::Program& program, const program::Environment& fixed,
             int64_t segment_bytes, size_t slot_bytes, bool widen, std::vector<std::byte>& scratch,
             exec::Call* call);
+  // A call that is alike but perhaps for its vectors has the same ones. Of collectives without any:
+  // true.
+  bool has_vectors_of(const CollectiveCall& call) const;
   // The same call again with other buffers; false: one is missing.
   bool renew(const void* input, void* output);
   // After a successful run: brings a float32 copy back.
@@ -92,6 +95,7 @@ class Operation final : public Work {
   int rank_;
   int size_;
   std::vector<int64_t> vectors_;  // send counts, send offsets, recv counts, recv offsets
+  int64_t unit_ = 1;              // of what the caller counts in
   int64_t input_elements_ = 0;
   int64_t output_elements_ = 0;
   int64_t choice_bytes_ = 0;

@@ -173,3 +173,106 @@ def test_failures_are_those_of_the_long_way() -> None:
             c.all_reduce(ones(1))
 
     run_threads(2, body)
+
+
+def quick_v(
+    c: Communicator, name: str, x: Any, out: Any, send: Any = None, receive: Any = None
+) -> bool:
+    return c._quick(int(Collective[name.upper()]), "sum", 0, x, out, send, receive)
+
+
+# Of two ranks, rank 0 gives or gets one row of three elements and rank 1 two rows.
+SHORT_V: dict[str, Callable[[Communicator], tuple[Any, ...]]] = {
+    "all_gather_v": lambda c: ("all_gather_v", ones(c.rank + 1, 3), ones(3, 3), None, [1, 2]),
+    "a tuple": lambda c: ("all_gather_v", ones(c.rank + 1, 3), ones(9), None, (1, 2)),
+    "nothing from one": lambda c: ("all_gather_v", ones(2 * c.rank, 3), ones(2, 3), None, [0, 2]),
+    "reduce_scatter_v": lambda c: ("reduce_scatter_v", ones(3, 3), ones(c.rank + 1, 3), [1, 2]),
+    "all_to_all_v": lambda c: (
+        "all_to_all_v",
+        ones(3, 3),
+        ones(2 * c.rank + 2, 3),
+        [1, 2],
+        [c.rank + 1] * 2,
+    ),
+}
+LONG_V: dict[str, Callable[[Communicator], tuple[Any, ...]]] = {
+    "an array of counts": lambda c: (
+        "all_gather_v",
+        ones(c.rank + 1, 3),
+        ones(3, 3),
+        None,
+        np.array([1, 2]),
+    ),
+    "too few counts": lambda c: ("all_gather_v", ones(1, 3), ones(3, 3), None, [1]),
+    "no counts": lambda c: ("all_gather_v", ones(1, 3), ones(3, 3)),
+    "a negative count": lambda c: ("all_gather_v", ones(1, 3), ones(3, 3), None, [-1, 2]),
+    "a vast count": lambda c: ("all_gather_v", ones(1, 3), ones(3, 3), None, [1 << 70, 2]),
+    "no number": lambda c: ("reduce_scatter_v", ones(3, 3), ones(1, 3), [1.0, 2.0]),
+    "rows that do not add up": lambda c: ("reduce_scatter_v", ones(4, 3), ones(1, 3), [1, 2]),
+    "out of another size": lambda c: ("all_gather_v", ones(1, 3), ones(8), None, [1, 2]),
+    "no dimension": lambda c: ("reduce_scatter_v", ones(), ones(1), [1, 0]),
+    "in place": lambda c: ("all_gather_v", buffer[:3], buffer[:6], None, [3, 3]),
+}
+
+
+@pytest.mark.parametrize("case", SHORT_V.values(), ids=SHORT_V)
+def test_counts_go_the_short_way(case: Any) -> None:
+    def body(c: Communicator) -> None:
+        known(c)
+        assert quick_v(c, *case(c))
+
+    run_threads(2, body)
+
+
+@pytest.mark.parametrize("case", LONG_V.values(), ids=LONG_V)
+def test_other_counts_are_left_as_they_are(case: Any) -> None:
+    def body(c: Communicator) -> None:
+        known(c)
+        assert not quick_v(c, *case(c))
+
+    run_threads(2, body)
+
+
+def test_counts_that_change_are_not_those_of_the_call_before() -> None:
+    """The totals, by which calls are kept, stay the same."""
+    splits = [(1, 2, 3), (3, 2, 1), (2, 2, 2), (6, 0, 0), (0, 1, 5)]
+
+    def body(c: Communicator) -> None:
+        own = c.rank
+        for turn in range(12):
+            counts = list(splits[turn % len(splits)] if turn % 3 else splits[0])
+            mine = np.arange(counts[own] * 2, dtype=np.int64).reshape(-1, 2) + 100 * own + turn
+            everything = [
+                np.arange(n * 2).reshape(-1, 2) + 100 * r + turn for r, n in enumerate(counts)
+            ]
+            whole = np.concatenate(everything)
+            out = np.empty((6, 2), np.int64)
+            assert (c.all_gather_v(mine, counts, out) == whole).all()
+            part = np.empty((counts[own], 2), np.int64)
+            start = sum(counts[:own])
+            wanted = 3 * whole[start : start + counts[own]]
+            assert (c.reduce_scatter_v(whole.copy(), counts, out=part) == wanted).all()
+            # Rank r sends counts[(i + r) % 3] rows to rank i.
+            send = [counts[(i + own) % 3] for i in range(3)]
+            receive = [counts[(own + r) % 3] for r in range(3)]
+            brought = np.full((6, 2), own, np.int64)
+            got = np.empty((sum(receive), 2), np.int64)
+            c.all_to_all_v(brought, send, receive, got)
+            assert got[:, 0].tolist() == [r for r, n in enumerate(receive) for _ in range(n)]
+
+    run_threads(3, body)
+
+
+def test_failures_of_counts_are_those_of_the_long_way() -> None:
+    def body(c: Communicator) -> None:
+        x, out = ones(3, 3), ones(c.rank + 1, 3)
+        for _ in range(3):
+            c.reduce_scatter_v(x, [1, 2], out=out)
+        with raises("counts-sum"):
+            c.reduce_scatter_v(x, [2, 2], out=out)
+        with raises("counts-wrong"):
+            c.reduce_scatter_v(x, [3], out=out)
+        with raises("own-counts"):
+            c.all_to_all_v(x, [1, 2], [2, 1], ones(3, 3))
+
+    run_threads(2, body)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -282,8 +283,8 @@ def without(name: str) -> Callable[[str], str]:
         (cut, "cannot be used: "),
         (lambda _: "", "Expecting value"),
         (lambda _: "[" * 100_000, "cannot be used: "),
-        (lambda _: "{}", "it has no schema_version 1"),
-        (lambda text: text + " " * (4 << 20), "it is too large"),
+        (lambda _: "{}", "it has no schema_version 2"),
+        (lambda text: text + " " * (16 << 20), "it is too large"),
         (without("key"), "its key is not cpu, cores, kernel, build"),
         (without("measured_at"), "its measured_at is no text"),
         (without("profile"), "the profile is no object"),
@@ -345,7 +346,10 @@ def test_why_rank_0_has_none_is_told(place: Path) -> None:
         profiles.received(told)
 
 
-@pytest.mark.parametrize("told", [b"nonsense", b"+nonsense", b"+"])
+NESTED = b"+" + zlib.compress(b"[" * 100_000)
+
+
+@pytest.mark.parametrize("told", [b"nonsense", b"+nonsense", b"+", NESTED])
 def test_what_cannot_be_read_is_refused(told: bytes) -> None:
     with raises("profile-told"):
         profiles.received(told)
