@@ -245,7 +245,7 @@ def test_switches_that_reach_each_other() -> None:
         leaf = host.add(Pci(switch, f"0000:1{number}:00.0", 0x030200, transfers=16.0, width=16))
         gpus.append(host.add_gpu(Gpu(leaf, dev=number)))
     paths = HostPaths(host.build().template)
-    assert value(paths.between(*gpus)) == ("PIX", 24.0)
+    assert value(paths.between(*gpus)) == ("PXB", 24.0)
 
 
 def test_relations_without_a_tree() -> None:
