@@ -1,6 +1,7 @@
 """NCCL's and RCCL's topology XML: what is read, what is refused, what is written again."""
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 from error_page import raises
@@ -14,6 +15,7 @@ from distos_coll.plugins.manager import default_sources
 from distos_coll.topology import xml_tree
 from distos_coll.topology.builder import HostBuilder, topology
 from distos_coll.topology.model import Gpu, LinkKind, Numa, Pci, Port, Topology
+from distos_coll.topology.nvlink import pairs
 from distos_coll.topology.source import TopologySource
 from distos_coll.topology.summary import KEYS, summary
 
@@ -411,3 +413,39 @@ def test_a_damaged_file_is_read_or_refused(
     if isinstance(reading.found.content, Topology):
         again = written(reading.found.content, reading.format)
         assert read_text(again).found.content == reading.found.content
+
+
+def switched_hosts(*domains: str | None) -> Topology:
+    """Hosts of two GPUs at NVLink switches, each in the domain given."""
+    hosts = []
+    for h, domain in enumerate(domains):
+        host = HostBuilder(f"n{h}")
+        host.add(Numa(id=0))
+        for i in range(2):
+            function = host.add(Pci(0, f"0000:0{i}:00.0", 0x030200))
+            gpu = host.add_gpu(Gpu(function, i, 90), api.GpuId(nvlink_domain=domain))
+            host.link(
+                api.Link(LinkKind.NVLINK, gpu, count=18, named="0000:0a:00.0", named_class=0x068000)
+            )
+        hosts.append(host)
+    return topology(hosts)
+
+
+@pytest.mark.parametrize("domains", [(None, None), ("a", None), ("a", "b")])
+def test_hosts_that_no_switch_joins_are_not_written_as_joined(domains: tuple[str | None]) -> None:
+    with raises("nccl-apart", match="n0 and n1"):
+        written(switched_hosts(*domains), "nccl-xml")
+
+
+@pytest.mark.parametrize("domains", [(None,), ("a", "a")])
+def test_what_is_written_joins_what_was_joined(domains: tuple[str | None]) -> None:
+    content = switched_hosts(*domains)
+    again = topology_of(read_text(written(content, "nccl-xml")))
+    assert pairs(again) == pairs(content)
+
+
+def test_hosts_without_switches_are_written_together() -> None:
+    plain = topology_of(read_text(cpu('<pci busid="0000:01:00.0" class="0x030200"/>')))
+    host = plain.hosts[0]
+    content = Topology((host, replace(host, name="other")))
+    assert len(topology_of(read_text(written(content, "nccl-xml"))).hosts) == 2
