@@ -12,7 +12,7 @@ from topologies import OWN, read_own, read_text, topology_of
 from distos_coll import api
 from distos_coll.errors import TopologyError
 from distos_coll.plugins.manager import default_sources
-from distos_coll.topology import xml_tree
+from distos_coll.topology import checks, xml_tree
 from distos_coll.topology.builder import HostBuilder, topology
 from distos_coll.topology.model import Gpu, LinkKind, Numa, Pci, Port, Topology
 from distos_coll.topology.nvlink import pairs
@@ -228,6 +228,15 @@ def test_all_contradictions_are_told() -> None:
         "guid-twice",
         "rank-twice",
     }
+
+
+@pytest.mark.parametrize("nodes", [3, 1024])
+def test_cpus_that_all_nodes_share_are_told_once_a_node(nodes: int) -> None:
+    text = "".join(f'<cpu numaid="{i}" affinity="ff"/>' for i in range(nodes))
+    content = topology_of(read_text(system(text)))
+    found = [f for f in checks.contradictions(content) if f.code == "cpus-shared"]
+    assert len(found) == nodes - 1
+    assert found[-1].message == f"NUMA nodes 0 and {nodes - 1} share CPUs"
 
 
 def gpu_links(number: int, *links: str) -> str:
