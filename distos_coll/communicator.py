@@ -85,7 +85,7 @@ class Communicator(Collectives):
         try:
             with translated():
                 told = store.get(STORE_KEY, timeout_ms) or b""
-            found = Found(native.domain_of(), native.domain_bits(), told)
+            found = Found(native.domain_of(), native.domain_bits(), told, native.hosts())
             plan = plan_and_log(home.settings, name, rank, found, home.runtime.describe)
             with translated():
                 native.install_plan(plan.encode())

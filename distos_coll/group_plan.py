@@ -27,11 +27,16 @@ class Found:
     """For each rank (c_api.h, dc_comm_topology)."""
     profile: bytes = profiles.NONE
     """What rank 0 shared (distos_coll/profiles.py)."""
+    hosts: Sequence[str] = ()
+    """For each rank what its host is called (dc_comm_host)."""
 
 
 def plan_for(values: Settings, found: Found) -> "Plan":
     single_copy: dict[int, bool] = {}
     cores: dict[int, int] = {}
+    hosts: dict[int, str] = {}
+    for domain, host in zip(found.domain_of, found.hosts, strict=False):
+        hosts.setdefault(domain, host)
     for domain, bits in zip(found.domain_of, found.domain_bits, strict=True):
         single_copy.setdefault(domain, bool(bits & SINGLE_COPY))
         cores.setdefault(domain, bits >> CORES_SHIFT)
@@ -44,6 +49,7 @@ def plan_for(values: Settings, found: Found) -> "Plan":
         values.deterministic,
         values.plan_affecting(),
         found.profile,
+        tuple(hosts.values()),
     )
 
 
@@ -68,10 +74,11 @@ def _plan(
     deterministic: bool,
     context: str,
     profile: bytes,
+    hosts: tuple[str, ...],
 ) -> "Plan":
     from distos_coll.planner.plan import plan
     from distos_coll.planner.view import ClusterView
 
     known = profiles.received(profile)
-    view = ClusterView(len(domain_of), domain_of, single_copy, cores, slot_bytes, known)
+    view = ClusterView(len(domain_of), domain_of, single_copy, cores, slot_bytes, known, hosts)
     return plan(view, algo, deterministic=deterministic, context=context)

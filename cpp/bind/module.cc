@@ -139,6 +139,11 @@ class PyCommunicator {
     for (const MemberInfo& member : communicator_->members()) out.push_back(member.bits());
     return out;
   }
+  std::vector<std::string> hosts() const {
+    std::vector<std::string> out;
+    for (const MemberInfo& member : communicator_->members()) out.push_back(member.host);
+    return out;
+  }
 
   PyWork enqueue(int collective, int dtype, int op, int root, uintptr_t input, uintptr_t output,
                  int64_t count, const Vector& send_counts, const Vector& send_offsets,
@@ -283,6 +288,7 @@ void bind_communicator(py::module_& m) {
            arg("job_ranks") = std::vector<int>(), NoGil())
       .def("domain_of", &PyCommunicator::domain_of)
       .def("domain_bits", &PyCommunicator::domain_bits)
+      .def("hosts", &PyCommunicator::hosts)
       .def(
           "install_plan",
           [](PyCommunicator& self, const py::bytes& plan) {

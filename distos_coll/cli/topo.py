@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from distos_coll.cli import topo_diff, topo_files, topo_picture, topo_tree
+from distos_coll.cli import topo_diff, topo_discover, topo_files, topo_picture, topo_tree
 from distos_coll.errors import TopologyError
 from distos_coll.plugins.manager import default_sources
 from distos_coll.topology import reading
@@ -25,6 +25,7 @@ app.command("import", no_args_is_help=True)(topo_files.import_)
 app.command(no_args_is_help=True)(topo_files.merge)
 app.command(no_args_is_help=True)(topo_files.export)
 app.command(no_args_is_help=True)(topo_diff.diff)
+app.command()(topo_discover.discover)
 
 
 @app.callback()

@@ -84,6 +84,7 @@ class Costs:
             "min_local": min(sizes),
             "slot": view.slot_bytes,
             "sharing": view.sharing,
+            "remote": view.layout.remote,
             "figures": replace(figures, reduce=figures.half_reduce) if halves else figures,
         }
         self._inputs: dict[tuple[int, int], CostInput] = {}

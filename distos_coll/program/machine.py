@@ -14,7 +14,7 @@ from distos_coll.program.channel import Channel
 from distos_coll.program.evaluate import Layout, Values, layout_of
 from distos_coll.program.execution import Lane
 from distos_coll.program.ir import Program
-from distos_coll.program.layout import arrays_of, members_of, renumbered
+from distos_coll.program.layout import Orders, arrays_of, members_of, renumbered
 from distos_coll.program.memory import Algebra, Backing, View, check_returned
 from distos_coll.program.operation import Operation, RankCall
 from distos_coll.program.window import Member, Window
@@ -38,13 +38,19 @@ class Machine:
     waiting.
     """
 
-    def __init__(self, domain_of: Sequence[int], algebra: Algebra, schedule: Schedule) -> None:
+    def __init__(
+        self,
+        domain_of: Sequence[int],
+        algebra: Algebra,
+        schedule: Schedule,
+        orders: Orders | None = None,
+    ) -> None:
         self.algebra = algebra
         self.progress = 0
         self.size = len(domain_of)
         self._domain_of = renumbered(domain_of)
         self._members = members_of(self._domain_of)
-        self._arrays = arrays_of(self._domain_of)
+        self._arrays = arrays_of(self._domain_of, orders)
         self._windows = [Window(algebra, ranks) for ranks in self._members]
         self._channels: dict[tuple[int, int, int], Channel] = {}
         self._schedule = schedule

@@ -13,7 +13,7 @@ from distos_coll._vocabulary import Buffer, Collective, Need
 from distos_coll.errors import PlanError
 from distos_coll.program.contract import IN_PLACE, REDUCING, ROOTED, Call
 from distos_coll.program.ir import Program, check
-from distos_coll.program.layout import renumbered
+from distos_coll.program.layout import Orders, renumbered
 from distos_coll.program.machine import Machine, Schedule
 from distos_coll.program.memory import Backing, View
 from distos_coll.program.operation import RankCall
@@ -96,6 +96,7 @@ def verify(
     domain_of: Sequence[int] | None = None,
     calls: Iterable[Call] | None = None,
     in_rank_order: bool = False,
+    orders: Orders | None = None,
 ) -> None:
     """PlanError, naming rank, lane, instruction and operand values, if the program is wrong for
     this group.
@@ -103,7 +104,8 @@ def verify(
     Without `calls` it is tried with no, few and several segments' elements, from the first and the
     last root, and in place where the collective allows that. A program whose needs the group does
     not meet is refused. `in_rank_order` asks for what DISTOS_COLL_DETERMINISTIC promises: every
-    reduction takes one contribution of each rank, in the order of ranks, and finalizes.
+    reduction takes one contribution of each rank, in the order of ranks, and finalizes. `orders`:
+    those of the group's plan, where they are not that of ranks.
     """
     check(program)
     if in_rank_order and not program.reduces_at_once:
@@ -118,7 +120,8 @@ def verify(
     for call in calls if calls is not None else typical_calls(program.collective, size):
         for schedule in SCHEDULES:
             try:
-                _run(program, call, domains, schedule, Symbols(size, in_rank_order))
+                machine = Machine(domains, Symbols(size, in_rank_order), schedule, orders)
+                _run(program, call, machine)
             except PlanError as error:
                 raise PlanError(f"{error} [{_describe(call)}, {schedule}]") from error
 
@@ -158,10 +161,7 @@ def _describe(call: Call) -> str:
     )
 
 
-def _run(
-    program: Program, call: Call, domains: Sequence[int], schedule: Schedule, algebra: Symbols
-) -> None:
-    machine = Machine(domains, algebra, schedule)
+def _run(program: Program, call: Call, machine: Machine) -> None:
     bound = [_bind(call, rank) for rank in range(call.size)]
     machine.run([(program, bound)])
     full = (1 << call.size) - 1

@@ -27,6 +27,7 @@ ELSEWHERE = (
     "cpp/program/decode.cc",
     # What is wrong in a damaged profile; a reason within the page's message.
     "distos_coll/planner/profile",
+    "distos_coll/planner/links.py",
     # What the operating system said of a socket; a reason within the page's messages.
     "cpp/comm/sockets.cc",
 )
@@ -50,6 +51,7 @@ INTERNAL = {
     "the runtime was shut down while it was connecting": "a thread that outlives the program",
     "cannot be used in a forked child; start workers": "other checks come first",
     "is registered twice": "a bug",
+    "a node that no channel can pass": "a bug",
     "shutdown() was called from a callback": "a bug",
     "the job's store takes values of up to": "the library's own values are shorter",
     "the store holds an empty": "the library writes no empty value",
