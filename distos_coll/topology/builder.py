@@ -1,7 +1,7 @@
 """How a source puts a host together: nodes and ids side by side, links to what they name."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from distos_coll.errors import TopologyError
@@ -31,8 +31,11 @@ from distos_coll.topology.model import (
 MOST_OF_A_KIND = 1024
 """NUMA nodes and GPUs of one host. What is computed of pairs of them must end."""
 
+MOST_LEVELS = 100
+"""Of nodes below each other, as of elements in XML: they are written and drawn by recursion."""
 
-def bounded(host: str, nodes: Iterable[Node]) -> None:
+
+def bounded(host: str, nodes: Sequence[Node]) -> None:
     """Refuse a host of which too much would have to be computed."""
     for kind, count in Counter(map(type, nodes)).items():
         if kind in {Gpu, Numa, NvSwitch} and count > MOST_OF_A_KIND:
@@ -40,6 +43,13 @@ def bounded(host: str, nodes: Iterable[Node]) -> None:
                 f"{host} has {count:,} {kind.__name__} nodes; no host has more "
                 f"than {MOST_OF_A_KIND:,}"
             )
+    # One further on than the nodes are, so that what hangs nowhere has its place, too.
+    depth = [0]
+    for i, node in enumerate(nodes):
+        depth.append(depth[node.parent + 1] + 1)
+        if depth[-1] > MOST_LEVELS:
+            place = f"{host}: nodes[{i}]: "
+            raise TopologyError(f"{place}nodes hang deeper than {MOST_LEVELS} below each other")
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from itertools import islice
 
 from distos_coll.topology import fabric_checks, joins, pci, speeds
 from distos_coll.topology.findings import Finding
@@ -21,7 +20,6 @@ from distos_coll.topology.model import (
     Topology,
 )
 
-_MOST_PAIRS = 1000
 _GPU_LINKS = (LinkKind.NVLINK, LinkKind.XGMI)
 
 
@@ -58,8 +56,7 @@ class _Checks:
 
     def all(self) -> Iterator[Finding]:
         yield from self.names()
-        # Of pairs, of which a thousand nodes have half a million.
-        yield from islice(self.cpus(), _MOST_PAIRS)
+        yield from self.cpus()
         yield from self.carriers()
         yield from self.ports()
         yield from self.link_targets()
@@ -82,15 +79,17 @@ class _Checks:
             yield self.find("gpu-twice", f"two GPUs have the number {dev}")
 
     def cpus(self) -> Iterator[Finding]:
-        taken: list[Numa] = []
+        """A finding for each node, not for each pair: a thousand nodes have half a million."""
+        taken, before = 0, list[Numa]()
         for node in self.template.nodes:
             if isinstance(node, Numa) and node.cpus:
-                for other in taken:
-                    if (other.cpus or 0) & node.cpus:
-                        yield self.find(
-                            "cpus-shared", f"NUMA nodes {other.id} and {node.id} share CPUs"
-                        )
-                taken.append(node)
+                if node.cpus & taken:
+                    other = next(each for each in before if (each.cpus or 0) & node.cpus)
+                    yield self.find(
+                        "cpus-shared", f"NUMA nodes {other.id} and {node.id} share CPUs"
+                    )
+                taken |= node.cpus
+                before.append(node)
 
     def carriers(self) -> Iterator[Finding]:
         """A GPU is on a function of a GPU's class, and a NIC is not."""

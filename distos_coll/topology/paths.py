@@ -1,7 +1,8 @@
 """How far apart devices are, in NCCL's words, and how much passes between them.
 
-Within a host a breadth-first search over `graph`: fewest hops, then most bandwidth. A path is as
-bad as its worst part. Beyond a host it is NVLink where GPUs share a domain, else the network.
+Within a host a breadth-first search over `graph`, as NCCL 2.30 has it (ncclTopoSetPaths in its
+src/graph/paths.cc): fewest hops, then most bandwidth. A path is as bad as its worst part. Beyond a
+host it is NVLink where GPUs share a domain, else the network.
 """
 
 from collections.abc import Sequence
@@ -209,7 +210,8 @@ def _worst(graph: Graph, node: int, edge: Edge, here: _Reached) -> PathType:
     kinds = (graph.kind(node), graph.kind(edge.to))
     # The last piece, to the port itself, tells nothing of the way from the GPU to the NIC.
     kind = PathType.LOC if edge.via is Via.NET else PathType(edge.via)
-    if kinds == (Pci, Pci) and edge.via is Via.PCI:
+    if kinds == (Pci, Pci):
+        # Whatever joins them: two switches that reach each other without the CPU are two switches.
         kind = PathType.PXB
     elif edge.via is Via.PCI and Numa in kinds:
         kind = PathType.PHB

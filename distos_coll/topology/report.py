@@ -148,7 +148,7 @@ def unpack(document: Document) -> tuple[Topology, tuple[Finding, ...]]:
             template = templates.get(lines[i + 1])
             if template is None:
                 template = _template(_parsed(lines[i + 1]))
-                bounded(head["name"], template.nodes)
+                bounded(f"{document.name}:{number}: {head['name']}", template.nodes)
                 template = templates[lines[i + 1]] = shared.setdefault(template, template)
             number = i + 1
             hosts.append(_host(head, template))

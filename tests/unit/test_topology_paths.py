@@ -1,10 +1,13 @@
 """Path types and bandwidths, by the figures of NCCL's own constants."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from topologies import OWN, read_own, read_text, topology_of
 
+from distos_coll.topology import nvlink
 from distos_coll.topology import paths as paths_module
 from distos_coll.topology.builder import HostBuilder, topology
 from distos_coll.topology.graph import Graph
@@ -168,6 +171,50 @@ def _with_nic(name: str) -> HostBuilder:
     return host
 
 
+@pytest.mark.parametrize("fewer", [0, 1])
+def test_the_gpu_with_fewer_links_limits_what_passes_between_hosts(fewer: int) -> None:
+    hosts = []
+    for h in range(2):
+        host = HostBuilder(f"n{h}")
+        function = host.add(Pci(host.add(Numa(id=0)), "0000:01:00.0", 0x030200))
+        gpu = host.add_gpu(Gpu(function, 0, 90), GpuId(nvlink_domain="rack.1"))
+        count = 9 if h == fewer else 18
+        host.link(Link(LinkKind.NVLINK, gpu, count=count, named="s", named_class=0x068000))
+        hosts.append(host)
+    whole = topology(hosts)
+    ends = ((h, whole.hosts[h].template.devices[0]) for h in range(2))
+    assert value(Paths(whole).between(*ends)) == ("NVL", 9 * 20.6)
+
+
+@pytest.mark.parametrize(
+    ("numa", "gbps"),
+    [
+        (Numa(arch="arm64"), 6.0),
+        (Numa(arch="ppc64"), 32.0),
+        (Numa(arch="x86_64", vendor="AuthenticAMD"), 16.0),
+        (Numa(arch="x86_64", vendor="GenuineIntel", family=6, model=0x55), 10.0),
+        (Numa(arch="x86_64", vendor="CentaurHauls"), 6.0),
+        (Numa(arch="x86_64", vendor="  Shanghai  ", family=7, model=0x5B), 9.0),
+        (Numa(), 5000.0),
+    ],
+)
+def test_between_sockets(numa: Numa, gbps: float) -> None:
+    host = HostBuilder("n")
+    nodes = [host.add(replace(numa, id=i)) for i in range(2)]
+    paths = HostPaths(host.build().template)
+    assert value(paths.between(*nodes)) == ("SYS", gbps)
+
+
+def test_a_link_that_counts_none_joins_nothing() -> None:
+    host = HostBuilder("n")
+    gpus = [host.add_gpu(Gpu(NOWHERE, dev=dev)) for dev in range(2)]
+    for source, target in (gpus, gpus[::-1]):
+        host.link(Link(LinkKind.NVLINK, source, target, count=0))
+    whole = topology([host])
+    assert HostPaths(whole.hosts[0].template).between(*gpus) is NONE
+    assert (nvlink.pairs(whole), nvlink.domains(whole)) == (0, ())
+
+
 def test_a_gpu_without_a_network() -> None:
     host = HostBuilder("n")
     host.add_gpu(Gpu(NOWHERE), GpuId())
@@ -245,7 +292,7 @@ def test_switches_that_reach_each_other() -> None:
         leaf = host.add(Pci(switch, f"0000:1{number}:00.0", 0x030200, transfers=16.0, width=16))
         gpus.append(host.add_gpu(Gpu(leaf, dev=number)))
     paths = HostPaths(host.build().template)
-    assert value(paths.between(*gpus)) == ("PIX", 24.0)
+    assert value(paths.between(*gpus)) == ("PXB", 24.0)
 
 
 def test_relations_without_a_tree() -> None:

@@ -264,6 +264,19 @@ def test_more_gpus_than_any_host_has() -> None:
         unpack(Document("a", data))
 
 
+def chain(length: int) -> list[dict[str, Any]]:
+    """PCI functions below each other."""
+    return [{"is": "pci", "parent": i - 1, "bus_id": f"{i:04x}:00:00.0"} for i in range(length)]
+
+
+def test_nodes_below_each_other() -> None:
+    deep = lines(HEAD, {"nodes": chain(101)})
+    with raises("model-depth", r"a:2: n: nodes\[100\]: "):
+        unpack(Document("a", deep))
+    content, _ = unpack(Document("a", lines(HEAD, {"nodes": chain(100)})))
+    assert len(content.hosts[0].template.nodes) == 100
+
+
 @pytest.mark.parametrize(
     "node",
     [
