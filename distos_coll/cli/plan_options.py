@@ -46,7 +46,7 @@ RanksPerHost = Annotated[int | None, _on_a_topology(min=1, help="On the first GP
 Gpus = Annotated[str, _on_a_topology(help="These GPUs of each host: 0,1,4.")]
 Model = Annotated[
     str,
-    _on_a_topology(help="A cost model. Unset: nccl where all ranks are on GPUs, else calibrated."),
+    _on_a_topology(help="A cost model. Unset: nccl where it knows the GPUs, else calibrated."),
 ]
 Capability = Annotated[
     int | None,
