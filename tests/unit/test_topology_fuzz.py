@@ -133,7 +133,7 @@ def test_a_short_run_reaches_more_than_its_seeds(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_changes(name: str) -> None:
     """Any input can be changed, within bounds, and most changes change it."""
-    own = corpus.seeds(name)
+    own = corpus.seeds(name)[-6:]
     mutator = Mutator(Random(7), own)
     changed = 0
     for data in own:
