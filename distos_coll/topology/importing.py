@@ -90,7 +90,9 @@ class _Reader:
                 )
         elif hosts or switches:
             self._take(wanted.path, own, format_name)
-        alone = len(hosts) + len(switches) == 1
+        # Of many hosts the one called localhost is not whose document it is.
+        whole = wanted.host is not None or len(topology.hosts) == 1
+        alone = len(hosts) + len(switches) == 1 and (whole or not any(map(is_shared_name, hosts)))
         names = {name: own if alone else f"{own}/{name}" for name in (*hosts, *switches)}
         of_hosts = {name: names[name] for name in hosts}
         if not names:

@@ -218,6 +218,10 @@ def test_hosts_that_nobody_has_named(tmp_path: Path) -> None:
     paths = [tmp_path / "n1.json", tmp_path / "n2.json"]
     found = import_documents(map(Wanted, paths), default_sources())
     assert [host.name for host in found.topology.hosts] == ["n1", "n2"]
+    many = Topology((Host("gpu1"), Host("localhost")))
+    paths[0].write_bytes(write_model(many))
+    found = import_documents([Wanted(paths[0])], default_sources())
+    assert [host.name for host in found.topology.hosts] == ["gpu1", "n1/localhost"]
 
 
 @pytest.mark.parametrize("pods", [2, 3])
