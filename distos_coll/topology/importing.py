@@ -12,6 +12,7 @@ from distos_coll.topology.findings import Finding, summed_up
 from distos_coll.topology.merge import Part, merge
 from distos_coll.topology.model import Host, Topology
 from distos_coll.topology.source import TopologySource
+from distos_coll.topology.text import told
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Wanted:
         """Read FILE or NAME=FILE."""
         name, equals, path = argument.partition("=")
         if equals and name and not Path(argument).exists():
-            return cls(Path(path), name)
+            return cls(Path(path), told(name))
         return cls(Path(argument))
 
 
@@ -94,7 +95,9 @@ class _Reader:
             return replace(topology, hosts=(host,))
         if not any(host.made_up for host in topology.hosts):
             return topology
-        own = wanted.path.name.partition(".")[0] or wanted.path.name or str(wanted.path)
+        own = told(wanted.path.name.partition(".")[0] or wanted.path.name or str(wanted.path))
+        if wanted.path == reading.STANDARD_INPUT:
+            own = "stdin"
         alone = len(topology.hosts) == 1
         hosts = tuple(
             self._after_file(host, own if alone else f"{own}/{host.name}") if host.made_up else host
@@ -115,7 +118,7 @@ class _Reader:
                 f"{other} and {path}: neither tells its host's name, and both files have the name "
                 f"{name}; say NAME=FILE"
             )
-        self.named.append((str(path), name))
+        self.named.append((told(str(path)), name))
 
 
 def shortened(topology: Topology) -> Topology:
