@@ -123,6 +123,10 @@ class Graph:
         gbps = speeds.between_numa(own)
         return [Edge(other, Via.SYS, gbps) for other in self.template.numa if other != node]
 
+    def leaving(self, node: int) -> list[Edge]:
+        """All edges of a node."""
+        return [*self.edges[node], *self.between_numa(node)]
+
 
 def pci_gbps(node: Pci) -> float:
     return pci.link_gbps(node.transfers, node.width) if node.gbps is None else node.gbps
