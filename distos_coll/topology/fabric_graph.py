@@ -1,11 +1,14 @@
 """The switches of a fabric as a graph, and what hangs at each of them."""
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
 
 from distos_coll.topology.fabric import Adapter, Cable, End, EndKind, Fabric
+
+_DEVICE = re.compile("(mlx5_|HCA-)([0-9]{1,4})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +133,8 @@ def _attachment(
 
 def device_label(device: str) -> str:
     """Bring the names that one driver gives to one card together: mlx5_3 and HCA-4."""
-    if device.startswith("HCA-") and device[4:].isdecimal():
-        return f"#{int(device[4:]) - 1}"
-    if device.startswith("mlx5_") and device[5:].isdecimal():
-        return f"#{int(device[5:])}"
-    return device
+    match = _DEVICE.fullmatch(device)
+    return f"#{int(match[2]) - (match[1] == 'HCA-')}" if match else device
 
 
 def counted(count: int, what: str) -> str:
