@@ -134,6 +134,29 @@ class Communicator:
     def memory_use(self) -> tuple[int, int, int, int, int]: ...
     def close(self) -> None: ...
 
+class Verifier:
+    def __init__(
+        self,
+        program: bytes,
+        label: str,
+        domain_of: Sequence[int],
+        arrays: Sequence[Sequence[int]],
+        in_rank_order: bool,
+    ) -> None: ...
+    def run(
+        self,
+        params: Sequence[int],
+        ranks: Sequence[
+            tuple[int, int, int, int, Sequence[Sequence[int]], Sequence[tuple[int, int, int, int]]]
+        ],
+        credit: int,
+        descending: bool,
+    ) -> list[str | tuple[int, int, int, list[int] | None]] | None: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def sets(self) -> int: ...
+
 def learn_type(descriptor: Any, item_bytes: int, dtype: int) -> None: ...
 def allocate(communicator: Communicator, bytes: int) -> memoryview | None: ...
 def raise_interrupt() -> None: ...

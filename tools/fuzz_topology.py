@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from topology_fuzz import corpus
-from topology_fuzz.target import Target
+from topology_fuzz.target import Target, few_names
 from topology_fuzz.worker import Board, Job, Limited, watch
 
 _MEMORY = Path("/dev/shm")
@@ -33,6 +33,7 @@ def main() -> int:
     if options.table:
         print("\n".join(_table(names, options.state)))
         return 0
+    few_names()
     with tempfile.TemporaryDirectory(prefix="fuzz-topology-", dir=base) as folder:
         found = [_each(name, options, Path(folder) / name) for name in names]
     return int(any(found))

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bind/quick.h"
+#include "bind/verify.h"
 #include "capi/default_runtime.h"
 #include "comm/board_store.h"
 #include "comm/communicator.h"
@@ -427,6 +428,7 @@ PYBIND11_MODULE(_native, m) {
   bind_communicator(m);
   bind_memory(m);
   bind_parts(m);
+  bind_verify(m);
 
   m.def(
       "raise_interrupt",

@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 
 from distos_coll._version import __version__
-from distos_coll.cli import bench, demo, doctor, flight, plan, plugins, topo
+from distos_coll.cli import (
+    bench,
+    demo,
+    doctor,
+    flight,
+    plan,
+    plan_share,
+    plan_verify,
+    plugins,
+    topo,
+)
 from distos_coll.cli.say import complain
 from distos_coll.errors import DistosError
 
@@ -23,6 +33,8 @@ app.command(cls=bench.Command)(bench.bench)
 app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.command()(flight.flight)
+plan.app.command()(plan_verify.verify)
+plan.app.command(no_args_is_help=True)(plan_share.share)
 app.add_typer(plan.app, name="plan")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(topo.app, name="topo")

@@ -46,7 +46,7 @@ RanksPerHost = Annotated[int | None, _on_a_topology(min=1, help="On the first GP
 Gpus = Annotated[str, _on_a_topology(help="These GPUs of each host: 0,1,4.")]
 Model = Annotated[
     str,
-    _on_a_topology(help="A cost model. Unset: nccl where all ranks are on GPUs, else calibrated."),
+    _on_a_topology(help="A cost model. Unset: nccl where it knows the GPUs, else calibrated."),
 ]
 Capability = Annotated[
     int | None,
@@ -68,6 +68,15 @@ Picture = Annotated[
 ]
 Plot = Annotated[
     Path | None, _on_a_topology(help="Draw time over size into this file: .svg, .png or .pdf.")
+]
+Dimensions = Annotated[
+    list[str],
+    typer.Option(
+        "--dimension",
+        "-d",
+        help="NAME=RANKS:SHARE, the innermost first: groups of so many ranks that communicate for "
+        "so much of the time. tensor=8:0.3",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -16,7 +16,7 @@ from distos_coll.drawing.layout import picture
 from distos_coll.errors import TopologyError
 from distos_coll.layout import told
 from distos_coll.layout.lay import lay_out
-from distos_coll.layout.nccl_view import Machine
+from distos_coll.layout.nccl_view import Machine, nccl_view
 from distos_coll.layout.placement import JobShape, place, repeated
 from distos_coll.layout.policy import CrossNic, Policy
 from distos_coll.layout.result import Graph, Layout
@@ -45,7 +45,7 @@ class Question:
     ranks_per_host: int | None = None
     gpus: tuple[int, ...] | None = None
     model: str | None = None
-    """None: NCCL's where the ranks are on GPUs, else this library's."""
+    """None: NCCL's where it knows such GPUs, else this library's."""
     capability: int | None = None
     cross_nic: CrossNic = CrossNic.IF_BETTER
 
@@ -79,33 +79,46 @@ class Answer:
 
 
 def ask(question: Question) -> Answer:
-    read = reading.read(question.file, default_sources())
-    topology = read.found.content
-    if not isinstance(topology, Topology) or not topology.hosts:
-        raise TopologyError(
-            f"{question.file}: {read.format} has no hosts for ranks to be on; name a file that has"
-        )
-    if question.copies != 1 or question.rack:
-        topology = repeated(topology, question.copies, in_one_domain=question.rack)
+    format_name, topology = topology_of(question.file, question.copies, rack=question.rack)
     shape = JobShape(question.nodes, question.ranks_per_host, question.gpus)
     layout = lay_out(topology, place(topology, shape), Policy(question.cross_nic))
     stored = profiles.in_use(settings.load())
     plan = job_plan(
         layout,
         question.collective,
-        question.model or _model_for(layout),
+        question.model or _model_for(layout, Machine(question.capability)),
         default_cost_models(),
         default_registry(),
         dtype=question.dtype,
         machine=Machine(question.capability),
         **({"figures": stored.profile.figures} if stored else {}),
     )
-    return Answer(question, read.format, layout, plan)
+    return Answer(question, format_name, layout, plan)
 
 
-def _model_for(layout: Layout) -> str:
+def topology_of(file: Path, copies: int, *, rack: bool) -> tuple[str, Topology]:
+    """Read a file's format and its hosts, so many times."""
+    read = reading.read(file, default_sources())
+    topology = read.found.content
+    if not isinstance(topology, Topology) or not topology.hosts:
+        raise TopologyError(
+            f"{file}: {read.format} has no hosts for ranks to be on; name a file that has"
+        )
+    if copies != 1 or rack:
+        topology = repeated(topology, copies, in_one_domain=rack)
+    return read.format, topology
+
+
+def _model_for(layout: Layout, machine: Machine) -> str:
     on_gpus = all(kind.gpu(seat) for kind in layout.kinds for seat in range(kind.size))
-    return "nccl" if on_gpus else OWN_MODEL
+    if not on_gpus:
+        return OWN_MODEL
+    try:
+        nccl_view(layout, machine)
+    except TopologyError:
+        # Nobody says which GPUs they are, or they are not NVIDIA's.
+        return OWN_MODEL
+    return "nccl"
 
 
 def show(answer: Answer, *, as_json: bool) -> None:
@@ -114,6 +127,10 @@ def show(answer: Answer, *, as_json: bool) -> None:
         return
     console = Console()
     for line in _layout_lines(answer):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    on_gpus = any(kind.gpu(0) for kind in answer.layout.kinds)
+    if on_gpus and answer.plan.model == OWN_MODEL and answer.question.model is None:
+        line = "NCCL's models would need the GPUs' compute capability: name it by --capability"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if answer.question.bytes is None:
         _show_winners(console, answer)

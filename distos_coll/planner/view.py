@@ -61,6 +61,10 @@ class ClusterView:
         """The ranks of each domain, ascending; domains in the order of their smallest rank."""
         return members_of(self.domain_of)
 
+    @cached_property
+    def largest_domain(self) -> int:
+        return max(len(ranks) for ranks in self.members)
+
     @property
     def all_single_copy(self) -> bool:
         """A domain of one has no pair, so it does not matter what it can do."""

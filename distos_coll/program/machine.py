@@ -19,6 +19,9 @@ from distos_coll.program.memory import Algebra, Backing, View, check_returned
 from distos_coll.program.operation import Operation, RankCall
 from distos_coll.program.window import Member, Window
 
+_MOST_SCRATCH = 1 << 26
+"""Elements of a rank."""
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -121,6 +124,10 @@ class Machine:
         elements = 0
         if program.scratch >= 0:
             elements = max(Values(layout, params, call.arrays).constant(program.scratch), 0)
+            if elements > _MOST_SCRATCH:
+                raise PlanError(
+                    f"scratch has {elements} elements; verification holds {_MOST_SCRATCH}"
+                )
         # A barrier sends bytes that mean nothing; the core hands out zeros.
         make = (
             self.algebra.zeros

@@ -114,7 +114,9 @@ def _lids(node: _Node) -> dict[int, int]:
     if isinstance(node.item, Switch):
         return {} if node.item.lid is None else {0: node.item.lid}
     stated = [n.removeprefix("ib:port:") for n, _ in node.item.extra if n.startswith("ib:port:")]
-    ports = [int(n) for n in stated if n.isdigit()] or [line.port for line in node.lines]
+    ports = [int(n) for n in stated if re.fullmatch("[0-9]{1,9}", n)] or [
+        line.port for line in node.lines
+    ]
     return dict(zip(sorted(ports), node.item.lids, strict=False))
 
 

@@ -134,7 +134,9 @@ def _attachment(
 def device_label(device: str) -> str:
     """Bring the names that one driver gives to one card together: mlx5_3 and HCA-4."""
     match = _DEVICE.fullmatch(device)
-    return f"#{int(match[2]) - (match[1] == 'HCA-')}" if match else device
+    if match is None:
+        return device
+    return f"#{int(match[2]) - (match[1] == 'HCA-')}"
 
 
 def counted(count: int, what: str) -> str:

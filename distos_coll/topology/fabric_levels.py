@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import median
 
 from distos_coll.topology.fabric import Recognised
@@ -29,7 +30,7 @@ class Levels:
     """Pairs of switches that are linked and have the same others above and below: two that act as
     one for hosts with a port at each (MLAG)."""
 
-    @property
+    @cached_property
     def top(self) -> int:
         return max(self.of.values(), default=0)
 

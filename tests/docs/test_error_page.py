@@ -14,6 +14,7 @@ SHORTEST = 12
 ELSEWHERE = (
     # Said of programs and views to the author of an algorithm; the page says so.
     "distos_coll/program/",
+    "cpp/verify/",
     "distos_coll/planner/view.py",
     "distos_coll/testing/",
     # Bytes that no rank sends and no version writes: strangers, damage.

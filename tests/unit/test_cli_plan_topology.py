@@ -80,6 +80,14 @@ def test_usage_errors(arguments: tuple[str, ...], text: str) -> None:
     assert text in " ".join(result.output.split())
 
 
+def test_of_gpus_that_nobody_names_this_librarys_algorithms_are_priced() -> None:
+    """AMD's, here: a file of RCCL's."""
+    file = str(OWN / "rccl-four-mesh.xml")
+    assert told(file)["model"] == "calibrated"
+    assert "name it by --capability" in " ".join(invoke(file).output.split())
+    assert told(file, "--capability", "90")["model"] == "nccl"
+
+
 def test_gpus_are_numbers() -> None:
     assert plan_options.numbers("0,3") == (0, 3)
     assert plan_options.numbers("") is None

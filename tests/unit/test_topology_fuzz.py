@@ -11,10 +11,15 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from error_page import raises
 from topology_fuzz import corpus, coverage, worker
 from topology_fuzz.mutate import LARGEST, Mutator
 from topology_fuzz.structure import elements, structured
-from topology_fuzz.target import Broken, Target, printable
+from topology_fuzz.target import Broken, Target, few_names, printable
+
+from distos_coll.plugins.manager import default_sources
+from distos_coll.sources.switch_tree import Names
+from distos_coll.topology.source import HEAD_BYTES, Document
 
 FORMATS = corpus.formats()
 
@@ -176,6 +181,32 @@ def test_inputs_are_chosen_and_made_smaller(tmp_path: Path) -> None:
         minimiser.close()
     assert len(chosen) == 1
     assert len(chosen[0]) < len(twice)
+
+
+def test_lists_of_hosts_are_short_while_fuzzing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Names.__init__, "__defaults__", Names.__init__.__defaults__)
+    assert len(Names(Document("a")).of("n[1-5000]", 1)) == 5000
+    few_names()
+    with raises("hosts-total"):
+        Names(Document("a")).of("n[1-5000]", 1)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [b" ", b"\t", b"\n", b"\n ", b"- ", b"a", b"0", b"<", b"<a ", b"<!--", b"{", b"[", b'"', b"a: ",
+     b"GPU0 ", b"Link 0: ", b"Switch ", b"SwitchName=", b"00:00.0 ", b"0x0 ", b"sys/", b"# "],
+)  # fmt: skip
+@pytest.mark.parametrize("start", [b"", b"<", b"---\n", b"{"])
+def test_recognising_takes_no_time(
+    start: bytes, piece: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 64 KiB some milliseconds; a pattern that goes back and forth takes seconds."""
+    monkeypatch.setattr(worker, "SECONDS", 1.5)
+    monkeypatch.setattr(worker, "SECONDS_A_BYTE", 0.0)
+    document = Document("a", start + piece * (HEAD_BYTES // len(piece)))
+    for source in default_sources():
+        finding = worker.Limited(lambda _: source.recognise(document)).run(b"")  # noqa: B023
+        assert finding is None, source.name
 
 
 def test_text_for_terminals() -> None:

@@ -309,6 +309,16 @@ def test_a_netlist() -> None:
     assert fabric.cables[0].extra[:2] == (("ib:rate-a", "12x"), ("ib:rate-b", "1x"))
 
 
+def test_devices_and_ports_of_more_digits_than_python_reads() -> None:
+    many = "9" * 5000
+    text = f'Switch 8 "leaf"\n[1] "a"[1]\nHca 1 "a" # "node1 mlx5_{many}"\n[1] "leaf"[1]\n'
+    content = topology_of(read_text(text))
+    (adapter,) = content.fabric.adapters
+    extra = ((f"ib:port:{many}", "7"), ("ib:port:\u00b2", "7"))
+    other = replace(content.fabric, adapters=(replace(adapter, extra=extra, lids=(4,)),))
+    assert b" lid 4 " in written(replace(content, fabric=other), "ibnetdiscover")
+
+
 def test_netlists_that_are_refused() -> None:
     with raises("ibsim-node", "a.xml:2: "):
         read_text('Hca 2 "a"\nSwitch "b" 3\n')

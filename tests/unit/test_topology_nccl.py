@@ -297,6 +297,7 @@ REFUSED = [
     ("nccl-missing", cpu(pci("<gpu><c2c bw='1'/></gpu>")), '<c2c bw="1">: it has no count'),
     ("nccl-value", system('<cpu numaid="zero"/>'), "numaid='zero': expected a whole number"),
     ("nccl-value", system('<cpu numaid="0" affinity="xyz"/>'), "expected hexadecimal words"),
+    ("nccl-value", system(f'<cpu numaid="0" affinity="{"f" * 16385}"/>'), "hexadecimal words"),
     ("nccl-value", cpu(pci("", pci_class="GPU")), "class='GPU': expected a PCI class"),
     ("nccl-value", cpu(pci("<gpu dev='99999999999999999999'/>")), "expected a whole number"),
     ("nccl-value", cpu("<nic><net latency='inf'/></nic>"), "latency='inf': expected a number"),

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from distos_coll.errors import DistosError
@@ -13,7 +14,8 @@ from topology_fuzz.worker import Limited
 
 FOLDER = DATA / "fuzz"
 _LARGEST_SEED = 1 << 15
-_LARGEST_KEPT = 1 << 12
+_LARGEST_KEPT, _MOST_KEPT = 1 << 12, 1 << 14
+"""Bytes of an input, and of all those that are added for a format."""
 
 
 def formats() -> list[str]:
@@ -76,8 +78,13 @@ class Minimiser:
                 reached |= own
                 more.append((data, own))
         end = time.process_time() + seconds
-        smaller = (self.smaller(data, own, end) for data, own in more)
-        return [data for data in smaller if len(data) <= _LARGEST_KEPT]
+        smaller = sorted((self.smaller(data, own, end) for data, own in more), key=len)
+        sizes = accumulate(map(len, smaller))
+        return [
+            data
+            for data, size in zip(smaller, sizes, strict=True)
+            if len(data) <= _LARGEST_KEPT and size <= _MOST_KEPT
+        ]
 
     def smaller(self, data: bytes, own: set[tuple[object, ...]], end: float) -> bytes:
         """Leave out pieces as long as it reaches what it did alone."""

@@ -18,6 +18,7 @@ from distos_coll.errors import DistosError, TopologyError
 from distos_coll.plugins.manager import default_sources
 from distos_coll.sources import archives
 from distos_coll.sources.file_tree import Archive
+from distos_coll.sources.switch_tree import Names
 from distos_coll.topology import reading
 from distos_coll.topology.artifacts import artifacts, export
 from distos_coll.topology.diff import diff
@@ -41,6 +42,13 @@ what was written may be refused, but only as any file is.
 
 class Broken(Exception):
     """Nothing was raised, and still it is wrong."""
+
+
+def few_names() -> None:
+    """Let lists such as n[1-99999] hold no more names than an input has bytes for, in this process:
+    a quarter of a million, which they may stand for, take a minute whatever is done with them.
+    """
+    Names.__init__.__defaults__ = (4096,)
 
 
 @dataclass(frozen=True)

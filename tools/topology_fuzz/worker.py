@@ -18,11 +18,10 @@ from typing import Any
 from topology_fuzz.coverage import Coverage, coverage
 from topology_fuzz.mutate import LARGEST, Mutator
 from topology_fuzz.structure import structured
-from topology_fuzz.target import Target
+from topology_fuzz.target import Target, few_names
 
 SECONDS, SECONDS_A_BYTE = 5.0, 50e-6
-"""CPU time that an input may take. All that a command does takes some 5 microseconds a byte, and
-lists such as n[1-99999] make much of little."""
+"""CPU time that an input may take. All that is done with one takes some 10 microseconds a byte."""
 BYTES, BYTES_A_BYTE = 256 << 20, 1000
 """Address space that an input may add."""
 _GROWTH = 1 << 30
@@ -147,6 +146,7 @@ class Job:
 
     def work(self, board: Board) -> None:
         """Run inputs until the time is over; the process ends with it."""
+        few_names()
         covered = coverage()
         target = Target(self.format, self.folder)
         random = Random(self.seed + board.executions)
