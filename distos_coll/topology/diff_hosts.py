@@ -7,7 +7,7 @@ from typing import TypeAlias
 from distos_coll.topology import guids, identity
 from distos_coll.topology.diff import Difference
 from distos_coll.topology.diff_fields import of_extra, of_fields, of_speed, rail_name, told
-from distos_coll.topology.graph import pci_gbps
+from distos_coll.topology.graph import has_lanes, pci_gbps
 from distos_coll.topology.identity import Key, LinkKey
 from distos_coll.topology.model import (
     GpuId,
@@ -154,7 +154,7 @@ def _of_id(what: str, old: GpuId | PortId, new: GpuId | PortId) -> Iterator[Diff
             yield told("adapter-replaced", what, old.guid, new.guid)
         if old.lid != new.lid:
             yield told("lid-changed", what, old.lid, new.lid)
-        if old.addresses != new.addresses:
+        if set(old.addresses) != set(new.addresses):
             yield told("address-changed", what, old.addresses, new.addresses)
     yield from of_extra("id-changed", what, old.extra, new.extra)
 
@@ -270,7 +270,7 @@ def _of_node(key: Key, old: Node, new: Node) -> Iterator[Difference]:
 
 
 def _lanes(node: Pci) -> str:
-    if node.gbps is not None:
+    if node.gbps is not None and not has_lanes(node):
         return f"{node.gbps:g} GB/s"
     transfers = "?" if node.transfers is None else f"{node.transfers:g}"
     return f"{transfers} GT/s x{node.width or '?'}"

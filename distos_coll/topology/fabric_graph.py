@@ -99,7 +99,9 @@ class SwitchGraph:
         return found
 
     def components(self) -> list[list[int]]:
-        """Switches that reach each other; the largest first, else in their order."""
+        """Switches that reach each other; the largest first, else by their ids, so that it does not
+        matter where a sweep began.
+        """
         seen = [False] * len(self.switches)
         found = []
         for first in range(len(self.switches)):
@@ -113,7 +115,7 @@ class SwitchGraph:
                         seen[other] = True
                         part.append(other)
             found.append(sorted(part))
-        return sorted(found, key=len, reverse=True)
+        return sorted(found, key=lambda part: (-len(part), min(self.switches[i].id for i in part)))
 
 
 def _attachment(

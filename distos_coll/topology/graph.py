@@ -129,7 +129,16 @@ class Graph:
 
 
 def pci_gbps(node: Pci) -> float:
-    return pci.link_gbps(node.transfers, node.width) if node.gbps is None else node.gbps
+    """By generation and lanes. What a link runs at counts only where they are not known: an idle
+    GPU's is slowed down.
+    """
+    if node.gbps is None or has_lanes(node):
+        return pci.link_gbps(node.transfers, node.width)
+    return node.gbps
+
+
+def has_lanes(node: Pci) -> bool:
+    return bool(node.transfers and node.transfers > 0 and node.width and node.width > 0)
 
 
 def _flatten(graph: Graph) -> None:
