@@ -47,11 +47,14 @@ class Graph:
         self.template = template
         self.edges: list[list[Edge]] = [[] for _ in template.nodes]
         self.stands_for = list(range(len(template.nodes)))
+        self.within: dict[int, int] = {}
+        """Of a NUMA node: how many of its edges, the first, do not lead to another one."""
         self._known: dict[tuple[int, int, Via], Edge] = {}
         self._merge()
         self._tree()
         _flatten(self)
         self._links()
+        self._between_numa()
 
     def kind(self, node: int) -> type:
         return type(self.template.nodes[node])
@@ -115,13 +118,17 @@ class Graph:
             both = not isinstance(self.template.nodes[link.target], Gpu)
             self.connect(source, target, Via.NVLINK, gbps, both=both)
 
-    def between_numa(self, node: int) -> list[Edge]:
-        """Edges of a NUMA node to all others. They are not kept: a thousand have a million."""
-        own = self.template.nodes[node]
-        if not isinstance(own, Numa):
-            return []
-        gbps = speeds.between_numa(own)
-        return [Edge(other, Via.SYS, gbps) for other in self.template.numa if other != node]
+    def _between_numa(self) -> None:
+        """A thousand nodes have a million pairs: edges of one speed to one node are one object."""
+        numa = self.template.numa
+        of_speed: dict[float, list[Edge]] = {}
+        for i, a in enumerate(numa):
+            node = self.template.nodes[a]
+            gbps = speeds.between_numa(node) if isinstance(node, Numa) else 0.0
+            if gbps not in of_speed:
+                of_speed[gbps] = [Edge(b, Via.SYS, gbps) for b in numa]
+            self.within[a] = len(self.edges[a])
+            self.edges[a] += of_speed[gbps][:i] + of_speed[gbps][i + 1 :]
 
     def leaving(self, node: int) -> list[Edge]:
         """All edges of a node."""

@@ -185,8 +185,8 @@ def _search(graph: Graph, start: int) -> dict[int, _Reached]:
             here = reached[node]
             # From another NUMA node all have been reached.
             known = here.before != NOWHERE and graph.kind(here.before) is Numa
-            across = () if known else graph.between_numa(node)
-            for edge in (*graph.edges[node], *across):
+            edges = graph.edges[node]
+            for edge in edges[: graph.within.get(node)] if known else edges:
                 if not _may_pass(graph, start, node, edge, here):
                     continue
                 gbps = min(here.gbps, edge.gbps)
