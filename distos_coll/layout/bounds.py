@@ -79,7 +79,7 @@ class Bounds:
                 out = [
                     edge.gbps
                     for node in sorted(part)
-                    for edge in graph.leaving(node)
+                    for edge in graph.edges[node]
                     if edge.to not in part
                     and graph.stands_for[node] == node
                     # Links to GPUs that have no rank lead nowhere.

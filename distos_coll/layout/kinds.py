@@ -363,7 +363,7 @@ class Kind:
 
 def _widest(paths: HostPaths, a: int, b: int) -> Edge | None:
     """The link that a path takes: of parallel ones of several kinds the widest."""
-    edges = [edge for edge in paths.graph.leaving(a) if edge.to == b]
+    edges = [edge for edge in paths.graph.edges[a] if edge.to == b]
     return max(edges, key=lambda edge: edge.gbps, default=None)
 
 

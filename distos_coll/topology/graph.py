@@ -130,10 +130,6 @@ class Graph:
             self.within[a] = len(self.edges[a])
             self.edges[a] += of_speed[gbps][:i] + of_speed[gbps][i + 1 :]
 
-    def leaving(self, node: int) -> list[Edge]:
-        """All edges of a node."""
-        return [*self.edges[node], *self.between_numa(node)]
-
 
 def pci_gbps(node: Pci) -> float:
     """By generation and lanes. What a link runs at counts only where they are not known: an idle
