@@ -1,5 +1,7 @@
 """The command's frame: options of all sub-commands, and how an error ends."""
 
+import errno
+import os
 import sys
 from typing import Annotated
 
@@ -53,9 +55,30 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; what the package raises on purpose becomes one line and exit code 1."""
+    """Run the command line; what the package raises on purpose, and what the operating system
+    refuses, becomes one line and exit code 1.
+    """
+    code: object = 0
     try:
         app()
-    except DistosError as error:
+    except SystemExit as end:
+        code = end.code
+    except (DistosError, OSError) as error:
         complain(error)
-        sys.exit(1)
+        code = 1
+    sys.exit(_flushed(code))  # type: ignore[arg-type]
+
+
+def _flushed(code: object) -> object:
+    """Print what is left, here where a full disk can be told of; return the exit code."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        if not code:
+            code = 1
+            if error.errno != errno.EPIPE:
+                complain(OSError(f"standard output: {error}"))
+        # Python itself would try once more, and complain with an exit code of its own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code

@@ -1,6 +1,8 @@
 """`distos-coll topo diff`: what changed, a line for each kind of change."""
 
+import errno
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from distos_coll.cli.files import Input
 from distos_coll.cli.say import complain, say
 from distos_coll.errors import DistosError
 from distos_coll.plugins.manager import default_sources
@@ -24,8 +27,8 @@ _COLOURS = {"lost": "red", "fewer": "red", "slower": "red", "new": "green", "mor
 
 
 def diff(
-    old: Annotated[Path, typer.Argument(exists=True, help="A file, or a directory.")],
-    new: Annotated[Path, typer.Argument(exists=True, help="What it is now.")],
+    old: Input,
+    new: Input,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what changed between two files; exit code 0 if nothing, 1 if something, 2 on an error."""
@@ -35,10 +38,17 @@ def diff(
         # Not 1: who asks whether something changed has no answer.
         complain(error)
         raise typer.Exit(2) from None
-    if as_json:
-        print(json.dumps([change.as_dict() for change in changes], indent=2))
-    else:
-        show(Console(), changes)
+    try:
+        if as_json:
+            print(json.dumps([change.as_dict() for change in changes], indent=2))
+        else:
+            show(Console(), changes)
+        sys.stdout.flush()
+    except OSError as error:
+        # Nor has who could not be told. Who reads no further, as head does, knows.
+        if error.errno != errno.EPIPE:
+            complain(error)
+        raise typer.Exit(2) from None
     if changes:
         raise typer.Exit(1)
 

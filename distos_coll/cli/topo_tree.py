@@ -27,6 +27,7 @@ from distos_coll.topology.model import (
     Port,
     Topology,
 )
+from distos_coll.topology.names import counted
 from distos_coll.topology.paths import HostPaths
 from distos_coll.topology.reading import Reading
 
@@ -57,7 +58,7 @@ def show(console: Console, reading: Reading, facts: Mapping[str, Any]) -> None:
     for graph in facts.get("graphs", ()):
         _graph(console, graph)
     known = [
-        _counted(facts[key], one, many) for key, one, many in _FIGURES if facts[key] is not None
+        counted(facts[key], one, many) for key, one, many in _FIGURES if facts[key] is not None
     ]
     say(console, ", ".join(known))
     sizes = Counter(map(len, facts["nvlink_domains"] or ()))
@@ -68,10 +69,6 @@ def show(console: Console, reading: Reading, facts: Mapping[str, Any]) -> None:
             say(console, f"{kind['kind']}: {'; '.join(kind['evidence'])}")
     for warning in facts["warnings"]:
         say(console, f"warning: {warning}", "yellow")
-
-
-def _counted(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
 
 
 def _hosts(console: Console, topology: Topology) -> None:
@@ -88,7 +85,7 @@ def _hosts(console: Console, topology: Topology) -> None:
 
 def _tree(hosts: list[Host]) -> Tree:
     host, template = hosts[0], hosts[0].template
-    others = _counted(len(hosts) - 1, "host like it", "hosts like it")
+    others = counted(len(hosts) - 1, "host like it", "hosts like it")
     root = Tree(_plain(f"{host.name} and {others}" if len(hosts) > 1 else host.name))
     branches: dict[int, Tree] = {}
     for i, node in enumerate(template.nodes):

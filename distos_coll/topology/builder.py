@@ -107,7 +107,7 @@ class HostBuilder:
             return
         if pci.is_gpu(function.pci_class) and Gpu not in below:
             self.add_gpu(Gpu(parent=node, implied=True))
-        elif pci.is_nic(function.pci_class) and Nic not in below:
+        elif pci.is_adapter(function.pci_class, function.vendor) and Nic not in below:
             self.add(Nic(parent=node, implied=True))
 
     def build(self, shared: dict[HostTemplate, HostTemplate] | None = None) -> Host:

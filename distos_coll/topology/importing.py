@@ -12,6 +12,7 @@ from distos_coll.topology.merge import Part, merge
 from distos_coll.topology.model import Topology
 from distos_coll.topology.renaming import renamed
 from distos_coll.topology.source import TopologySource
+from distos_coll.topology.text import told
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Wanted:
         """Read FILE or NAME=FILE."""
         name, equals, path = argument.partition("=")
         if equals and name and not Path(argument).exists():
-            return cls(Path(path), name)
+            return cls(Path(path), told(name))
         return cls(Path(argument))
 
 
@@ -79,7 +80,9 @@ class _Reader:
         """Give what its document has no name for the user's, or the file's."""
         hosts = [each.name for each in topology.hosts if each.made_up or is_shared_name(each.name)]
         switches = [switch.id for switch in topology.fabric.switches if switch.made_up]
-        own = wanted.path.name.partition(".")[0] or wanted.path.name or str(wanted.path)
+        own = told(wanted.path.name.partition(".")[0] or wanted.path.name or str(wanted.path))
+        if wanted.path == reading.STANDARD_INPUT:
+            own = "stdin"
         if wanted.host is not None:
             own = wanted.host
             hosts = hosts if hosts or switches else [host.name for host in topology.hosts]
@@ -102,11 +105,11 @@ class _Reader:
             lambda name: of_hosts.get(name, name),
             {name: names[name] for name in switches},
         )
-        told = (
+        called = (
             replace(after, made_up=False) if before.name in of_hosts else after
             for before, after in zip(topology.hosts, found.hosts, strict=True)
         )
-        return replace(found, hosts=tuple(told))
+        return replace(found, hosts=tuple(called))
 
     def _take(self, path: Path, name: str, format_name: str) -> None:
         """Two formats of one name may tell of one host; one format tells of two."""
@@ -116,7 +119,7 @@ class _Reader:
                 f"{other} and {path}: neither tells its host's name, and both files have the name "
                 f"{name}; say NAME=FILE"
             )
-        self.named.append((str(path), name))
+        self.named.append((told(str(path)), name))
 
 
 def shortened(topology: Topology) -> Topology:

@@ -1,11 +1,15 @@
 """From a path to what it says: opened within bounds, recognised by content, read, checked."""
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
+import os
+import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,9 +19,12 @@ from distos_coll.topology import checks
 from distos_coll.topology.findings import Finding, summed_up
 from distos_coll.topology.model import Topology
 from distos_coll.topology.source import Document, Found, TopologySource
+from distos_coll.topology.text import told
 
 LARGEST = 1 << 28
 """Bytes, unpacked; a source may allow less."""
+
+STANDARD_INPUT = Path("-")
 
 _PIECE = 1 << 20
 _XZ_MEMORY = 1 << 27
@@ -36,22 +43,51 @@ class Reading:
 
 def open_document(path: Path, largest: int = LARGEST) -> Document:
     """Read a file, unpacked, or name a directory."""
-    if path.is_dir():
-        return Document(str(path), root=path)
+    name = "standard input" if path == STANDARD_INPUT else told(str(path))
+    if path != STANDARD_INPUT and path.is_dir():
+        return Document(name, root=path)
     try:
-        with path.open("rb") as file:
-            magic = file.peek(6)
+        with _opened(path) as file:
+            magic = file.read(6)
             unpack = next((u for start, u in _PACKED if magic.startswith(start)), _pieces)
             # Piece by piece: memory for the largest file is not taken for a small one.
             found = io.BytesIO()
-            pieces = unpack(file)
+            pieces = unpack(io.BufferedReader(_Again(magic, file)))
             while found.tell() <= largest and (piece := next(pieces, None)) is not None:
                 found.write(piece)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise TopologyError(f"{path}: cannot be read: {error}") from None
+        raise TopologyError(f"{name}: cannot be read: {error}") from None
     if found.tell() > largest:
-        raise TopologyError(f"{path}: has more than {largest:,} bytes; no topology is that large")
-    return Document(str(path), found.getvalue())
+        raise TopologyError(f"{name}: has more than {largest:,} bytes; no topology is that large")
+    return Document(name, found.getvalue())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    if path == STANDARD_INPUT:
+        if sys.stdin is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        yield sys.stdin.buffer
+        return
+    with path.open("rb") as file:
+        yield file
+
+
+class _Again(io.RawIOBase):
+    """A stream from its start, of which some bytes have been read: a pipe cannot be turned back."""
+
+    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+        self.head = head
+        self.rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self.head[: len(buffer)] or self.rest.read(len(buffer))
+        self.head = self.head[len(piece) :]
+        buffer[: len(piece)] = piece
+        return len(piece)
 
 
 def _pieces(file: Any) -> Iterator[bytes]:

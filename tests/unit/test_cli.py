@@ -12,6 +12,7 @@ import pytest
 import typer.testing
 from error_page import raises, says
 from measured import stored
+from topologies import OWN
 
 from distos_coll import __version__, profiles
 from distos_coll.bench import worker
@@ -50,6 +51,34 @@ def test_version() -> None:
 )
 def test_usage_errors_end_with_2(arguments: list[str]) -> None:
     assert invoke(*arguments).exit_code == 2
+
+
+def into_a_full_disk(*arguments: object) -> tuple[int, str]:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "distos_coll", *map(str, arguments)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a full disk at hand")
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [("show", 1), ("show --json", 1), ("diff", 2), ("diff --json", 2), ("export --to nccl-xml", 1)],
+)
+def test_a_full_disk(command: str, code: int) -> None:
+    """No traceback; and of a comparison no answer that was not given."""
+    file = OWN / "nccl-four-mesh.xml"
+    files = (file, file) if command.startswith("diff") else (file,)
+    status, told = into_a_full_disk("topo", *command.split(), *files)
+    assert status == code
+    assert told.startswith("distos-coll: ")
+    assert "No space left" in told
+    assert len(told.splitlines()) == 1
 
 
 def without(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:

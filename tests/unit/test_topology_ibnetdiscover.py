@@ -79,6 +79,15 @@ def test_every_line_has_its_place() -> None:
     assert (first.width, first.rate, first.mbps, first.seen_by_both) == (4, "NDR", 400000, True)
 
 
+def test_two_sweeps_in_one_file() -> None:
+    """Joined by cat: they are written as JSON, which has one place for a name, and read back."""
+    content = topology_of(read_text(TEXT + TEXT, "two.txt"))
+    assert len(content.fabric.switches) == 3
+    model = written(content, "cluster-topology-model")
+    assert topology_of(read_text(model, "a.json")) == content
+    assert [name for name, _ in content.extra].count("ib:topology file") == 2
+
+
 def test_the_slower_of_two_rates_counts() -> None:
     reading = read_own(RACKS)
     (slow,) = [cable for cable in topology_of(reading).fabric.cables if cable.extra]

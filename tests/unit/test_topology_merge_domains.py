@@ -1,5 +1,7 @@
-"""Merging what documents say of NVLink domains, and of what only a PCI class tells."""
+"""Merging NVLink domains, what only a PCI class tells, and what is too deep together."""
 
+import pytest
+from error_page import raises
 from models import GPU
 
 from distos_coll.api import (
@@ -58,3 +60,19 @@ def test_a_gpu_is_implied_where_nobody_states_it() -> None:
     assert is_implied(True, True)
     assert not is_implied(True, False)
     assert not is_implied(False, True)
+
+
+def functions(first: int, last: int) -> Topology:
+    """PCI functions below each other."""
+    nodes = tuple(Pci(i - 1, f"{first + i:04x}:00:00.0") for i in range(last - first))
+    return Topology((Host("n", HostTemplate(nodes)),))
+
+
+@pytest.mark.parametrize(("last", "fits"), [(100, True), (101, False)])
+def test_what_is_too_deep_together(last: int, fits: bool) -> None:
+    parts = [Part("a", functions(0, 60)), Part("b", functions(59, last))]
+    if fits:
+        assert len(merge(parts).topology.hosts[0].template.nodes) == last
+        return
+    with raises("model-depth", r"n: nodes\[100\]"):
+        merge(parts)

@@ -459,3 +459,9 @@ def test_hosts_without_switches_are_written_together() -> None:
     host = plain.hosts[0]
     content = Topology((host, replace(host, name="other")))
     assert len(topology_of(read_text(written(content, "nccl-xml"))).hosts) == 2
+
+
+@pytest.mark.parametrize(("vendor", "nics"), [("0x8086", 0), ("0x15b3", 1)])
+def test_a_wireless_card_is_no_adapter(vendor: str, nics: int) -> None:
+    text = cpu(f'<pci busid="0000:01:00.0" class="0x028000" vendor="{vendor}"/>')
+    assert len(topology_of(read_text(text)).hosts[0].template.nics) == nics
