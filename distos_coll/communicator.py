@@ -11,7 +11,7 @@ import numpy as np
 from distos_coll import _native, calls
 from distos_coll.collectives import Collectives
 from distos_coll.errors import DistosError, InvalidArgument
-from distos_coll.group_plan import Found, plan_and_log
+from distos_coll.group_plan import Found, Member, plan_and_log
 from distos_coll.memory import Memory
 from distos_coll.profiles import STORE_KEY, shared
 from distos_coll.settings import Settings
@@ -32,6 +32,8 @@ class Home:
     runtime: _native.Runtime
     settings: Settings
     timeout: float
+    plugins: tuple[object, ...] = ()
+    """Besides those that are installed and those of the settings."""
 
 
 @final
@@ -86,7 +88,8 @@ class Communicator(Collectives):
             with translated():
                 told = store.get(STORE_KEY, timeout_ms) or b""
             found = Found(native.domain_of(), native.domain_bits(), told)
-            plan = plan_and_log(home.settings, name, rank, found, home.runtime.describe)
+            member = Member(name, rank, home.runtime.describe)
+            plan = plan_and_log(home.settings, member, found, home.plugins)
             with translated():
                 native.install_plan(plan.encode())
         except BaseException as error:

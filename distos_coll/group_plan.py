@@ -11,6 +11,7 @@ from distos_coll.settings import Settings
 
 if TYPE_CHECKING:
     from distos_coll.planner.plan import Plan
+    from distos_coll.plugins.manager import Registry
 
 SINGLE_COPY = 2
 """The bit of domain_bits that says every pair of the domain can read each other's memory."""
@@ -29,7 +30,24 @@ class Found:
     """What rank 0 shared (distos_coll/profiles.py)."""
 
 
-def plan_for(values: Settings, found: Found) -> "Plan":
+@dataclass(frozen=True)
+class Member:
+    """Which rank of which group plans, for the log."""
+
+    name: str
+    rank: int
+    links: Callable[[], str]
+    """Describes the links of its process."""
+
+
+def plan_for(values: Settings, found: Found, plugins: Sequence[object] = ()) -> "Plan":
+    """Plan with the plugins that are installed, those of the settings, and these
+    (docs/decisions/0013).
+    """
+    from distos_coll.plugins.loading import Wanted
+    from distos_coll.plugins.manager import plugins_of
+
+    registry = plugins_of(Wanted.of(values, plugins)).registry
     single_copy: dict[int, bool] = {}
     cores: dict[int, int] = {}
     for domain, bits in zip(found.domain_of, found.domain_bits, strict=True):
@@ -42,18 +60,19 @@ def plan_for(values: Settings, found: Found) -> "Plan":
         values.slot_bytes,
         values.algo,
         values.deterministic,
-        values.plan_affecting(),
+        values.plan_affecting() + registry.context,
         found.profile,
+        registry,
     )
 
 
 def plan_and_log(
-    values: Settings, name: str, rank: int, found: Found, links: Callable[[], str]
+    values: Settings, member: Member, found: Found, plugins: Sequence[object] = ()
 ) -> "Plan":
-    """Plan a new group and say so at INFO; `links` describes this process's links."""
-    plan = plan_for(values, found)
-    who = f"{name!r}, rank {rank} of {len(found.domain_of)}"
-    log_group(values, who, plan if rank == 0 else None, links)
+    """Plan a new group and say so at INFO."""
+    plan = plan_for(values, found, plugins)
+    who = f"{member.name!r}, rank {member.rank} of {len(found.domain_of)}"
+    log_group(values, who, plan if member.rank == 0 else None, member.links)
     return plan
 
 
@@ -68,10 +87,11 @@ def _plan(
     deterministic: bool,
     context: str,
     profile: bytes,
+    registry: "Registry",
 ) -> "Plan":
     from distos_coll.planner.plan import plan
     from distos_coll.planner.view import ClusterView
 
     known = profiles.received(profile)
     view = ClusterView(len(domain_of), domain_of, single_copy, cores, slot_bytes, known)
-    return plan(view, algo, deterministic=deterministic, context=context)
+    return plan(view, algo, deterministic=deterministic, registry=registry, context=context)

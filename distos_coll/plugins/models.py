@@ -70,15 +70,7 @@ class CostModels:
     """By name. A model that fails, or answers nonsense, is an error that names its plugin."""
 
     def __init__(self, owned: Iterable[tuple[str, CostModelSpec]]) -> None:
-        self._owned: dict[str, tuple[str, CostModelSpec]] = {}
-        for plugin, spec in owned:
-            if spec.name in self._owned:
-                other, _ = self._owned[spec.name]
-                raise PluginError(
-                    f"plugins {other!r} and {plugin!r} both define the cost model {spec.name!r}; "
-                    "rename one"
-                )
-            self._owned[spec.name] = (plugin, spec)
+        self._owned = {spec.name: (plugin, spec) for plugin, spec in owned}
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from distos_coll import profiles, settings
-from distos_coll.group_plan import Found, plan_and_log
+from distos_coll.group_plan import Found, Member, plan_and_log
 
 
 def shared_profile(size: int) -> bytes:
@@ -24,6 +24,6 @@ def planner(
         name: str, rank: int, domain_of: Sequence[int], domain_bits: Sequence[int], profile: bytes
     ) -> bytes:
         found = Found(domain_of, domain_bits, profile)
-        return plan_and_log(settings.load(), name, rank, found, links).encode()
+        return plan_and_log(settings.load(), Member(name, rank, links), found).encode()
 
     return encoded_plan
