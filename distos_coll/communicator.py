@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from distos_coll import _native, calls
+from distos_coll import _native, calls, manifests
 from distos_coll.collectives import Collectives
-from distos_coll.errors import DistosError, InvalidArgument
+from distos_coll.errors import Aborted, DistosError, InvalidArgument, Mismatch
 from distos_coll.group_plan import Found, Member, plan_and_log
+from distos_coll.manifests import Meeting
 from distos_coll.memory import Memory
 from distos_coll.profiles import STORE_KEY, shared
 from distos_coll.settings import Settings
@@ -94,10 +95,23 @@ class Communicator(Collectives):
                 native.install_plan(plan.encode())
         except BaseException as error:
             native.give_up(store, f"{type(error).__name__}: {error}")
+            if isinstance(error, DistosError):
+                cls._blame_plugins(home, Meeting(store, name, rank, len(job_ranks)), error)
             raise
-        with translated():
-            native.ready(store)
+        try:
+            with translated():
+                native.ready(store)
+        except (Mismatch, Aborted) as error:
+            cls._blame_plugins(home, Meeting(store, name, rank, len(job_ranks)), error)
+            raise
         return cls(native, plan, home, name, job_ranks)
+
+    @staticmethod
+    def _blame_plugins(home: Home, meeting: Meeting, error: DistosError) -> None:
+        """Raise Mismatch, if the ranks' plugins differ."""
+        found = manifests.why_not(meeting, manifests.own(home.settings, home.plugins))
+        if found:
+            raise Mismatch(found) from error
 
     # ---- who we are
 
