@@ -12,12 +12,17 @@ from rich.table import Table
 
 from distos_coll import settings
 from distos_coll._version import __version__
+from distos_coll.cli import plugin_check, plugin_new
 from distos_coll.plugins.loading import BUILT_IN, Candidate, Wanted
 from distos_coll.plugins.manager import Plugins, plugins_of
 
 app = typer.Typer(no_args_is_help=True, help="Plugins: what is loaded, and what it adds.")
 
 KINDS = ("algorithms", "topology_sources", "cost_models")
+
+
+app.command(no_args_is_help=True)(plugin_check.check)
+app.command(no_args_is_help=True)(plugin_new.new)
 
 
 @app.callback()

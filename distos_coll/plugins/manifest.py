@@ -81,10 +81,10 @@ def sampled(spec: AlgorithmSpec) -> Iterator[float]:
                 asked = CostInput(
                     count, segment, size, domains, local, local, 1 << 20, 1.0, Figures()
                 )
-                yield _cost(spec, asked)
+                yield cost_of(spec, asked)
 
 
-def _cost(spec: AlgorithmSpec, asked: CostInput) -> float:
+def cost_of(spec: AlgorithmSpec, asked: CostInput) -> float:
     where = ALGORITHMS.title_of(spec)
     try:
         found: Any = spec.cost(asked)

@@ -52,8 +52,11 @@ the operation; a model of others' algorithms has no use for them.
 @dataclass(frozen=True)
 class CostModelSpec:
     name: str
+    """What those who ask for it say."""
     predict: Predict = field(compare=False)
+    """Price every candidate of an operation in a job."""
     doc: str = ""
+    """A line for people."""
 
 
 def cheapest(estimates: Iterable[Estimate]) -> Estimate:

@@ -52,6 +52,12 @@ def test_files_that_are_named_exist(document: str) -> None:
     ("document", "least"),
     [
         ("README.md", {("demo",), ("plan", "explain"), ("plugins", "list"), ("doctor",)}),
+        (
+            "docs/plugins/index.md",
+            {("plugins", "new"), ("plugins", "list"), ("plugins", "check")},
+        ),
+        ("docs/plugins/algorithm.md", {("plan", "explain")}),
+        ("docs/plugins/topology-source.md", {("plugins", "check"), ("topo", "export")}),
         ("docs/topology.md", {("topo", "import"), ("topo", "diff"), ("topo", "show")}),
     ],
 )
