@@ -70,7 +70,7 @@ def write_model(content: Topology | Found) -> bytes:
     for template in topology.templates:
         if template not in ids:
             body = _TEMPLATE.to_json(template)
-            own = hashlib.sha256(msgspec.json.encode(body)).hexdigest()[:12]
+            own = hashlib.sha256(json_text.encoded(body)).hexdigest()[:12]
             ids[template] = own
             bodies[own] = {"id": own, **body}
         by_identity[id(template)] = ids[template]

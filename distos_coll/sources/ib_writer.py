@@ -90,7 +90,7 @@ def nodes_of(topology: Topology, format_name: str) -> dict[tuple[EndKind, str], 
 
 def _printable(*texts: str) -> None:
     for text in texts:
-        if any(ord(c) < 32 for c in text):
+        if any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in text):
             raise TopologyError(f"{text[:60]!r} has line breaks or control characters; rename it")
 
 

@@ -155,7 +155,8 @@ class _Reader:
         port = int(match[1])
         comment = _COMMENT.fullmatch(match[5] or "")
         own, of_peer = (comment[1], comment[3]) if comment else ("", match[5] or "")
-        if self.node.kind is not EndKind.SWITCH:
+        # Of two lines of a port the first counts.
+        if self.node.kind is not EndKind.SWITCH and port not in self.node.lids:
             self.node.lids[port] = self.lid(own, number) or 0
             self.node.extra.append((f"ib:port:{port}", match[2] or ""))
             self.node.extra += _lmc(own, f"ib:lmc:{port}")

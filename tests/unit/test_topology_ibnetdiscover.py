@@ -189,6 +189,16 @@ Ca\t2 "H-0002c90200247020"\t\t# "atlas36 HCA-1"
 """
 
 
+def test_of_two_lines_of_a_port_the_first_counts() -> None:
+    text = (
+        'Ca 1 "H-1" # "n1 a"\n[1](5) "S-2"[1] # lid 7 lmc 0 "s" lid 3 4xHDR\n'
+        '[1](6) "S-2"[2] # lid 8 lmc 0 "s" lid 3 4xHDR\n'
+        'Switch 2 "S-2" # "s" base port 0 lid 3 lmc 0\n'
+    )
+    (adapter,) = topology_of(read_text(text)).fabric.adapters
+    assert (adapter.lids, adapter.extra) == ((7,), (("ib:port:1", "5"),))
+
+
 def test_chassis_and_hosts_that_are_cabled_to_each_other() -> None:
     reading = read_text(GROUPED)
     assert codes(reading) == []
@@ -349,6 +359,8 @@ def test_what_cannot_be_written() -> None:
             written(Topology(fabric=Fabric((Switch("s"),), (Adapter("a"),), (named,))), name)
         with raises("fabric-names"):
             written(Topology(fabric=Fabric((Switch("s", "a\nb"),))), name)
+        with raises("fabric-names"):
+            written(Topology(fabric=Fabric((Switch("s", "a\ud800"),))), name)
 
 
 LAYOUTS = [

@@ -148,12 +148,14 @@ def test_memory_is_not_taken_before_it_is_needed(tmp_path: Path) -> None:
     huge = bytearray(lzma.compress(b"<system/>"))
     huge[16] = 38  # the size of the dictionary, 2 GiB, in a header of 12 bytes with a sum
     huge[20:24] = zlib.crc32(huge[12:20]).to_bytes(4, "little")
+    # Beforehand: to pack takes more than to unpack.
+    packed = [pack(b"<system/>") for pack in (bytes, gzip.compress, bz2.compress, lzma.compress)]
     before = resource.getrlimit(resource.RLIMIT_AS)
     mapped = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + (64 << 20), before[1]))
     try:
-        for pack in (bytes, gzip.compress, bz2.compress, lzma.compress):
-            path.write_bytes(pack(b"<system/>"))
+        for data in packed:
+            path.write_bytes(data)
             assert reading.open_document(path).data == b"<system/>"
         path.write_bytes(huge)
         with raises("topology-unreadable", "[Mm]emory"):
