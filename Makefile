@@ -28,7 +28,7 @@ CMAKE = $(BIN)/cmake -G Ninja -DCMAKE_MAKE_PROGRAM=$(BIN)/ninja -DPython_EXECUTA
 NINJA = flock $(1)/.lock $(BIN)/cmake --build $(1) -j $(JOBS)
 CPP = $(shell find cpp -name '*.cc' -o -name '*.h')
 
-.PHONY: help demo test build cpp-test asan tsan test-torch test-torch-full test-faults soak bench peers check lint format typecheck arm pythons tidy wheel clean
+.PHONY: help demo test build cpp-test asan tsan test-torch test-torch-full test-faults soak fuzz bench peers check lint format typecheck arm pythons tidy wheel clean
 help: ## these lines
 	@grep -E '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -73,6 +73,10 @@ test-faults: build ## every rank killed in every collective; `make test` kills o
 soak: build ## random collectives over random subgroups for half an hour: no wrong result, no growth
 	$(SAY) "Soak: 4 ranks, 30 minutes"
 	$(BIN)/python bench/soak.py $(ARGS)
+
+fuzz: build ## what reads topologies, ten minutes of CPU time a format; ARGS="--format lspci --minutes 1"
+	$(SAY) "Fuzzing what reads topologies"
+	$(BIN)/python tools/fuzz_topology.py $(ARGS)
 
 bench: build ## all_reduce through torch, distos beside gloo
 	$(BIN)/python bench/torch_vs_gloo.py $(ARGS)

@@ -10,7 +10,16 @@ from distos_coll.errors import (
     PluginError,
     TopologyError,
 )
-from distos_coll.plugins.costs import CostInput, Figures, LinkCost, log2_ceil, log2_floor, pieces
+from distos_coll.plugins.costs import (
+    TREE_HALVES,
+    CostInput,
+    Figures,
+    LinkCost,
+    Over,
+    log2_ceil,
+    log2_floor,
+    pieces,
+)
 from distos_coll.plugins.hookspecs import hookimpl, hookspec
 from distos_coll.plugins.job import (
     ChannelGraph,
@@ -66,6 +75,8 @@ __all__ = [
     "CostInput",
     "Figures",
     "LinkCost",
+    "Over",
+    "TREE_HALVES",
     "log2_ceil",
     "log2_floor",
     "pieces",

@@ -88,7 +88,7 @@ class Communicator(Collectives):
         try:
             with translated():
                 told = store.get(STORE_KEY, timeout_ms) or b""
-            found = Found(native.domain_of(), native.domain_bits(), told)
+            found = Found(native.domain_of(), native.domain_bits(), told, native.hosts())
             member = Member(name, rank, home.runtime.describe)
             plan = plan_and_log(home.settings, member, found, home.plugins)
             with translated():

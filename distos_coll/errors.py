@@ -37,7 +37,14 @@ class SettingsError(InvalidArgument): ...
 class PlanError(InvalidArgument): ...
 
 
-class TopologyError(InvalidArgument): ...
+def shown(text: str) -> str:
+    """Make names of strangers safe to print: a line stays one, and a terminal gets no commands."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+class TopologyError(InvalidArgument):
+    def __init__(self, message: str) -> None:
+        super().__init__(shown(message))
 
 
 class Unsupported(DistosError): ...

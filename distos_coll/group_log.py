@@ -6,6 +6,7 @@ from dataclasses import fields
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from distos_coll import topology_file
 from distos_coll.program.encode import UNLIMITED
 from distos_coll.settings import Settings, variable_of
 
@@ -35,6 +36,9 @@ def log_group(values: Settings, who: str, plan: "Plan | None", links: Callable[[
         domains = len(set(plan.view.domain_of))
         of = f"{domains} domain" + ("" if domains == 1 else "s")
         _logger.info("%s: predictions: %s", head, plan.basis)
+        told = topology_file.read(values)
+        for line in (*([told.remark] if told else []), *plan.view.layout.lines):
+            _logger.info("%s: %s", head, line)
         _logger.info("%s: plan for %s, what is predicted fastest at each size:", head, of)
         for line in plan_lines(plan):
             _logger.info("%s: %s", head, line)

@@ -28,6 +28,8 @@ class Found:
     """For each rank (c_api.h, dc_comm_topology)."""
     profile: bytes = profiles.NONE
     """What rank 0 shared (distos_coll/profiles.py)."""
+    hosts: Sequence[str] = ()
+    """For each rank what its host is called (dc_comm_host)."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ def plan_for(values: Settings, found: Found, plugins: Sequence[object] = ()) -> 
     registry = plugins_of(Wanted.of(values, plugins)).registry
     single_copy: dict[int, bool] = {}
     cores: dict[int, int] = {}
+    hosts: dict[int, str] = {}
+    for domain, host in zip(found.domain_of, found.hosts, strict=False):
+        hosts.setdefault(domain, host)
     for domain, bits in zip(found.domain_of, found.domain_bits, strict=True):
         single_copy.setdefault(domain, bool(bits & SINGLE_COPY))
         cores.setdefault(domain, bits >> CORES_SHIFT)
@@ -62,6 +67,7 @@ def plan_for(values: Settings, found: Found, plugins: Sequence[object] = ()) -> 
         values.deterministic,
         values.plan_affecting() + registry.context,
         found.profile,
+        tuple(hosts.values()),
         registry,
     )
 
@@ -87,11 +93,12 @@ def _plan(
     deterministic: bool,
     context: str,
     profile: bytes,
+    hosts: tuple[str, ...],
     registry: "Registry",
 ) -> "Plan":
     from distos_coll.planner.plan import plan
     from distos_coll.planner.view import ClusterView
 
     known = profiles.received(profile)
-    view = ClusterView(len(domain_of), domain_of, single_copy, cores, slot_bytes, known)
+    view = ClusterView(len(domain_of), domain_of, single_copy, cores, slot_bytes, known, hosts)
     return plan(view, algo, deterministic=deterministic, registry=registry, context=context)

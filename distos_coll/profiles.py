@@ -16,16 +16,17 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from distos_coll import topology_file
 from distos_coll._version import __version__
 from distos_coll.errors import DistosError, InvalidArgument
 from distos_coll.planner.profile import BUILT_IN, Profile
 from distos_coll.planner.profile_text import as_dict, from_dict
 from distos_coll.settings import NO_PROFILE, Settings
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LARGEST_SHARED = 48 << 10
 """Bytes; the stores in which ranks meet take 60 KiB."""
-_LARGEST_TEXT = 4 << 20
+_LARGEST_TEXT = 16 << 20
 _HEAD_BYTES = 64 << 10
 
 _logger = logging.getLogger("distos_coll")
@@ -207,26 +208,43 @@ NONE, GOOD, REFUSED = b"-", b"+", b"!"
 
 @functools.lru_cache(maxsize=64)
 def shared(values: Settings, size: int) -> bytes:
-    """Return what rank 0 of a group of so many ranks tells the others: its profile, or why it has
-    none where it should. Never raises, for the others wait. A process reads its profile once.
+    """Return what rank 0 of a group of so many ranks tells the others: its profile, and what a
+    topology file says of links; or why it has none where it should. Never raises, for the others
+    wait. A process reads its profile once.
     """
     try:
-        stored = in_use(values)
+        known = in_effect(values)
     except InvalidArgument as error:
         return REFUSED + str(error).encode()
-    if stored is None:
+    if known == BUILT_IN:
         return NONE
-    tables = tuple(t for t in stored.profile.tables if sum(t.shape.domains) == size)
-    return _packed(replace(stored.profile, tables=tables))
+    tables = tuple(t for t in known.tables if sum(t.shape.domains) == size)
+    return _packed(replace(known, tables=tables))
+
+
+def in_effect(values: Settings) -> Profile:
+    """Return this process's profile, and behind the links that it measured those of the topology
+    file; InvalidArgument says what is wrong with either.
+    """
+    stored = in_use(values)
+    known = stored.profile if stored else BUILT_IN
+    told = topology_file.read(values)
+    if told is None or told.links is None:
+        return known
+    return replace(known, links=(*known.links, told.links))
 
 
 def _packed(profile: Profile) -> bytes:
     text = json.dumps(as_dict(profile), separators=(",", ":"))
     packed = GOOD + zlib.compress(text.encode())
-    if len(packed) <= LARGEST_SHARED or not profile.tables:
+    fits = len(packed) <= LARGEST_SHARED and len(text) <= _LARGEST_TEXT
+    if fits or not (profile.tables or profile.links):
         return packed
-    _warn_once("the profile is too large to share: its links are used, its tables are not")
-    return _packed(replace(profile, tables=()))
+    if profile.tables:
+        _warn_once("the profile is too large to share: its figures are used, its tables are not")
+        return _packed(replace(profile, tables=()))
+    _warn_once("what is known of links between hosts is too large to share, and is not used")
+    return _packed(replace(profile, links=()))
 
 
 @functools.lru_cache(maxsize=16)

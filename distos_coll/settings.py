@@ -103,6 +103,16 @@ class Settings:
         "warning. Ranks that leave out different ones do not start together.",
         native=False,
     )
+    topo_file: str = _text(
+        "",
+        parse_name,
+        "a path",
+        "A topology in any format that `distos-coll topo show` reads. What rank 0's says of links "
+        "between hosts orders rings and trees, where no profile has measured them "
+        "(docs/decisions/0012).",
+        native=False,
+        alias="NCCL_TOPO_FILE",
+    )
     wide_reduce: bool = _flag(
         False,
         "Half-precision sums travel as float32 between hosts too: they round once, for twice the "
@@ -292,7 +302,6 @@ _NO_EFFECT: Mapping[str, str] = {
     "NCCL_PROTO": "there are no protocols to choose here; DISTOS_COLL_ALGO chooses algorithms",
     "NCCL_NVLS_ENABLE": "there is no NVLink SHARP here",
     "NCCL_IB_HCA": "this version has no RDMA transport",
-    "NCCL_TOPO_FILE": "this version does not read topology files",
     "NCCL_CROSS_NIC": "this version uses one interface per pair of hosts",
 }
 # Values of NCCL_ALGO that name hardware or algorithms without a counterpart.

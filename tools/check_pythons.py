@@ -28,6 +28,7 @@ TESTS = (
     *("cost_models", "double_tree", "nccl_model", "nccl_rules", "pipeline_model"),
     *("topology_archives", "topology_hwloc", "topology_nvidia", "topology_report"),
     "topology_sysfs",
+    *("layout_machines", "layout_nccl", "layout_order", "layout_properties"),
 )
 PACKAGES = (
     "hypothesis",

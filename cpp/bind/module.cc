@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bind/quick.h"
+#include "bind/verify.h"
 #include "capi/default_runtime.h"
 #include "comm/board_store.h"
 #include "comm/communicator.h"
@@ -137,6 +138,11 @@ class PyCommunicator {
   std::vector<int> domain_bits() const {
     std::vector<int> out;
     for (const MemberInfo& member : communicator_->members()) out.push_back(member.bits());
+    return out;
+  }
+  std::vector<std::string> hosts() const {
+    std::vector<std::string> out;
+    for (const MemberInfo& member : communicator_->members()) out.push_back(member.host);
     return out;
   }
 
@@ -283,6 +289,7 @@ void bind_communicator(py::module_& m) {
            arg("job_ranks") = std::vector<int>(), NoGil())
       .def("domain_of", &PyCommunicator::domain_of)
       .def("domain_bits", &PyCommunicator::domain_bits)
+      .def("hosts", &PyCommunicator::hosts)
       .def(
           "install_plan",
           [](PyCommunicator& self, const py::bytes& plan) {
@@ -421,6 +428,7 @@ PYBIND11_MODULE(_native, m) {
   bind_communicator(m);
   bind_memory(m);
   bind_parts(m);
+  bind_verify(m);
 
   m.def(
       "raise_interrupt",

@@ -150,6 +150,17 @@ int dc_comm_topology(const dc_comm* comm, int32_t* domain_of, int32_t* domain_bi
   });
 }
 
+const char* dc_comm_host(const dc_comm* comm, int32_t rank) {
+  thread_local std::string name;
+  name.clear();
+  guarded([&] {
+    const auto communicator = pinned(comm);
+    check_range(rank, communicator->size(), "rank");
+    name = communicator->members()[static_cast<size_t>(rank)].host;
+  });
+  return name.c_str();
+}
+
 int dc_comm_install_plan(dc_comm* comm, const void* data, size_t bytes) {
   return guarded([&] { pinned(comm)->install_plan(data, bytes); });
 }

@@ -29,7 +29,8 @@ struct MemberInfo {
   int domain = 0;
   bool mapped = false;
   bool single_copy = false;
-  int cores = 0;  // that the ranks of its domain may use together
+  int cores = 0;     // that the ranks of its domain may use together
+  std::string host;  // DISTOS_COLL_HOST_ID where it is set, for it tells hosts apart; else the name
 
   // As dc_comm_topology's domain_bits.
   int32_t bits() const { return (mapped ? 1 : 0) | (single_copy ? 2 : 0) | cores << 8; }

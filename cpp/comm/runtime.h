@@ -32,6 +32,12 @@ struct PeerCard {
   std::string hostname;  // for people
   std::string
       host_id;  // boot id + settings.host_id: a hint that memory might be shared, never a proof
+  // What links are measured under: settings.host_id where it is set, else the name.
+  std::string host() const {
+    const size_t slash = host_id.find('/');
+    return slash + 1 < host_id.size() && slash != std::string::npos ? host_id.substr(slash + 1)
+                                                                    : hostname;
+  }
   std::string unix_name;  // abstract socket
   struct Address {
     std::string interface, ip;

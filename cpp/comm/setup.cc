@@ -280,7 +280,8 @@ class Setup {
       const int cores = cores_of(domains[d], reach);
       for (const int rank : domains[d]) {
         c_.members_[static_cast<size_t>(rank)] = {static_cast<int>(d), domains[d].size() > 1,
-                                                  single, cores};
+                                                  single, cores,
+                                                  cards_[static_cast<size_t>(rank)].host()};
         if (rank == rank_) c_.domain_ranks_ = domains[d];
       }
     }

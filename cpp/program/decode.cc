@@ -1,3 +1,5 @@
+#include "program/decode.h"
+
 #include <algorithm>
 #include <cstring>
 #include <tuple>
@@ -356,6 +358,18 @@ PlanTable decode_plan(const void* data, size_t bytes, int64_t size) {
   read_choices(in, plan);
   in.expect_end();
   return plan;
+}
+
+Program decode_program(const void* data, size_t bytes) {
+  Reader in(data, bytes);
+  if (bytes % 8 != 0) in.fail("its size is not a multiple of 8");
+  Program program = read_program(in);
+  in.expect_end();
+  return program;
+}
+
+bool operand_is_expression(Opcode op, int operand) {
+  return kOpcodes[static_cast<size_t>(op)].operand[operand] == Kind::kExpr;
 }
 
 }  // namespace distos_coll::program

@@ -12,8 +12,7 @@
 
 namespace distos_coll::program {
 
-// A node of the expression pool. Operands a, b, c are indices of earlier nodes, except for the
-// leaves.
+// A node of the expression pool. Operands a, b, c are indices of earlier nodes, but for leaves.
 enum class ExprOp : int64_t {
   kConst = 0,  // a: the value
   kParam,      // a: Param
@@ -62,14 +61,15 @@ enum class Array : int64_t {
   kTreeParent,     // [tree * size + rank] -> rank or -1, two trees
   kTreeChild0,
   kTreeChild1,
-  kSendCounts,  // per call, elements, [rank]
+  kDomainRing,   // [place] -> domain, the ring of domains: kOrder's
+  kDomainPlace,  // [domain] -> place
+  kSendCounts,   // per call, elements, [rank]
   kSendOffsets,
   kRecvCounts,
   kRecvOffsets,
 };
-inline constexpr int64_t kArrayCount = 13;
-inline constexpr int64_t kFirstCallArray =
-    9;  // the arrays from here on are arguments of a call, not of a plan
+inline constexpr int64_t kArrayCount = 15;
+inline constexpr int64_t kFirstCallArray = 11;  // from here on they are arguments of a call
 
 enum class Buffer : int64_t { kInput = 0, kOutput, kScratch };
 inline constexpr int64_t kBufferCount = 3;
@@ -188,7 +188,7 @@ struct PlanTable {
 
 inline constexpr uint64_t kPlanMagic =
     0x314e414c50434400ULL;  // bytes 00 'D' 'C' 'P' 'L' 'A' 'N' '1'
-inline constexpr int64_t kPlanVersion = 4;
+inline constexpr int64_t kPlanVersion = 5;
 // A row's key in the choice table is its collective plus its Rows times this.
 inline constexpr int64_t kRowsKey = 32;
 

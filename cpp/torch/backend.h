@@ -30,7 +30,8 @@ struct PlanRequest {
   int size;
   std::vector<int32_t> domain_of;
   std::vector<int32_t> domain_bits;
-  std::string profile;  // what rank 0 told, see Planner
+  std::string profile;             // what rank 0 told, see Planner
+  std::vector<std::string> hosts;  // what the host of each rank is called
 };
 // Both are called without the GIL, once per group.
 struct Planner {

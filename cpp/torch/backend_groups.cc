@@ -69,9 +69,13 @@ std::string told_profile(const dc_store* store, int64_t timeout_ms) {
 }
 
 PlanRequest topology_of(dc_comm* comm, int rank, int size, const std::string& name) {
-  PlanRequest request{name, rank, size, std::vector<int32_t>(size), std::vector<int32_t>(size), ""};
+  PlanRequest request{name, rank, size, std::vector<int32_t>(size), std::vector<int32_t>(size),
+                      "",   {}};
   const int code = dc_comm_topology(comm, request.domain_of.data(), request.domain_bits.data());
   if (code != 0) throw_setup(code, name, "read the topology of", "");
+  for (int other = 0; other < size; ++other) {
+    request.hosts.emplace_back(dc_comm_host(comm, other));
+  }
   return request;
 }
 

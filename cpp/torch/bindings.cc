@@ -37,7 +37,7 @@ Planner planner_of(py::object plan, py::object profile) {
           [planning](const PlanRequest& request) {
             const py::gil_scoped_acquire gil;  // for the bytes
             return planned(*planning, request.name, request.rank, request.domain_of,
-                           request.domain_bits, py::bytes(request.profile));
+                           request.domain_bits, py::bytes(request.profile), request.hosts);
           }};
 }
 
@@ -82,7 +82,7 @@ void bind_backend(py::module& module) {
                                    const PlanRequest& known = self.topology();
                                    return py::make_tuple(known.size, known.domain_of,
                                                          known.domain_bits,
-                                                         py::bytes(known.profile));
+                                                         py::bytes(known.profile), known.hosts);
                                  })
           .def("choice", &ProcessGroupDistos::choice, py::arg("collective"), py::arg("bytes"),
                py::call_guard<py::gil_scoped_release>());

@@ -5,19 +5,20 @@ A job's ranks do one purpose and leave what they found in a file, for the proces
 """
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from distos_coll import profiles
+from distos_coll.bench.links import now, probe_links
 from distos_coll.bench.options import Options
 from distos_coll.bench.probes import Measured, probe
 from distos_coll.bench.sweep import Effort, sweep
 from distos_coll.communicator import Communicator
 from distos_coll.errors import InvalidArgument
 from distos_coll.planner import Plan
+from distos_coll.planner.links import Links
 from distos_coll.planner.profile import BUILT_IN, Profile, Table
 from distos_coll.planner.profile_text import as_dict, from_dict
 from distos_coll.plugins.costs import Figures, LinkCost
@@ -32,6 +33,8 @@ NEAR_ENOUGH = 1.1
 ENOUGH = 0.9
 """Of the cells."""
 Say = Callable[[str], None]
+_SOME = 3
+"""Pairs of hosts that are named."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,11 @@ class Found:
     tables: tuple[Table, ...] = ()
     cells: tuple[Cell, ...] = ()
     basis: str = ""
+    links: Links | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        profile = Profile(replace(Figures(), **self.figures), self.tables)
+        links = (self.links,) if self.links else ()
+        profile = Profile(replace(Figures(), **self.figures), self.tables, links)
         return {
             "measured": list(self.figures),
             "profile": as_dict(profile),
@@ -74,7 +79,8 @@ class Found:
         profile = from_dict(value["profile"])
         figures = {name: getattr(profile.figures, name) for name in value["measured"]}
         cells = tuple(Cell(**cell) for cell in value["cells"])
-        return cls(figures, profile.tables, cells, value["basis"])
+        links = next(iter(profile.links), None)
+        return cls(figures, profile.tables, cells, value["basis"], links)
 
 
 # ---- in the ranks
@@ -86,20 +92,31 @@ def run_purpose(group: Communicator, options: Options, say: Say) -> bool:
     figures: Measured = {}
     tables: list[Table] = []
     cells: list[Cell] = []
+    links: Links | None = None
+    plan = group._plan  # noqa: SLF001  hidden from users, not from here
     if options.purpose in {PROBE, CALIBRATE}:
         figures = probe(group)
+        links = probe_links(group, _remark(group, say))
+    if options.purpose == CALIBRATE and links is not None:
+        # The candidates are those of groups that will know these links.
+        known = replace(plan.view.profile, links=(links,))
+        plan = replace(plan, view=replace(plan.view, profile=known))
     if options.purpose != PROBE:
-        tables = [sweep(group, effort)]
-    plan = group._plan  # noqa: SLF001  hidden from users, not from here
+        tables = [sweep(group, plan, effort)]
     if options.purpose == CHECK:
         cells = [cell for table in tables for cell in cells_of(plan, table)]
     if group.rank != 0:
         return True
-    found = Found(figures, tuple(tables), tuple(cells), plan.basis)
+    found = Found(figures, tuple(tables), tuple(cells), plan.basis, links)
     if not options.result_file:
         return conclude([found], options, say)
     Path(options.result_file).write_text(json.dumps(found.as_dict()), encoding="utf-8")
     return True
+
+
+def _remark(group: Communicator, say: Say) -> Say:
+    """Say it once."""
+    return say if group.rank == 0 else lambda _: None
 
 
 def cells_of(plan: Plan, table: Table) -> Iterator[Cell]:
@@ -132,6 +149,9 @@ def conclude(found: Sequence[Found], options: Options, say: Say) -> bool:
         return True
     for line in figure_lines(stored.profile.figures):
         say(line)
+    for links in stored.profile.links:
+        for line in link_lines(links):
+            say(line)
     for table in stored.profile.tables:
         times = sum(len(curve.us) for curves in table.kinds.values() for curve in curves.values())
         say(f"# {sum(table.shape.domains)} ranks: {times} times, {table.shape}")
@@ -156,8 +176,10 @@ def together(known: Profile, found: Sequence[Found]) -> Stored:
         for table in each.tables:
             kinds[table.shape] = {**kinds.get(table.shape, {}), **table.kinds}
     tables = tuple(Table(shape, each) for shape, each in kinds.items())
-    profile = Profile(replace(known.figures, **figures), tables)
-    return Stored(profiles.own_key(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), profile)
+    measured = next((each.links for each in found if each.links is not None), None)
+    links = known.links if measured is None else (measured,)
+    profile = Profile(replace(known.figures, **figures), tables, links)
+    return Stored(profiles.own_key(), now(), profile)
 
 
 def figure_lines(figures: Figures) -> Iterator[str]:
@@ -168,6 +190,27 @@ def figure_lines(figures: Figures) -> Iterator[str]:
             yield f"# {name:12} {value.alpha_us:9.2f} us {value.gbps:9.2f} GB/s {far:>14}"
         else:
             yield f"# {name:12} {value:12.6g}"
+
+
+def link_lines(links: Links) -> Iterator[str]:
+    """Each class of links, and how many pairs of hosts have it."""
+    yield f"# links between {len(links.hosts)} hosts"
+    for number, each in enumerate(links.classes):
+        pairs = [
+            (links.hosts[a], links.hosts[b])
+            for a, row in enumerate(links.rows)
+            for b, k in enumerate(row)
+            if k == number and a != b
+        ]
+        cost = each.cost(LinkCost(0.0, 0.0))
+        some = ", ".join(f"{a} to {b}" for a, b in pairs[:_SOME])
+        yield (
+            f"# {len(pairs):12} {cost.alpha_us:9.2f} us {cost.gbps:9.4f} GB/s  {some}"
+            + (", ..." if len(pairs) > _SOME else "")
+        )
+    ports = [gbps for gbps in links.ports if gbps is not None]
+    if ports:
+        yield f"# {'ports':>12} {min(ports):.4f} to {max(ports):.4f} GB/s with all others at once"
 
 
 def _judge(found: Sequence[Found], options: Options, say: Say) -> bool:

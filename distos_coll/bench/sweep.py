@@ -49,9 +49,8 @@ class Effort:
     collectives: tuple[str, ...] = tuple(COLLECTIVES)
 
 
-def sweep(group: Communicator, effort: Effort) -> Table:
-    """Measure a group's candidates; all ranks call it and get the same times."""
-    plan = group._plan  # noqa: SLF001  hidden from users, not from here
+def sweep(group: Communicator, plan: Plan, effort: Effort) -> Table:
+    """Measure the candidates of a group's plan; all ranks call it and get the same times."""
     with _forced(group, plan) as doors:
         base = ArrayDoor(group)
         kinds = {kind: _curves(base, plan, kind, doors, effort) for kind in _kinds(plan, effort)}

@@ -1,13 +1,25 @@
 """The command's frame: options of all sub-commands, and how an error ends."""
 
+import errno
+import os
 import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from distos_coll._version import __version__
-from distos_coll.cli import bench, demo, doctor, flight, plan, plugins, topo
+from distos_coll.cli import (
+    bench,
+    demo,
+    doctor,
+    flight,
+    plan,
+    plan_share,
+    plan_verify,
+    plugins,
+    topo,
+)
+from distos_coll.cli.say import complain
 from distos_coll.errors import DistosError
 
 app = typer.Typer(
@@ -21,6 +33,8 @@ app.command(cls=bench.Command)(bench.bench)
 app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.command()(flight.flight)
+plan.app.command()(plan_verify.verify)
+plan.app.command(no_args_is_help=True)(plan_share.share)
 app.add_typer(plan.app, name="plan")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(topo.app, name="topo")
@@ -41,11 +55,30 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; what the package raises on purpose becomes one line and exit code 1."""
+    """Run the command line; what the package raises on purpose, and what the operating system
+    refuses, becomes one line and exit code 1.
+    """
+    code: object = 0
     try:
         app()
-    except DistosError as error:
-        Console(stderr=True).print(
-            f"distos-coll: {error}", style="red", markup=False, soft_wrap=True
-        )
-        sys.exit(1)
+    except SystemExit as end:
+        code = end.code
+    except (DistosError, OSError) as error:
+        complain(error)
+        code = 1
+    sys.exit(_flushed(code))  # type: ignore[arg-type]
+
+
+def _flushed(code: object) -> object:
+    """Print what is left, here where a full disk can be told of; return the exit code."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        if not code:
+            code = 1
+            if error.errno != errno.EPIPE:
+                complain(OSError(f"standard output: {error}"))
+        # Python itself would try once more, and complain with an exit code of its own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code

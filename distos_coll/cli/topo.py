@@ -7,17 +7,16 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from distos_coll.cli import topo_diff, topo_files, topo_picture, topo_tree
+from distos_coll.cli import topo_diff, topo_discover, topo_files, topo_picture, topo_tree
+from distos_coll.cli.files import Input
 from distos_coll.errors import TopologyError
 from distos_coll.plugins.manager import default_sources
 from distos_coll.topology import reading
 from distos_coll.topology.summary import summary
+from distos_coll.topology.text import told
 
 app = typer.Typer(no_args_is_help=True, help="Topologies: of machines, and of the network.")
 
-File = Annotated[
-    Path, typer.Argument(exists=True, help="A file, or a directory; its format is recognised.")
-]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -25,6 +24,7 @@ app.command("import", no_args_is_help=True)(topo_files.import_)
 app.command(no_args_is_help=True)(topo_files.merge)
 app.command(no_args_is_help=True)(topo_files.export)
 app.command(no_args_is_help=True)(topo_diff.diff)
+app.command()(topo_discover.discover)
 
 
 @app.callback()
@@ -33,7 +33,7 @@ def _group() -> None: ...
 
 @app.command()
 def show(
-    file: File,
+    file: Input,
     as_json: Json = False,
     picture: Annotated[
         Path | None, typer.Option(help="Draw it into this file: .svg, or .png (needs matplotlib).")
@@ -51,7 +51,7 @@ def show(
 
 
 @app.command()
-def validate(file: File, as_json: Json = False) -> None:
+def validate(file: Input, as_json: Json = False) -> None:
     """Say what is wrong with a file; exit code 1 if it cannot be read or contradicts itself."""
     format_name, problems = None, []
     try:
@@ -63,6 +63,6 @@ def validate(file: File, as_json: Json = False) -> None:
         found = {"format": format_name, "valid": not problems, "problems": problems}
         print(json.dumps(found, indent=2))
     else:
-        print("\n".join(problems) or f"{file}: {format_name}, no contradictions")
+        print("\n".join(problems) or f"{told(str(file))}: {format_name}, no contradictions")
     if problems:
         raise typer.Exit(1)

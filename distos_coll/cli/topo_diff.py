@@ -1,6 +1,8 @@
 """`distos-coll topo diff`: what changed, a line for each kind of change."""
 
+import errno
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -8,12 +10,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from distos_coll.cli.files import Input
+from distos_coll.cli.say import complain, say
 from distos_coll.errors import DistosError
 from distos_coll.plugins.manager import default_sources
 from distos_coll.topology import reading
 from distos_coll.topology.diff import Change
 from distos_coll.topology.diff import diff as compare
-from distos_coll.topology.findings import shown
 from distos_coll.topology.model import Topology
 from distos_coll.topology.names import counted, listed, ranges
 
@@ -24,8 +27,8 @@ _COLOURS = {"lost": "red", "fewer": "red", "slower": "red", "new": "green", "mor
 
 
 def diff(
-    old: Annotated[Path, typer.Argument(exists=True, help="A file, or a directory.")],
-    new: Annotated[Path, typer.Argument(exists=True, help="What it is now.")],
+    old: Input,
+    new: Input,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what changed between two files; exit code 0 if nothing, 1 if something, 2 on an error."""
@@ -33,14 +36,19 @@ def diff(
         changes = compare(_read(old), _read(new))
     except DistosError as error:
         # Not 1: who asks whether something changed has no answer.
-        Console(stderr=True).print(
-            f"distos-coll: {error}", style="red", markup=False, soft_wrap=True
-        )
+        complain(error)
         raise typer.Exit(2) from None
-    if as_json:
-        print(json.dumps([change.as_dict() for change in changes], indent=2))
-    else:
-        show(Console(), changes)
+    try:
+        if as_json:
+            print(json.dumps([change.as_dict() for change in changes], indent=2))
+        else:
+            show(Console(), changes)
+        sys.stdout.flush()
+    except OSError as error:
+        # Nor has who could not be told. Who reads no further, as head does, knows.
+        if error.errno != errno.EPIPE:
+            complain(error)
+        raise typer.Exit(2) from None
     if changes:
         raise typer.Exit(1)
 
@@ -59,20 +67,16 @@ def show(console: Console, changes: tuple[Change, ...]) -> None:
     for change in changes:
         shown_of[change.kind] += 1
         if shown_of[change.kind] <= _MOST_LINES:
-            style = _COLOURS.get(change.kind.rpartition("-")[2])
-            console.print(
-                shown(line(change)), style=style, markup=False, highlight=False, soft_wrap=True
-            )
+            style = _COLOURS.get(change.kind.rpartition("-")[2], "")
+            say(console, line(change), style)
     for kind, count in shown_of.items():
         if count > _MOST_LINES:
-            console.print(
-                f"{_title(kind)}: and {count - _MOST_LINES:,} more such lines", highlight=False
-            )
+            say(console, f"{_title(kind)}: and {count - _MOST_LINES:,} more such lines")
     totals: Counter[str] = Counter()
     for change in changes:
         totals[change.kind] += change.count
     told = ", ".join(f"{_title(kind)} {count:,}" for kind, count in totals.items())
-    console.print(told or "no changes", markup=False, highlight=False, soft_wrap=True)
+    say(console, told or "no changes")
 
 
 def line(change: Change) -> str:

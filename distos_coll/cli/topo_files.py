@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from distos_coll.cli.files import Input, there
+from distos_coll.cli.say import say
 from distos_coll.errors import SystemFailure
 from distos_coll.plugins.manager import default_sources
 from distos_coll.topology import artifacts, reading
@@ -20,8 +22,8 @@ from distos_coll.topology.source import TopologySource
 Files = Annotated[
     list[str],
     typer.Argument(
-        help="Files or directories; formats are recognised. NAME=FILE where a file of one host "
-        "does not tell its name."
+        help="Files, directories, - for standard input; formats are recognised. NAME=FILE where a "
+        "file of one host does not tell its name."
     ),
 ]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for the three files.")]
@@ -50,6 +52,8 @@ def merge(
 def _write(files: Sequence[str], output: Path, short_names: bool, as_json: bool) -> None:
     sources = default_sources()
     wanted = [Wanted.of(argument) for argument in files]
+    for each in wanted:
+        there(each.path)
     imported = import_documents(wanted, sources, short_names=short_names)
     found = artifacts.artifacts(imported.topology, imported.findings, sources)
     paths = artifacts.save(found, output)
@@ -76,28 +80,18 @@ def _say(imported: Imported, paths: Sequence[Path]) -> None:
     kinds = counted(len(topology.templates), "kind", "kinds")
     switches = counted(len(topology.fabric.switches), "switch", "switches")
     documents = counted(len(imported.documents), "document", "documents")
-    console.print(
-        f"{documents} ({told}): {hosts} of {kinds}, {switches}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    say(console, f"{documents} ({told}): {hosts} of {kinds}, {switches}")
     if imported.named:
         called = listed(f"{path} is {name}" for path, name in imported.named)
-        console.print(
-            f"hosts called after their files, which do not name them: {called}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        say(console, f"hosts called after their files, which do not name them: {called}")
     for path in paths:
-        console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+        say(console, f"wrote {path}")
     for finding in imported.findings:
-        console.print(f"warning: {finding}", style="yellow", markup=False, soft_wrap=True)
+        say(console, f"warning: {finding}", "yellow")
 
 
 def export(
-    file: Annotated[Path, typer.Argument(exists=True, help="A file, or a directory.")],
+    file: Input,
     to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="nccl-xml, ...")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file; else standard output.")

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from distos_coll.cli.say import say
 from distos_coll.topology.fabric import Block, Fabric
 from distos_coll.topology.findings import shown
 from distos_coll.topology.names import counted, listed, ranges
@@ -24,9 +25,9 @@ def show(console: Console, fabric: Fabric, blocks: Sequence[Block] = ()) -> None
     for block in blocks[:_MOST_SWITCHES]:
         hosts = counted(len(block.hosts), "host", "hosts")
         line = f"{block.kind} {block.name}: {ranges(block.hosts)} ({hosts})"
-        console.print(_plain(line), soft_wrap=True)
+        say(console, line)
     if len(blocks) > _MOST_SWITCHES:
-        console.print(f"and {len(blocks) - _MOST_SWITCHES:,} more blocks of hosts")
+        say(console, f"and {len(blocks) - _MOST_SWITCHES:,} more blocks of hosts")
 
 
 class _Network:

@@ -10,6 +10,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from distos_coll.cli import topo_network
+from distos_coll.cli.say import say
 from distos_coll.topology import pci
 from distos_coll.topology.findings import shown
 from distos_coll.topology.graph import pci_gbps
@@ -26,6 +27,7 @@ from distos_coll.topology.model import (
     Port,
     Topology,
 )
+from distos_coll.topology.names import counted
 from distos_coll.topology.paths import HostPaths
 from distos_coll.topology.reading import Reading
 
@@ -48,7 +50,7 @@ _FIGURES = (
 
 def show(console: Console, reading: Reading, facts: Mapping[str, Any]) -> None:
     """Print it all, and contradictions last, where they are seen."""
-    console.print(f"{reading.name}: {reading.format}", markup=False, highlight=False)
+    say(console, f"{reading.name}: {reading.format}")
     content = reading.found.content
     if isinstance(content, Topology):
         _hosts(console, content)
@@ -56,22 +58,17 @@ def show(console: Console, reading: Reading, facts: Mapping[str, Any]) -> None:
     for graph in facts.get("graphs", ()):
         _graph(console, graph)
     known = [
-        _counted(facts[key], one, many) for key, one, many in _FIGURES if facts[key] is not None
+        counted(facts[key], one, many) for key, one, many in _FIGURES if facts[key] is not None
     ]
-    console.print(", ".join(known), markup=False, highlight=False, soft_wrap=True)
+    say(console, ", ".join(known))
     sizes = Counter(map(len, facts["nvlink_domains"] or ()))
     for size, count in sorted(sizes.items(), reverse=True):
-        console.print(f"NVLink domains of {size} GPUs: {count:,}", highlight=False)
+        say(console, f"NVLink domains of {size} GPUs: {count:,}")
     if fabric := facts["fabric"]:
         for kind in (fabric, *fabric["also"]):
-            line = f"{kind['kind']}: {'; '.join(kind['evidence'])}"
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            say(console, f"{kind['kind']}: {'; '.join(kind['evidence'])}")
     for warning in facts["warnings"]:
-        console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
-
-
-def _counted(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
+        say(console, f"warning: {warning}", "yellow")
 
 
 def _hosts(console: Console, topology: Topology) -> None:
@@ -83,12 +80,12 @@ def _hosts(console: Console, topology: Topology) -> None:
         console.print(_tree(hosts))
         _distances(console, hosts[0].template)
     if len(kinds) > _MOST_HOSTS:
-        console.print(f"and {len(kinds) - _MOST_HOSTS:,} other kinds of hosts")
+        say(console, f"and {len(kinds) - _MOST_HOSTS:,} other kinds of hosts")
 
 
 def _tree(hosts: list[Host]) -> Tree:
     host, template = hosts[0], hosts[0].template
-    others = _counted(len(hosts) - 1, "host like it", "hosts like it")
+    others = counted(len(hosts) - 1, "host like it", "hosts like it")
     root = Tree(_plain(f"{host.name} and {others}" if len(hosts) > 1 else host.name))
     branches: dict[int, Tree] = {}
     for i, node in enumerate(template.nodes):
@@ -201,6 +198,6 @@ def _graph(console: Console, graph: Mapping[str, Any]) -> None:
     kind = graph["pattern_name"] or f"pattern {graph['pattern']}"
     speeds = f"{graph['gbps_intra']} GB/s in a host, {graph['gbps_inter']} between hosts"
     types = f"{graph['type_intra']} and {graph['type_inter']}"
-    console.print(f"graph {graph['id']}, {kind}: {speeds}; {types}", highlight=False, markup=False)
+    say(console, f"graph {graph['id']}, {kind}: {speeds}; {types}")
     for i, channel in enumerate(graph["channels"]):
-        console.print(f"  channel {i}: {', '.join(channel)}", highlight=False, markup=False)
+        say(console, f"  channel {i}: {', '.join(channel)}")

@@ -84,6 +84,7 @@ class Costs:
             "min_local": min(sizes),
             "slot": view.slot_bytes,
             "sharing": view.sharing,
+            "remote": view.layout.remote,
             "figures": replace(figures, reduce=figures.half_reduce) if halves else figures,
         }
         self._inputs: dict[tuple[int, int], CostInput] = {}
@@ -177,7 +178,7 @@ def _unmet(view: ClusterView, registry: Registry, algorithm: Algorithm) -> str |
         return f"needs all ranks in one domain, and this group has {domains}"
     if Need.SINGLE_COPY in needs and not view.all_single_copy:
         return "needs single copy (process_vm_readv) between all ranks of a domain"
-    least = smallest_slot(max(len(ranks) for ranks in view.members)) * _LARGEST_ELEMENT
+    least = smallest_slot(view.largest_domain) * _LARGEST_ELEMENT
     if view.slot_bytes < least and registry.program(algorithm).uses_window:
         return f"needs window slots of at least {least} bytes, and they have {view.slot_bytes}"
     return None

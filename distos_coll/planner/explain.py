@@ -33,6 +33,8 @@ class Explanation:
     """The winner, then the losers by predicted time, then what was excluded."""
     basis: str
     """What the predictions rest on."""
+    layout: tuple[str, ...] = ()
+    """Where links between hosts are known: who says so, the orders, and what limits them."""
 
     @property
     def winner(self) -> Verdict:
@@ -44,11 +46,13 @@ class Explanation:
             "bytes": self.bytes,
             "up_to_bytes": self.up_to_bytes,
             "basis": self.basis,
+            "layout": list(self.layout),
             "candidates": [dict(vars(verdict)) for verdict in self.verdicts],
         }
 
     def __str__(self) -> str:
-        lines = [f"{self.collective} of {self.bytes} bytes, by {self.basis}", _line(_HEAD)]
+        lines = [f"{self.collective} of {self.bytes} bytes, by {self.basis}", *self.layout]
+        lines.append(_line(_HEAD))
         for v in self.verdicts:
             name = f"{v.algorithm}/{v.variant}" if v.variant else v.algorithm
             segment = "" if v.segment_bytes is None else f"{v.segment_bytes}"

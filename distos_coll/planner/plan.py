@@ -17,7 +17,6 @@ from distos_coll.planner.choose import (
     rows_of,
 )
 from distos_coll.planner.explain import Explanation, explain
-from distos_coll.planner.profile import BUILT_IN
 from distos_coll.planner.view import ClusterView
 from distos_coll.plugins.manager import Algorithm, Registry, default_registry
 from distos_coll.program.contract import REDUCING
@@ -65,7 +64,9 @@ class Plan:
             )
             for row in rows
         )
-        table = PlanTable(self.programs, arrays_of(self.view.domain_of), choices)
+        table = PlanTable(
+            self.programs, arrays_of(self.view.domain_of, self.view.layout.orders), choices
+        )
         # The slot's size is not in the table, but programs of ranks that differ in it would not fit
         # together.
         settings = f"slot_bytes={self.view.slot_bytes}\n{self.context}"
@@ -81,7 +82,7 @@ class Plan:
     @property
     def basis(self) -> str:
         """What the predictions rest on."""
-        if self.view.profile == BUILT_IN:
+        if self.view.profile.is_built_in:
             return "built-in figures"
         if self.view.measured.kinds:
             return "a profile, measured in groups like this one"
@@ -131,7 +132,8 @@ class Plan:
         wanted = _collective(collective)
         row = self.choice(wanted, size)
         able = (*self.allowed[wanted], *self.registered[wanted])
-        return explain(row, size, able, self.excluded[wanted], self.basis)
+        found = explain(row, size, able, self.excluded[wanted], self.basis)
+        return replace(found, layout=self.view.layout.lines)
 
 
 def plan(
@@ -215,7 +217,13 @@ def _checked(
         from distos_coll.program.verify import verify
 
         try:
-            verify(program, view.size, domain_of=view.domain_of, in_rank_order=algo.in_rank_order)
+            verify(
+                program,
+                view.size,
+                domain_of=view.domain_of,
+                in_rank_order=algo.in_rank_order,
+                orders=view.layout.orders,
+            )
         except PlanError as error:
             leave_out = f"{algo_module.VARIABLE}=^{algorithm.spec.name}"
             raise PlanError(f"{error}; {leave_out} does without this plugin's program") from error

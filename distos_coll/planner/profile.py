@@ -9,6 +9,7 @@ from math import exp, log
 from types import MappingProxyType
 
 from distos_coll._vocabulary import Collective
+from distos_coll.planner.links import Links
 from distos_coll.plugins.costs import Figures
 from distos_coll.program.contract import REDUCING
 
@@ -25,6 +26,10 @@ class Shape:
     sharing: float
     """Ranks per core in the fullest domain, at least 1."""
     slot_bytes: int
+    links: str = ""
+    """Between domains, where they are known (`Links.digest`): they decide the order of ranks, and
+    what of it is slow.
+    """
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,13 @@ class Table:
 class Profile:
     figures: Figures = field(default_factory=Figures)
     tables: tuple[Table, ...] = ()
+    links: tuple[Links, ...] = ()
+    """Between hosts; of several the first that has all hosts of a group holds for it."""
+
+    @property
+    def is_built_in(self) -> bool:
+        """Nothing was measured on any host; links may be known."""
+        return self.figures == Figures() and not self.tables
 
     def table(self, shape: Shape) -> Table:
         """Return the times in groups of that shape; none if such were not measured."""

@@ -5,15 +5,22 @@ from dataclasses import fields
 from math import isfinite
 from typing import Any, TypeVar
 
+from distos_coll.errors import InvalidArgument
+from distos_coll.planner.links import LinkClass, Links
 from distos_coll.planner.profile import Curve, Kind, Profile, Shape, Table
 from distos_coll.plugins.costs import Figures, LinkCost
 
 T = TypeVar("T")
+_LONGEST_TEXT = 1000
 
 
 def as_dict(profile: Profile) -> dict[str, Any]:
     figures = {name: _plain(value) for name, value in vars(profile.figures).items()}
-    return {"figures": figures, "tables": [_table_dict(table) for table in profile.tables]}
+    return {
+        "figures": figures,
+        "tables": [_table_dict(table) for table in profile.tables],
+        "links": [_links_dict(links) for links in profile.links],
+    }
 
 
 def _plain(figure: Any) -> Any:
@@ -38,9 +45,20 @@ def _table_dict(table: Table) -> dict[str, Any]:
     return {"shape": {**vars(table.shape), "domains": list(table.shape.domains)}, "times": times}
 
 
+def _links_dict(links: Links) -> dict[str, Any]:
+    return {
+        "hosts": list(links.hosts),
+        "classes": [vars(each) for each in links.classes],
+        "rows": [row.hex() for row in links.rows],
+        "source": links.source,
+        "measured": links.measured,
+        "ports": list(links.ports),
+    }
+
+
 def from_dict(value: object) -> Profile:
     """Make a profile of what as_dict() gave and JSON carried; ValueError says what is wrong."""
-    parts = _object(value, "the profile", ("figures", "tables"))
+    parts = _object(value, "the profile", ("figures", "tables", "links"))
     given = _object(parts["figures"], "figures", [item.name for item in fields(Figures)])
     readers: Mapping[Any, Callable[[object, str], Any]] = {
         LinkCost: _link,
@@ -50,7 +68,50 @@ def from_dict(value: object) -> Profile:
     figures = {
         item.name: readers[item.type](given[item.name], item.name) for item in fields(Figures)
     }
-    return Profile(Figures(**figures), tuple(_list(parts["tables"], "tables", _table)))
+    tables = _list(parts["tables"], "tables", _table)
+    return Profile(Figures(**figures), tuple(tables), tuple(_list(parts["links"], "links", _links)))
+
+
+def _links(value: object, where: str) -> Links:
+    parts = _object(value, where, [item.name for item in fields(Links)])
+    if not isinstance(parts["measured"], bool):
+        raise ValueError(f"{where}.measured is neither true nor false")  # noqa: TRY004  of text
+    try:
+        return Links(
+            tuple(_list(parts["hosts"], f"{where}.hosts", _text)),
+            tuple(_list(parts["classes"], f"{where}.classes", _class)),
+            tuple(_list(parts["rows"], f"{where}.rows", _row)),
+            _text(parts["source"], f"{where}.source"),
+            parts["measured"],
+            tuple(_list(parts["ports"], f"{where}.ports", _known_or_none(_positive))),
+        )
+    except InvalidArgument as error:
+        raise ValueError(str(error)) from None
+
+
+def _class(value: object, where: str) -> LinkClass:
+    parts = _object(value, where, [item.name for item in fields(LinkClass)])
+    us = _known_or_none(_number)(parts["us"], f"{where}.us")
+    return LinkClass(us, _known_or_none(_positive)(parts["gbps"], f"{where}.gbps"))
+
+
+def _known_or_none(
+    read: Callable[[object, str], float],
+) -> Callable[[object, str], float | None]:
+    return lambda value, where: None if value is None else read(value, where)
+
+
+def _row(value: object, where: str) -> bytes:
+    if not isinstance(value, str):
+        raise ValueError(f"{where} is {value!r:.40}, and no row of classes")  # noqa: TRY004  of text
+    return bytes.fromhex(value)
+
+
+def _text(value: object, where: str) -> str:
+    # It reaches terminals.
+    if not isinstance(value, str) or not value.isprintable() or len(value) > _LONGEST_TEXT:
+        raise ValueError(f"{where} is {value!r:.40}, and no text of a line")
+    return value
 
 
 def _link(value: object, where: str) -> LinkCost:
@@ -70,6 +131,7 @@ def _table(value: object, where: str) -> Table:
         given["single_copy"],
         _positive(given["sharing"], "sharing"),
         _count(given["slot_bytes"], "slot_bytes"),
+        _text(given["links"], "links"),
     )
     times = _object(parts["times"], "times").items()
     return Table(shape, {Kind.of_text(name): _curves(curves, name) for name, curves in times})

@@ -6,6 +6,7 @@ and intra hops counted apart).
 """
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,32 @@ class Figures:
     """What does not fit there comes from memory once more: a factor on the work. Not measured."""
 
 
+TREE_HALVES = 4.6
+"""What a rank of the double tree takes in, in halves of the data: as an inner node of one tree two
+from its children and one from its parent, as a leaf of the other one; and what waiting for a whole
+segment at each level loses.
+"""
+
+
+class Over(IntEnum):
+    """Which links between domains a program's messages take; links need not be alike."""
+
+    ANY = 0
+    """Perhaps the worst one: for who does not say."""
+    RING = 1
+    """From each domain to the next one of the plan's order."""
+    TREE = 2
+    """The edges of the double tree over the plan's order for trees."""
+    IN_TURN = 3
+    """Each domain to every other, one after the other."""
+    BINOMIAL = 4
+    """Ranks whose numbers differ by a power of two."""
+    DOMAIN_BINOMIAL = 5
+    """Domains whose numbers do."""
+    HALVING = 6
+    """Positions of the plan's order that differ in one bit."""
+
+
 @dataclass(frozen=True)
 class CostInput:
     bytes: int
@@ -69,6 +96,8 @@ class CostInput:
     sharing: float
     """Ranks per core in the fullest domain, at least 1: they take turns."""
     figures: Figures
+    remote: tuple[LinkCost, ...] = ()
+    """By Over, what a message between domains costs there; empty: everywhere `figures.tcp`."""
 
     def copy_us(self, size: float) -> float:
         """One rank copies through mapped memory."""
@@ -120,24 +149,25 @@ class CostInput:
         alpha = message.alpha_us * self.sharing + self._switch_us
         return alpha + self._memory_us(message, size)
 
-    def remote_hop_us(self, size: float) -> float:
+    def remote_hop_us(self, size: float, over: Over = Over.ANY) -> float:
         """A message between domains; `size` is what crosses the domain's border in one
         direction.
         """
-        return self.figures.tcp.alpha_us + self.figures.tcp.us(size)
+        link = self.remote[over] if self.remote else self.figures.tcp
+        return link.alpha_us + link.us(size)
 
-    def hop_us(self, size: float) -> float:
+    def hop_us(self, size: float, over: Over = Over.ANY) -> float:
         """A message over the slowest kind of link there is."""
-        return self.remote_hop_us(size) if self.domains > 1 else self.local_hop_us(size)
+        return self.remote_hop_us(size, over) if self.domains > 1 else self.local_hop_us(size)
 
     def chain_alpha_us(self, steps: int, laps: float) -> float:
         """Latency of a dependency chain of `steps` hops that goes round the order `laps` times."""
         remote = min(steps, round(laps * self.domains)) if self.domains > 1 else 0
-        return remote * self.remote_hop_us(0) + (steps - remote) * self.local_hop_us(0)
+        return remote * self.remote_hop_us(0, Over.RING) + (steps - remote) * self.local_hop_us(0)
 
     def tree_alpha_us(self) -> float:
         """Latency from a leaf to the root of a tree over the order."""
-        remote = log2_ceil(self.domains) * self.remote_hop_us(0)
+        remote = log2_ceil(self.domains) * self.remote_hop_us(0, Over.TREE)
         return remote + log2_ceil(self.local) * self.local_hop_us(0)
 
 

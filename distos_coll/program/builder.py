@@ -65,6 +65,8 @@ class ProgramBuilder(Pool):
         self.tree_parent = ArrayRef(self, Array.TREE_PARENT)
         self.tree_child0 = ArrayRef(self, Array.TREE_CHILD0)
         self.tree_child1 = ArrayRef(self, Array.TREE_CHILD1)
+        self.domain_ring = ArrayRef(self, Array.DOMAIN_RING)
+        self.domain_place = ArrayRef(self, Array.DOMAIN_PLACE)
         self.send_counts = ArrayRef(self, Array.SEND_COUNTS)
         self.send_offsets = ArrayRef(self, Array.SEND_OFFSETS)
         self.recv_counts = ArrayRef(self, Array.RECV_COUNTS)

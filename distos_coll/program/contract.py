@@ -28,6 +28,18 @@ class Contribution:
     rank: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """`count` elements from `at` on in an output are those from `index` on in the input of `rank`,
+    or of all ranks, reduced.
+    """
+
+    at: int
+    count: int
+    index: int
+    rank: int | None
+
+
 @dataclass(frozen=True)
 class Call:
     """A collective call as all ranks make it together."""
@@ -64,6 +76,14 @@ class Call:
     @cached_property
     def columns(self) -> tuple[tuple[int, ...], ...]:
         return tuple(zip(*self.matrix, strict=True))
+
+    @cached_property
+    def row_offsets(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(self.offsets(row) for row in self.matrix)
+
+    @cached_property
+    def column_offsets(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(self.offsets(column) for column in self.columns)
 
     def input_length(self, rank: int) -> int:
         match self.collective:
@@ -115,56 +135,53 @@ class Call:
             return 0, rank * self.count
         return 0, 0
 
-    def expected(self, rank: int) -> dict[int, Contribution]:
-        """For each element of the output that must be written, what it is."""
-        every, n = range(self.count), self.count
+    def expected_runs(self, rank: int) -> list[Run]:
+        """What must be written in the output, as runs of elements."""
+        n, size = self.count, self.size
         match self.collective:
             case _C.ALL_REDUCE:
-                return {i: Contribution(i, None) for i in every}
+                runs = [Run(0, n, 0, None)]
             case _C.REDUCE:
-                return {i: Contribution(i, None) for i in every if rank == self.root}
+                runs = [Run(0, n, 0, None)] if rank == self.root else []
             case _C.BROADCAST:
-                return {i: Contribution(i, self.root) for i in every}
+                runs = [Run(0, n, 0, self.root)]
             case _C.REDUCE_SCATTER:
-                return {i: Contribution(rank * n + i, None) for i in every}
+                runs = [Run(0, n, rank * n, None)]
             case _C.SCATTER:
-                return {i: Contribution(rank * n + i, self.root) for i in every}
+                runs = [Run(0, n, rank * n, self.root)]
             case _C.ALL_GATHER:
-                return {r * n + i: Contribution(i, r) for r in range(self.size) for i in every}
+                runs = [Run(r * n, n, 0, r) for r in range(size)]
             case _C.GATHER:
-                ranks = range(self.size) if rank == self.root else ()
-                return {r * n + i: Contribution(i, r) for r in ranks for i in every}
+                runs = [Run(r * n, n, 0, r) for r in range(size)] if rank == self.root else []
             case _C.ALL_TO_ALL:
-                return {
-                    r * n + i: Contribution(rank * n + i, r)
-                    for r in range(self.size)
-                    for i in every
-                }
+                runs = [Run(r * n, n, rank * n, r) for r in range(size)]
             case _:
-                return self._expected_v(rank)
+                runs = self._expected_v(rank)
+        return [run for run in runs if run.count > 0]
 
-    def _expected_v(self, rank: int) -> dict[int, Contribution]:
+    def _expected_v(self, rank: int) -> list[Run]:
         match self.collective:
             case _C.ALL_GATHER_V:
                 blocks = zip(self.offsets(self.counts), self.counts, strict=True)
-                return {
-                    off + i: Contribution(i, r)
-                    for r, (off, n) in enumerate(blocks)
-                    for i in range(n)
-                }
+                return [Run(off, n, 0, r) for r, (off, n) in enumerate(blocks)]
             case _C.REDUCE_SCATTER_V:
-                off = self.offsets(self.counts)[rank]
-                return {i: Contribution(off + i, None) for i in range(self.counts[rank])}
+                return [Run(0, self.counts[rank], self.offsets(self.counts)[rank], None)]
             case _C.ALL_TO_ALL_V:
                 column = self.columns[rank]
-                blocks = zip(self.offsets(column), column, strict=True)
-                return {
-                    off + i: Contribution(self.offsets(self.matrix[r])[rank] + i, r)
-                    for r, (off, n) in enumerate(blocks)
-                    for i in range(n)
-                }
+                blocks = zip(self.column_offsets[rank], column, strict=True)
+                return [
+                    Run(off, n, self.row_offsets[r][rank], r) for r, (off, n) in enumerate(blocks)
+                ]
             case _:
-                return {}
+                return []
+
+    def expected(self, rank: int) -> dict[int, Contribution]:
+        """For each element of the output that must be written, what it is."""
+        return {
+            run.at + i: Contribution(run.index + i, run.rank)
+            for run in self.expected_runs(rank)
+            for i in range(run.count)
+        }
 
     def params(self) -> dict[Param, int]:
         return {
@@ -190,9 +207,9 @@ class Call:
             case _C.ALL_TO_ALL_V:
                 return {
                     Array.SEND_COUNTS: self.matrix[rank],
-                    Array.SEND_OFFSETS: self.offsets(self.matrix[rank]),
+                    Array.SEND_OFFSETS: self.row_offsets[rank],
                     Array.RECV_COUNTS: self.columns[rank],
-                    Array.RECV_OFFSETS: self.offsets(self.columns[rank]),
+                    Array.RECV_OFFSETS: self.column_offsets[rank],
                 }
             case _:
                 return {}

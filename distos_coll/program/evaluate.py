@@ -20,13 +20,22 @@ def apply(op: ExprOp, a: int, b: int) -> int:
     """One binary operation. PlanError for a zero divisor, a shift out of range or an overflow."""
     if op not in _BINARY:
         raise PlanError(f"{op.name.lower()} is not a binary operation")
-    try:
-        value = _BINARY[op](a, b)
-    except ZeroDivisionError:
-        raise PlanError(f"division of {a} by zero") from None
+    value = _BINARY[op](a, b)
     if not -_LARGEST - 1 <= value <= _LARGEST:
         raise PlanError(f"{op.name.lower()} of {a} and {b} does not fit in 64 bits")
     return value
+
+
+def _div(a: int, b: int) -> int:
+    if b == 0:
+        raise PlanError(f"division of {a} by zero")
+    return a // b
+
+
+def _mod(a: int, b: int) -> int:
+    if b == 0:
+        raise PlanError(f"division of {a} by zero")
+    return a % b
 
 
 def _shl(a: int, b: int) -> int:
@@ -45,8 +54,8 @@ _BINARY: dict[ExprOp, Callable[[int, int], int]] = {
     ExprOp.ADD: operator.add,
     ExprOp.SUB: operator.sub,
     ExprOp.MUL: operator.mul,
-    ExprOp.DIV: operator.floordiv,
-    ExprOp.MOD: operator.mod,
+    ExprOp.DIV: _div,
+    ExprOp.MOD: _mod,
     ExprOp.MIN: min,
     ExprOp.MAX: max,
     ExprOp.XOR: operator.xor,
@@ -96,7 +105,7 @@ class Layout:
             for _, kind, value in instruction.operands()
         ]
         lines.append(f"    return [{', '.join(values)}]")
-        scope: dict[str, Any] = {"shl": _shl, "shr": _shr, "at": _at}
+        scope: dict[str, Any] = {"shl": _shl, "shr": _shr, "div": _div, "mod": _mod, "at": _at}
         exec("\n".join(lines), scope)  # noqa: S102 - the text is made of numbers and our own names
         compiled: Compiled = scope["operands"]
         return compiled
@@ -119,8 +128,8 @@ _SOURCE = {
     ExprOp.ADD: "{a} + {b}",
     ExprOp.SUB: "{a} - {b}",
     ExprOp.MUL: "{a} * {b}",
-    ExprOp.DIV: "{a} // {b}",
-    ExprOp.MOD: "{a} % {b}",
+    ExprOp.DIV: "div({a}, {b})",
+    ExprOp.MOD: "mod({a}, {b})",
     ExprOp.MIN: "{a} if {a} < {b} else {b}",
     ExprOp.MAX: "{a} if {a} > {b} else {b}",
     ExprOp.XOR: "{a} ^ {b}",
@@ -189,10 +198,7 @@ class Values:
             for needed in self._layout.constants[lane][index]:
                 if needed in self._errors:
                     raise self._errors[needed]
-        try:
-            values = self._layout.functions[lane][index](self._constants, self._vars, self._arrays)
-        except ZeroDivisionError as error:
-            raise PlanError(f"division by zero, with loop variables {self._vars}") from error
+        values = self._layout.functions[lane][index](self._constants, self._vars, self._arrays)
         if values and not -_LARGEST <= min(values) <= max(values) <= _LARGEST:
             raise PlanError(f"an operand of {values} does not fit in 64 bits")
         return values

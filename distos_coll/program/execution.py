@@ -10,7 +10,6 @@ from distos_coll._vocabulary import Buffer, Opcode, Param
 from distos_coll.errors import PlanError
 from distos_coll.program.channel import Channel, Recv, Send
 from distos_coll.program.evaluate import Values
-from distos_coll.program.ir import Kind
 from distos_coll.program.memory import (
     Algebra,
     Elements,
@@ -25,6 +24,7 @@ from distos_coll.program.memory import (
     write,
 )
 from distos_coll.program.operation import Operation
+from distos_coll.program.place import place_text
 from distos_coll.program.window import Member, Window
 
 
@@ -83,19 +83,8 @@ class Lane:
             raise ProgramFault(f"{self.where()}: {error}") from error
 
     def where(self) -> str:
-        program = self.operation.program
-        name = f"program {program.name!r} ({program.collective.name.lower()})"
-        place = f"{name}, rank {self.operation.rank}, lane {self.number}"
-        if self._at >= len(self._code):
-            return f"{place}, at its end"
-        instruction = self._code[self._at]
-        parts = []
-        for index, (operand, kind, value) in enumerate(instruction.operands()):
-            if kind is Kind.BUFFER:
-                parts.append(f"{operand}={Buffer(value).name.lower()}")
-            elif self._operands is not None and index < len(self._operands):
-                parts.append(f"{operand}={self._operands[index]}")
-        return f"{place}, instruction {self._at} {instruction.op.name.lower()}({', '.join(parts)})"
+        operation = self.operation
+        return place_text(operation.program, operation.rank, self.number, self._at, self._operands)
 
     def _run(self) -> Iterator[None]:
         if self.operation.program.registered:
@@ -181,6 +170,7 @@ class Lane:
         channel = self._channel(self.operation.rank, peer)
         use = occupy(view, off, n, writes=False, what=where)
         send = Send(view, off, n, use, where, lambda: self.operation.knowledge)
+        self.world.progress += 1
         channel.post_send(send)
         return lambda: send.finished
 
@@ -227,6 +217,7 @@ class Lane:
         channel = self._channel(peer, self.operation.rank)
         occupied = [occupy(view, off, n, writes=writes, what=where) for view, off, writes in uses]
         recv = Recv(n, accept, occupied, where)
+        self.world.progress += 1
         channel.post_recv(recv)
         return lambda: recv.finished
 
@@ -280,6 +271,7 @@ class Lane:
         yield from self._round([])
         self._window.offer(self._me, self.operation.views)
         self._commit([])
+        self.world.progress += 1
         yield from self._await_all([])
 
     def _put(self, args: list[int]) -> None:

@@ -1,6 +1,7 @@
 """The arrays of a plan: the order of ranks on rings, the domains, and two binary trees."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from distos_coll._vocabulary import Array
 from distos_coll.program.double_tree import links
@@ -22,24 +23,45 @@ def members_of(domain_of: Sequence[int]) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(ranks) for ranks in domains)
 
 
-def arrays_of(domain_of: Sequence[int]) -> dict[Array, tuple[int, ...]]:
+@dataclass(frozen=True)
+class Orders:
+    """In which order domains follow each other; empty: as they are numbered."""
+
+    ring: tuple[int, ...] = ()
+    trees: tuple[int, ...] = ()
+    """Of the positions over which the double tree is laid."""
+
+
+def arrays_of(
+    domain_of: Sequence[int], orders: Orders | None = None
+) -> dict[Array, tuple[int, ...]]:
     """The plan's arrays. `domain_of` is as `renumbered` returns it."""
     members = members_of(domain_of)
-    order = tuple(rank for ranks in members for rank in ranks)
-    position = _inverse(order)
+    orders = orders or Orders()
+    ring = orders.ring or tuple(range(len(members)))
+    order = _laid(members, ring)
     starts = [0]
     for ranks in members:
         starts.append(starts[-1] + len(ranks))
-    local_index = tuple(position[rank] - starts[domain] for rank, domain in enumerate(domain_of))
+    listed = _laid(members, range(len(members)))
+    index = _inverse(listed)
+    local_index = tuple(index[rank] - starts[domain] for rank, domain in enumerate(domain_of))
     return {
         Array.ORDER: order,
-        Array.POSITION: position,
+        Array.POSITION: _inverse(order),
         Array.DOMAIN_OF: tuple(domain_of),
         Array.LOCAL_INDEX: local_index,
         Array.DOMAIN_START: tuple(starts),
-        Array.DOMAIN_MEMBERS: order,
-        **_trees(order),
+        Array.DOMAIN_MEMBERS: listed,
+        **_trees(_laid(members, orders.trees or ring)),
+        Array.DOMAIN_RING: ring,
+        Array.DOMAIN_PLACE: _inverse(ring),
     }
+
+
+def _laid(members: Sequence[Sequence[int]], order: Sequence[int]) -> tuple[int, ...]:
+    """The ranks, domain by domain."""
+    return tuple(rank for domain in order for rank in members[domain])
 
 
 def _inverse(order: Sequence[int]) -> tuple[int, ...]:

@@ -14,10 +14,13 @@ from distos_coll.program.channel import Channel
 from distos_coll.program.evaluate import Layout, Values, layout_of
 from distos_coll.program.execution import Lane
 from distos_coll.program.ir import Program
-from distos_coll.program.layout import arrays_of, members_of, renumbered
+from distos_coll.program.layout import Orders, arrays_of, members_of, renumbered
 from distos_coll.program.memory import Algebra, Backing, View, check_returned
 from distos_coll.program.operation import Operation, RankCall
 from distos_coll.program.window import Member, Window
+
+_MOST_SCRATCH = 1 << 26
+"""Elements of a rank."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,19 @@ class Machine:
     waiting.
     """
 
-    def __init__(self, domain_of: Sequence[int], algebra: Algebra, schedule: Schedule) -> None:
+    def __init__(
+        self,
+        domain_of: Sequence[int],
+        algebra: Algebra,
+        schedule: Schedule,
+        orders: Orders | None = None,
+    ) -> None:
         self.algebra = algebra
         self.progress = 0
         self.size = len(domain_of)
         self._domain_of = renumbered(domain_of)
         self._members = members_of(self._domain_of)
-        self._arrays = arrays_of(self._domain_of)
+        self._arrays = arrays_of(self._domain_of, orders)
         self._windows = [Window(algebra, ranks) for ranks in self._members]
         self._channels: dict[tuple[int, int, int], Channel] = {}
         self._schedule = schedule
@@ -115,6 +124,10 @@ class Machine:
         elements = 0
         if program.scratch >= 0:
             elements = max(Values(layout, params, call.arrays).constant(program.scratch), 0)
+            if elements > _MOST_SCRATCH:
+                raise PlanError(
+                    f"scratch has {elements} elements; verification holds {_MOST_SCRATCH}"
+                )
         # A barrier sends bytes that mean nothing; the core hands out zeros.
         make = (
             self.algebra.zeros

@@ -10,6 +10,7 @@ from distos_coll.api import (
     Collective,
     Cost,
     CostInput,
+    Over,
     Program,
     ProgramBuilder,
     Value,
@@ -151,20 +152,21 @@ def _steps_us(c: CostInput) -> float:
     """Latency of the deepest path; ranks are not in the plan's order, so every hop may leave a
     domain.
     """
-    return log2_ceil(c.size) * c.hop_us(0)
+    return log2_ceil(c.size) * c.hop_us(0, Over.BINOMIAL)
 
 
 def _pipeline_us(c: CostInput) -> float:
     """The root feeds log2(n) children with every segment."""
     n = pieces(c.bytes, c.segment)
-    body = c.hop_us(c.bytes / n) - c.hop_us(0)
+    body = c.hop_us(c.bytes / n, Over.BINOMIAL) - c.hop_us(0, Over.BINOMIAL)
     width = log2_ceil(c.size)
     return _steps_us(c) + (n * width + width - 1) * body
 
 
 def _rooted_us(c: CostInput) -> float:
     """All data pass the root's links once, and half of them an inner node's before."""
-    return _steps_us(c) + (c.hop_us(c.bytes) - c.hop_us(0)) * 1.5
+    moved = c.hop_us(c.bytes, Over.BINOMIAL) - c.hop_us(0, Over.BINOMIAL)
+    return _steps_us(c) + moved * 1.5
 
 
 @hookimpl

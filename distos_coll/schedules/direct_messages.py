@@ -13,6 +13,7 @@ from distos_coll.api import (
     Cost,
     CostInput,
     IntLike,
+    Over,
     Program,
     ProgramBuilder,
     ceil_div,
@@ -121,7 +122,7 @@ def _one_shot_us(c: CostInput) -> float:
     """Everybody sends at once, but the root takes in one message after the other."""
     n = pieces(c.bytes, c.segment)
     remote, sent = c.size - c.local, c.bytes / n
-    arriving = c.remote_hop_us(remote * sent) if remote else 0.0
+    arriving = c.remote_hop_us(remote * sent, Over.IN_TURN) if remote else 0.0
     taken = (c.size - 1) * c.local_hop_us(sent)
     return n * (arriving + taken) + fold_us(c, c.size * c.bytes)
 
@@ -131,8 +132,8 @@ def _exchange_all_us(c: CostInput) -> float:
     n = pieces(c.bytes, c.segment)
     remote, sent = c.size - c.local, c.bytes / n
     groups = -(-remote // _AT_ONCE)
-    latency = (groups - 1) * c.remote_hop_us(0) if groups else 0.0
-    crossing = c.remote_hop_us(remote * c.local * sent) if remote else 0.0
+    latency = (groups - 1) * c.remote_hop_us(0, Over.IN_TURN) if groups else 0.0
+    crossing = c.remote_hop_us(remote * c.local * sent, Over.IN_TURN) if remote else 0.0
     taken = (c.local - 1) * c.local_hop_us(sent)
     return n * (latency + crossing + taken) + fold_us(c, c.size * c.bytes)
 

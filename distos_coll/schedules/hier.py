@@ -10,6 +10,7 @@ from distos_coll.api import (
     Collective,
     CostInput,
     IntLike,
+    Over,
     Program,
     ProgramBuilder,
     Value,
@@ -101,12 +102,13 @@ def all_reduce() -> Program:
 
 def _ring_between(p: ProgramBuilder, base: Value, length: Value) -> None:
     """All-reduce in place over the ranks with this local rank, one of each domain."""
-    left = _member(p, (p.domain - 1) % p.domains, p.local_rank)
-    right = _member(p, (p.domain + 1) % p.domains, p.local_rank)
+    place = p.domain_place[p.domain]
+    left = _member(p, p.domain_ring[(place - 1) % p.domains], p.local_rank)
+    right = _member(p, p.domain_ring[(place + 1) % p.domains], p.local_rank)
     chunk = ceil_div(length, p.domains)
 
     def part(steps: IntLike) -> Span:
-        off, n = share(length, chunk, (p.domain - steps) % p.domains)
+        off, n = share(length, chunk, (place - steps) % p.domains)
         return base + off, n
 
     for s in p.loop(0, p.domains - 1):
@@ -232,7 +234,7 @@ def _all_reduce_us(c: CostInput) -> float:
         return inside + c.sync_us()
     # The rings of all workers together fill the borders.
     steps = 2 * (c.domains - 1)
-    outside = blocks * steps * c.remote_hop_us(c.bytes / blocks / c.domains)
+    outside = blocks * steps * c.remote_hop_us(c.bytes / blocks / c.domains, Over.RING)
     return _overlapped(inside, outside, blocks)
 
 
@@ -240,19 +242,21 @@ def _broadcast_us(c: CostInput) -> float:
     n = pieces(c.bytes, min(c.segment, c.slot))
     inside = rounds_us(c, 2 * c.copy_us(c.bytes), n) + c.sync_us()
     width = log2_ceil(c.domains)
-    outside = n * width * (c.remote_hop_us(c.bytes / n) - c.remote_hop_us(0))
-    return _overlapped(inside, outside, n) + width * c.remote_hop_us(0)
+    latency = c.remote_hop_us(0, Over.DOMAIN_BINOMIAL)
+    outside = n * width * (c.remote_hop_us(c.bytes / n, Over.DOMAIN_BINOMIAL) - latency)
+    return _overlapped(inside, outside, n) + width * latency
 
 
 def _reduce_us(c: CostInput) -> float:
     n = pieces(c.bytes, min(c.segment, c.slot))
     moved = c.copy_us(c.bytes) + c.reduce_us(c.local * c.bytes)
     inside = rounds_us(c, moved, n) + c.sync_us()
-    return inside + n * log2_ceil(c.domains) * c.remote_hop_us(c.bytes / n)
+    hop = c.remote_hop_us(c.bytes / n, Over.DOMAIN_BINOMIAL)
+    return inside + n * log2_ceil(c.domains) * hop
 
 
 def _barrier_us(c: CostInput) -> float:
-    return 2 * c.sync_us() + log2_ceil(c.domains) * c.remote_hop_us(1)
+    return 2 * c.sync_us() + log2_ceil(c.domains) * c.remote_hop_us(1, Over.DOMAIN_BINOMIAL)
 
 
 @hookimpl

@@ -10,6 +10,7 @@ from distos_coll.api import (
     Collective,
     Cost,
     CostInput,
+    Over,
     Program,
     ProgramBuilder,
     Value,
@@ -114,7 +115,8 @@ def exchange_us(c: CostInput, n_pieces: int = 1) -> float:
     remote = c.size - c.local
     block = c.bytes / c.size
     sent = block / n_pieces
-    exchanged = remote * c.remote_hop_us(sent * c.local) + (c.local - 1) * c.local_hop_us(sent)
+    exchanged = remote * c.remote_hop_us(sent * c.local, Over.IN_TURN)
+    exchanged += (c.local - 1) * c.local_hop_us(sent)
     return n_pieces * exchanged + c.copy_us(block)
 
 

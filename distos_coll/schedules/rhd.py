@@ -10,6 +10,7 @@ from distos_coll.api import (
     Collective,
     CostInput,
     IntLike,
+    Over,
     Program,
     ProgramBuilder,
     Value,
@@ -90,16 +91,18 @@ def _all_reduce_us(c: CostInput) -> float:
     for step in range(remote_steps + local_steps):
         left /= 2
         hop = (
-            c.remote_hop_us(left * c.local) if step < remote_steps else c.local_hop_us(left * spill)
+            c.remote_hop_us(left * c.local, Over.HALVING)
+            if step < remote_steps
+            else c.local_hop_us(left * spill)
         )
         total += 2 * hop
     if c.size != 1 << log2_floor(c.size):
-        total += 2 * c.hop_us(c.bytes) + c.reduce_us(2 * c.bytes)
+        total += 2 * c.hop_us(c.bytes, Over.HALVING) + c.reduce_us(2 * c.bytes)
     return total
 
 
 def _barrier_us(c: CostInput) -> float:
-    return log2_ceil(c.size) * c.hop_us(1)
+    return log2_ceil(c.size) * c.hop_us(1, Over.BINOMIAL)
 
 
 @hookimpl

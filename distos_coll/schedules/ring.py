@@ -14,6 +14,7 @@ from distos_coll.api import (
     Cost,
     CostInput,
     IntLike,
+    Over,
     Program,
     ProgramBuilder,
     Value,
@@ -189,7 +190,7 @@ def _lap_us(c: CostInput, laps: int, *, reducing: bool) -> float:
     blocks = pieces(c.bytes, c.size * c.segment) if reducing else 1
     step = c.bytes / c.size
     spill = c.spill(min(step, c.segment)) if reducing else 1.0
-    moved = (c.hop_us(step) - c.hop_us(0)) * spill
+    moved = (c.hop_us(step, Over.RING) - c.hop_us(0, Over.RING)) * spill
     added = c.reduce_us(2 * step) * spill * (c.size - 1) if reducing else c.copy_us(step)
     return blocks * c.chain_alpha_us(steps, laps) + steps * moved + added
 
@@ -198,7 +199,8 @@ def _chain_us(c: CostInput) -> float:
     if c.size == 1:
         return c.copy_us(c.bytes)
     n = pieces(c.bytes, c.segment)
-    return c.chain_alpha_us(c.size - 1, 1) + (n + c.size - 2) * c.hop_us(c.bytes / n)
+    hop = c.hop_us(c.bytes / n, Over.RING)
+    return c.chain_alpha_us(c.size - 1, 1) + (n + c.size - 2) * hop
 
 
 def _all_reduce_us(c: CostInput) -> float:

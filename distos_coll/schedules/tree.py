@@ -7,9 +7,11 @@ carry more than twice the data, and the latency grows with log2(n). The trees ar
 """
 
 from distos_coll.api import (
+    TREE_HALVES,
     AlgorithmSpec,
     Collective,
     CostInput,
+    Over,
     Program,
     ProgramBuilder,
     Value,
@@ -71,8 +73,8 @@ def _cost_us(c: CostInput) -> float:
         return c.copy_us(c.bytes)
     half = c.bytes / 2
     n = pieces(int(half), c.segment)
-    # An inner node of one tree is a leaf of the other: two and a half halves in, as many out.
-    body = (c.hop_us(half / n) - c.hop_us(0)) * 2.3 + c.reduce_us(4 * half / n)
+    moved = c.hop_us(half / n, Over.TREE) - c.hop_us(0, Over.TREE)
+    body = moved * TREE_HALVES / 2 + c.reduce_us(4 * half / n)
     depth = 2 * (c.size - 1).bit_length()
     return 2 * c.tree_alpha_us() + (2 * n + depth) * body
 

@@ -36,8 +36,6 @@ from distos_coll.sources.json_records import Record, attributes_wire, list_of
 FORMAT = "cluster-topology-model"
 VERSION = 1
 MOST_IDS = 1 << 22
-MAX_DEPTH = 100
-"""As of elements in XML."""
 
 _TEMPLATE = Record(HostTemplate, more=[("id", str)])
 _HOST = Record(Host, skip=["template"], more=[("template", str)])
@@ -72,7 +70,7 @@ def write_model(content: Topology | Found) -> bytes:
     for template in topology.templates:
         if template not in ids:
             body = _TEMPLATE.to_json(template)
-            own = hashlib.sha256(msgspec.json.encode(body)).hexdigest()[:12]
+            own = hashlib.sha256(json_text.encoded(body)).hexdigest()[:12]
             ids[template] = own
             bodies[own] = {"id": own, **body}
         by_identity[id(template)] = ids[template]
@@ -126,17 +124,12 @@ class _Reader:
             template: HostTemplate = _TEMPLATE.from_json(said)
         except ValueError as error:
             raise self.error(str(error), f"{path}.nodes") from None
-        # One further on than the nodes are, so that what hangs nowhere has its place, too.
-        depth = [0]
         for i, node in enumerate(template.nodes):
-            place = f"{path}.nodes[{i}].parent"
             if not NOWHERE <= node.parent < i:
                 raise self.error(
-                    f"parent {node.parent}: expected a node before it, or -1 for none", place
+                    f"parent {node.parent}: expected a node before it, or -1 for none",
+                    f"{path}.nodes[{i}].parent",
                 )
-            depth.append(depth[node.parent + 1] + 1)
-            if depth[-1] > MAX_DEPTH:
-                raise self.error(f"nodes hang deeper than {MAX_DEPTH} below each other", place)
         count = len(template.nodes)
         for where, number, least in self.references(template):
             if not least <= number < count:

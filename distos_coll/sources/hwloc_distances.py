@@ -111,12 +111,13 @@ class Matrices:
             if source is None or not isinstance(self.host.nodes[source], Gpu):
                 continue
             for j, target in enumerate(nodes):
-                mbps = matrix[i * len(nodes) + j]
-                if target is None or i == j or not mbps:
+                megabytes = matrix[i * len(nodes) + j]
+                if target is None or i == j or not megabytes:
                     continue
                 if isinstance(self.host.nodes[target], Gpu | NvSwitch):
                     named = self.names.get(indexes[j], indexes[j])
-                    self.host.link(Link(kind, source, target, gbps=mbps / 1000, named=named))
+                    gbps = megabytes / 1000
+                    self.host.link(Link(kind, source, target, gbps=gbps, named=named))
 
 
 def _number(text: str) -> float | None:

@@ -21,13 +21,12 @@ from distos_coll.api import (
     parse_xml,
     xml_root,
 )
-from distos_coll.sources import cpu_lists
+from distos_coll.sources import architectures, cpu_lists
 from distos_coll.sources.hwloc_devices import Devices
 from distos_coll.sources.hwloc_distances import Matrices
 from distos_coll.sources.hwloc_reader import Reader, infos, objects
 
 VERSIONS = (1, 2, 3)
-_ARCHITECTURES = {"aarch64": "arm64", "ppc64le": "ppc64", "amd64": "x86_64"}
 
 
 class _Machine:
@@ -90,7 +89,7 @@ class _Machine:
         return Numa(
             id=number,
             cpus=cpus,
-            arch=_ARCHITECTURES.get(arch or "", arch),
+            arch=architectures.of_kernel(arch),
             vendor=said.get("CPUVendor"),
             family=int(family) if re.fullmatch(r"\d{1,6}", family) else None,
             model=int(model) if re.fullmatch(r"\d{1,6}", model) else None,

@@ -3,7 +3,7 @@
 Both ends of a cable have a line. Here they are put together, and compared.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -36,6 +36,16 @@ class PortRecord(NamedTuple):
     peer_lid: int | None = None
     more: str = ""
     """What else the line has, word by word."""
+
+
+def by_name(extra: Sequence[tuple[str, str]]) -> Attributes:
+    """Texts of one name beside each other, as JSON has them: a node may be told of twice, and a
+    file may have two sweeps.
+    """
+    place: dict[str, int] = {}
+    for name, _ in extra:
+        place.setdefault(name, len(place))
+    return tuple(sorted(extra, key=lambda pair: place[pair[0]]))
 
 
 @dataclass(slots=True)
@@ -213,7 +223,7 @@ def _slowness(rate: str) -> tuple[bool, int]:
 
 
 def _switch(node: NodeRecord) -> Switch:
-    extra = tuple(node.extra)
+    extra = by_name(node.extra)
     return Switch(node.id, node.name, "infiniband", node.ports, node.lid, extra=extra)
 
 
@@ -230,6 +240,6 @@ def _adapter(node: NodeRecord) -> Adapter:
         node.ports,
         tuple(lid for _, lid in sorted(node.lids.items())),
         aggregation,
-        extra=tuple(node.extra),
+        extra=by_name(node.extra),
         shared_name=said.shared_name if said else None,
     )

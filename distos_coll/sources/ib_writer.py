@@ -90,7 +90,7 @@ def nodes_of(topology: Topology, format_name: str) -> dict[tuple[EndKind, str], 
 
 def _printable(*texts: str) -> None:
     for text in texts:
-        if any(ord(c) < 32 for c in text):
+        if any(ord(c) < 32 or 0xD800 <= ord(c) < 0xE000 for c in text):
             raise TopologyError(f"{text[:60]!r} has line breaks or control characters; rename it")
 
 
@@ -114,7 +114,9 @@ def _lids(node: _Node) -> dict[int, int]:
     if isinstance(node.item, Switch):
         return {} if node.item.lid is None else {0: node.item.lid}
     stated = [n.removeprefix("ib:port:") for n, _ in node.item.extra if n.startswith("ib:port:")]
-    ports = [int(n) for n in stated if n.isdigit()] or [line.port for line in node.lines]
+    ports = [int(n) for n in stated if re.fullmatch("[0-9]{1,9}", n)] or [
+        line.port for line in node.lines
+    ]
     return dict(zip(sorted(ports), node.item.lids, strict=False))
 
 

@@ -30,7 +30,7 @@ from distos_coll.api import (
     ib_is_guid,
     text_lines,
 )
-from distos_coll.sources.ib_records import FabricRecords, NodeRecord, PortRecord
+from distos_coll.sources.ib_records import FabricRecords, NodeRecord, PortRecord, by_name
 from distos_coll.sources.ib_writer import is_netlist, write_ibnetdiscover
 
 MAX_BYTES = 1 << 25
@@ -79,7 +79,7 @@ class _Reader:
             raise self.document.error("no switch, adapter or router in it")
         fabric = self.records.fabric()
         routers = {"routers": len(fabric.routers)} if fabric.routers else {}
-        topology = Topology(fabric=fabric, extra=tuple(self.header))
+        topology = Topology(fabric=fabric, extra=by_name(self.header))
         return Found(topology, self.notes.warnings, routers)
 
     def line(self, number: int, line: str) -> None:
@@ -155,7 +155,8 @@ class _Reader:
         port = int(match[1])
         comment = _COMMENT.fullmatch(match[5] or "")
         own, of_peer = (comment[1], comment[3]) if comment else ("", match[5] or "")
-        if self.node.kind is not EndKind.SWITCH:
+        # Of two lines of a port the first counts.
+        if self.node.kind is not EndKind.SWITCH and port not in self.node.lids:
             self.node.lids[port] = self.lid(own, number) or 0
             self.node.extra.append((f"ib:port:{port}", match[2] or ""))
             self.node.extra += _lmc(own, f"ib:lmc:{port}")

@@ -218,18 +218,11 @@ def _optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _to_object(pairs: Attributes) -> Mapping[str, str | list[str]]:
-    found: dict[str, str | list[str]] = {}
-    last = None
+    """Texts of one name stand together, wherever the source has them."""
+    found: dict[str, list[str]] = {}
     for name, text in pairs:
-        before = found.get(name)
-        if before is None:
-            found[name] = text
-        elif last != name:
-            raise TopologyError(f"{name!r} stands in two places, which JSON cannot hold")
-        else:
-            found[name] = [*([before] if isinstance(before, str) else before), text]
-        last = name
-    return found
+        found.setdefault(name, []).append(text)
+    return {name: texts[0] if len(texts) == 1 else texts for name, texts in found.items()}
 
 
 def _from_object(said: Mapping[str, str | list[str]]) -> Attributes:

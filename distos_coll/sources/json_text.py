@@ -1,7 +1,8 @@
 """JSON documents of ours: laid out so that two can be compared line by line, read within bounds."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import msgspec
@@ -27,9 +28,21 @@ class Head(msgspec.Struct):
 def render(document: dict[str, Any]) -> bytes:
     """Write it so that what is one thing is one line, in the order given."""
     lines: list[str] = []
-    try:
+    with _no_surrogates():
         _render(document, "", "", "", lines)
         return ("\n".join(lines) + "\n").encode()
+
+
+def encoded(value: Any) -> bytes:
+    with _no_surrogates():
+        return _encode(value)
+
+
+@contextmanager
+def _no_surrogates() -> Iterator[None]:
+    """Halves of characters, which JSON's escapes can spell and UTF-8 cannot."""
+    try:
+        yield
     except UnicodeEncodeError as error:
         text = error.object[max(0, error.start - 20) : error.end + 20]
         raise TopologyError(f"{text!r} has characters that JSON cannot hold; rename it") from None

@@ -132,6 +132,7 @@ class _Reader:
         reports = Reports(self.document, self.notes)
         reports.read()
         self.reports = reports.reports
+        self.unknown = any(report.is_unknown for report in self.reports)
         self.systems = _Systems(self.notes)
         for report in self.reports:
             for system in self.heard(report):
@@ -145,7 +146,8 @@ class _Reader:
         hosts = [name for name, node in self.nodes.items() if not node.is_switch]
         made = tuple(self.switch(name) for name in switches)
         fabric = recognise_fabric(Fabric(made, (), tuple(cables)))
-        content = build_topology(map(HostBuilder, hosts), fabric)
+        builders = [HostBuilder(name, made_up=self.is_made_up(name)) for name in hosts]
+        content = build_topology(builders, fabric)
         return Found(content, self.notes.warnings, self.facts(confirmed, reports.text_only))
 
     def heard(self, report: Report) -> list[System]:
@@ -213,7 +215,12 @@ class _Reader:
             extra += (("lldp:description", system.description),) if system.description else ()
             extra += tuple(("lldp:address", address) for address in system.addresses)
         own = next((system.name for system in node.systems if system.name), None)
-        return Switch(name, own or ("" if node.systems else name), "ethernet", extra=extra)
+        shown = own or ("" if node.systems else name)
+        made_up = self.is_made_up(name)
+        return Switch(name, shown, "ethernet", extra=extra, made_up=made_up)
+
+    def is_made_up(self, name: str) -> bool:
+        return self.unknown and name == LOCAL and LOCAL not in self.systems.ids
 
     def facts(self, confirmed: int, text_only: list[str]) -> dict[str, object]:
         neighbours = [each for report in self.reports for each in report.neighbours]

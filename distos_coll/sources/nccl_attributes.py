@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from distos_coll.sources import cpu_lists
+
 PREFIX = "nccl:"
 _LARGEST = 1 << 63
 
@@ -60,7 +62,7 @@ def _transfers(text: str) -> float:
 def _mask(text: str) -> int:
     first, *others = text.split(",")
     digits = first + "".join(word.rjust(8, "0") for word in others)
-    if not re.fullmatch(r"[0-9a-fA-F]+", digits):
+    if not re.fullmatch(rf"[0-9a-fA-F]{{1,{cpu_lists.MOST // 4}}}", digits):
         raise ValueError
     return int(digits, 16)
 

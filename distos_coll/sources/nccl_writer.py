@@ -4,6 +4,7 @@ import hashlib
 
 from distos_coll.api import (
     NOWHERE,
+    PCI_NVSWITCH,
     Element,
     Gpu,
     Host,
@@ -35,11 +36,34 @@ def _written(topology: Topology, links: LinkKind, always: dict[str, str]) -> byt
         for name, text in topology.extra
         if name.startswith(known.PREFIX)
     }
+    _refuse_apart(topology)
     system = Element("system", {"version": "2", **said, **always})
     for host in topology.hosts:
         several = len(topology.hosts) > 1
         system.children += _Host(host, links.value).cpus(name_it=several)
     return render_xml(system).encode()
+
+
+def _refuse_apart(topology: Topology) -> None:
+    """Whoever reads several hosts in one file joins all GPUs at switches: they must be joined."""
+    domains: dict[str | None, str] = {}
+    for host in topology.hosts:
+        for name in {host.gpus[gpu].nvlink_domain for gpu in _switched(host)}:
+            domains.setdefault(name, host.name)
+    where = {host.name for host in topology.hosts if _switched(host)}
+    if len(where) > 1 and (len(domains) > 1 or None in domains):
+        first, second = sorted(where)[:2]
+        raise TopologyError(
+            f"{first} and {second}: hosts in one file are one NVLink domain to NCCL, and nothing "
+            "says that their switches are joined; export each host by itself"
+        )
+
+
+def _switched(host: Host) -> set[int]:
+    """Numbers of the GPUs with links to NVLink switches."""
+    numbers = host.template.gpu_number
+    links = (link for link in host.template.links if link.named_class == PCI_NVSWITCH)
+    return {numbers[link.source] for link in links if link.source in numbers}
 
 
 class _Host:

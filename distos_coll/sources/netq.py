@@ -7,6 +7,7 @@
 """
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 
 from distos_coll.api import (
@@ -40,36 +41,41 @@ class _Reader:
     ends: dict[str, tuple[EndKind, str]] = field(default_factory=dict)
     """By NetQ's id."""
     cables: list[Cable] = field(default_factory=list)
+    names: Counter[str] = field(default_factory=Counter)
     hosts_seen: set[str] = field(default_factory=set)
-    groups: int = 0
     bundles: int = 0
 
     def read(self) -> Found:
-        for text in parse_json(self.document):
-            for graph in text.items() if text.is_list else [text]:
-                self.graph(graph)
+        graphs = [each for text in parse_json(self.document) for each in _items(text)]
+        groups = [group for graph in graphs for group in graph.required("nodes").items()]
+        nodes = [node for group in groups for node in _inside(group, "compounded_nodes")]
+        names: dict[str, str] = {}
+        for node in nodes:
+            names.setdefault(node.required("id").text(), _name(node))
+        self.names.update(names.values())
+        for node in nodes:
+            self.node(node)
+        for graph in graphs:
+            self.links(graph)
         fabric = recognise_fabric(Fabric(tuple(self.switches), (), tuple(self.cables)))
-        facts = {"node_groups": self.groups, "bundles": self.bundles, "cables": len(self.cables)}
+        facts = {
+            "node_groups": len(groups),
+            "bundles": self.bundles,
+            "cables": len(self.cables),
+        }
         content = build_topology(map(HostBuilder, self.hosts), fabric)
         return Found(content, self.notes.warnings, facts)
 
-    def graph(self, graph: Data) -> None:
-        for group in graph.required("nodes").items():
-            self.groups += 1
-            inside = group.get("compounded_nodes")
-            for node in inside.items() if inside is not None else [group]:
-                self.node(node)
+    def links(self, graph: Data) -> None:
         links = graph.get("links")
         for bundle in links.items() if links is not None else ():
             self.bundles += 1
-            inside = bundle.get("compounded_links")
-            for link in inside.items() if inside is not None else [bundle]:
+            for link in _inside(bundle, "compounded_links"):
                 self.link(link)
 
     def node(self, node: Data) -> None:
         own = node.required("id").text()
-        said = node.get("name")
-        name = own if said is None else said.text()
+        name = _name(node)
         if own in self.ends:
             self.notes.add("node-twice", f"{node.place}: node {own} is there twice")
             return
@@ -78,9 +84,10 @@ class _Reader:
             tier = node.get("tier")
             level = tier.text() if tier is not None else ""
             above = int(level) if level.isascii() and level.isdigit() and len(level) < 4 else 0
-            # Its id, for names need not differ.
-            self.switches.append(Switch(own, name, "ethernet", level=above or None))
-            self.ends[own] = EndKind.SWITCH, own
+            # NetQ's ids count the nodes of one document.
+            known = name if self.names[name] == 1 else f"{name} {own}"
+            self.switches.append(Switch(known, name, "ethernet", level=above or None))
+            self.ends[own] = EndKind.SWITCH, known
         else:
             if name in self.hosts_seen:
                 self.notes.add("host-twice", f"{node.place}: two hosts are called {name}")
@@ -103,6 +110,21 @@ class _Reader:
             kind, own = self.ends[node]
             ends.append(End(kind, own, None if port is None else port.text()))
         self.cables.append(Cable(ends[0], ends[1]))
+
+
+def _items(data: Data) -> list[Data]:
+    return list(data.items()) if data.is_list else [data]
+
+
+def _inside(data: Data, name: str) -> list[Data]:
+    """What a group is made of, or the thing itself, where it is no group."""
+    inside = data.get(name)
+    return [data] if inside is None else list(inside.items())
+
+
+def _name(node: Data) -> str:
+    said = node.get("name")
+    return (node.required("id") if said is None else said).text()
 
 
 def read_netq(document: Document) -> Found:

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from distos_coll.api import (
+    MAX_HOST_GPUS,
     NOWHERE,
     Document,
     Finding,
@@ -24,7 +25,6 @@ _LINK = re.compile(r"Link (\d{1,3}): (.{1,80})")
 _BELOW = re.compile(r"^[ \t]+Link \d{1,3}: (\d|<?inactive)|\bNVLink\b", re.M)
 _RATE = re.compile(r"(\d{1,4}(?:\.\d{1,6})?) GB/s")
 _INACTIVE = re.compile(r"<?inactive>?", re.I)
-_MOST_GPUS = 1024
 _LONGEST = 400
 """Characters of a line that are looked at."""
 
@@ -60,8 +60,8 @@ class _Reader:
 
     def line(self, number: int, line: str) -> None:
         if match := _GPU.fullmatch(line):
-            if len(self.gpus) >= _MOST_GPUS:
-                raise self.document.error(f"more than {_MOST_GPUS:,} GPUs in one host", number)
+            if len(self.gpus) >= MAX_HOST_GPUS:
+                raise self.document.error(f"more than {MAX_HOST_GPUS:,} GPUs in one host", number)
             self.gpus.append(_Listed(number, int(match[1]), match[2], match[3]))
         elif self.gpus and (match := _LINK.fullmatch(line)):
             self.gpus[-1].links.setdefault(int(match[1]), match[2])

@@ -3,6 +3,7 @@
 import re
 
 from distos_coll.api import (
+    MAX_HOST_GPUS,
     NOWHERE,
     Attributes,
     Document,
@@ -27,7 +28,6 @@ _NOTHING = {"", "N/A", "None", "Not Supported", "Insufficient Permissions"}
 _LOST = re.compile(r"ERR!|Unknown Error|GPU is lost", re.I)
 _OWN = ("serial", "minor_number", "module_id", "gpu_fabric_guid", "chassis_serial_number")
 _PLACE = ("slot_number", "tray_index", "host_id", "peer_type", "c2c_mode", "product_architecture")
-_MOST_GPUS = 1024
 
 
 class _Gpu:
@@ -149,7 +149,7 @@ def parse(document: Document) -> Found:
     gpus = list(root.of("gpu"))
     if not gpus:
         raise document.error("no <gpu> in it", root.line, root.name)
-    if len(gpus) > _MOST_GPUS:
+    if len(gpus) > MAX_HOST_GPUS:
         raise document.error(f"{len(gpus):,} GPUs in one host", root.line, root.name)
     facts: dict[str, str | None] = {}
     for tag in ("driver_version", "cuda_version"):

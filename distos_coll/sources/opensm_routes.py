@@ -30,7 +30,7 @@ from distos_coll.api import (
 )
 
 _LFT = re.compile(
-    r"Unicast lids \[\w+-(\w+)\] of switch Lid (\d+) guid 0x([0-9a-fA-F]+) \('(.*)'\):"
+    r"Unicast lids \[\w+-(\w+)\] of switch Lid (\d{1,9}) guid 0x([0-9a-fA-F]+) \('(.*)'\):"
 )
 _LFT_ROUTE = re.compile(r"0x([0-9a-fA-F]{1,4}) (?:(\d{1,3})\b|UNREACHABLE)(?: #.*)?")
 _LFT_END = re.compile(r"(\d+) lids dumped")

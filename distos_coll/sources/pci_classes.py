@@ -7,14 +7,12 @@ from distos_coll.api import (
     Nic,
     NvSwitch,
     Pci,
+    pci_is_adapter,
     pci_is_gpu,
     pci_is_nic,
 )
 
 NVIDIA = 0x10DE
-_MELLANOX = 0x15B3
-_OTHER_NETWORK = 0x0280
-"""Wireless cards, and some of Mellanox's adapters."""
 
 
 def is_of_interest(pci_class: int | None) -> bool:
@@ -32,7 +30,5 @@ def imply(host: HostBuilder, node: int) -> None:
             host.add(NvSwitch(function.bus_id, node))
     elif pci_is_gpu(function.pci_class):
         host.add_gpu(Gpu(node, implied=True))
-    elif pci_is_nic(function.pci_class):
-        other = function.pci_class >> 8 == _OTHER_NETWORK
-        if not other or function.vendor == _MELLANOX:
-            host.add(Nic(node, implied=True))
+    elif pci_is_adapter(function.pci_class, function.vendor):
+        host.add(Nic(node, implied=True))

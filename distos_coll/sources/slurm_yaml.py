@@ -27,7 +27,7 @@ from distos_coll.api import (
 )
 from distos_coll.sources.switch_tree import Names, SwitchTree
 
-_HEAD = re.compile(rb"^[ \t]*-?[ \t]*topology[ \t]*:", re.M)
+_HEAD = re.compile(rb"^[ \t]*(?:-[ \t]*)?topology[ \t]*:", re.M)
 _KINDS = re.compile(rb"^[ \t]*(?:tree|block|flat|ring|torus3d)[ \t]*:", re.M)
 _AXES = ("x", "y", "z")
 

@@ -4,12 +4,11 @@ import re
 from dataclasses import dataclass, field, replace
 
 from distos_coll.api import Counts, Distances, HostBuilder, Numa
-from distos_coll.sources import cpu_lists
+from distos_coll.sources import architectures, cpu_lists
 from distos_coll.sources.sysfs_files import Kernel, values
 
 _CPUS = "devices/system/cpu"
 _NODES = "devices/system/node"
-_ARCHITECTURES = {"aarch64": "arm64", "ppc64le": "ppc64", "amd64": "x86_64"}
 
 _SPELLINGS = {"Shanghai": "  Shanghai  "}
 """CPUID's twelve characters, of which blanks at the ends are lost in a file."""
@@ -101,7 +100,7 @@ def _cpus_of(kernel: Kernel, folder: str) -> int | None:
 def _processor(kernel: Kernel, machine: str | None) -> Numa:
     """What all CPUs have in common, from the first of /proc/cpuinfo."""
     told = values((kernel.proc("cpuinfo") or "").partition("\n\n")[0])
-    arch = _ARCHITECTURES.get(machine or "", machine)
+    arch = architectures.of_kernel(machine)
     if "cpu family" in told:
         arch = arch or "x86_64"
     elif "CPU implementer" in told:

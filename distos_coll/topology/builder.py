@@ -1,13 +1,12 @@
 """How a source puts a host together: nodes and ids side by side, links to what they name."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from distos_coll.errors import TopologyError
 from distos_coll.topology import pci
 from distos_coll.topology.fabric import Block, Fabric
-from distos_coll.topology.findings import shown
 from distos_coll.topology.model import (
     NOWHERE,
     Attributes,
@@ -32,15 +31,25 @@ from distos_coll.topology.model import (
 MOST_OF_A_KIND = 1024
 """NUMA nodes and GPUs of one host. What is computed of pairs of them must end."""
 
+MOST_LEVELS = 100
+"""Of nodes below each other, as of elements in XML: they are written and drawn by recursion."""
 
-def bounded(host: str, nodes: Iterable[Node]) -> None:
+
+def bounded(host: str, nodes: Sequence[Node]) -> None:
     """Refuse a host of which too much would have to be computed."""
     for kind, count in Counter(map(type, nodes)).items():
         if kind in {Gpu, Numa, NvSwitch} and count > MOST_OF_A_KIND:
             raise TopologyError(
-                f"{shown(host)} has {count:,} {kind.__name__} nodes; no host has more "
+                f"{host} has {count:,} {kind.__name__} nodes; no host has more "
                 f"than {MOST_OF_A_KIND:,}"
             )
+    # One further on than the nodes are, so that what hangs nowhere has its place, too.
+    depth = [0]
+    for i, node in enumerate(nodes):
+        depth.append(depth[node.parent + 1] + 1)
+        if depth[-1] > MOST_LEVELS:
+            place = f"{host}: nodes[{i}]: "
+            raise TopologyError(f"{place}nodes hang deeper than {MOST_LEVELS} below each other")
 
 
 @dataclass
@@ -98,13 +107,14 @@ class HostBuilder:
             return
         if pci.is_gpu(function.pci_class) and Gpu not in below:
             self.add_gpu(Gpu(parent=node, implied=True))
-        elif pci.is_nic(function.pci_class) and Nic not in below:
+        elif pci.is_adapter(function.pci_class, function.vendor) and Nic not in below:
             self.add(Nic(parent=node, implied=True))
 
     def build(self, shared: dict[HostTemplate, HostTemplate] | None = None) -> Host:
         """Make the host; equal templates of hosts built with the same `shared` are one object."""
-        bounded(self.name, self.nodes)
         links = self._resolved()
+        # After links: those to NVLink switches that nothing else tells of have added them.
+        bounded(self.name, self.nodes)
         template = HostTemplate(
             tuple(self.nodes),
             links,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from distos_coll.topology import fabric_checks, joins, pci, speeds
 from distos_coll.topology.findings import Finding
+from distos_coll.topology.graph import has_lanes
 from distos_coll.topology.model import (
     NOWHERE,
     Gpu,
@@ -19,8 +20,11 @@ from distos_coll.topology.model import (
     Port,
     Topology,
 )
+from distos_coll.topology.names import listed
 
 _GPU_LINKS = (LinkKind.NVLINK, LinkKind.XGMI)
+_NEARLY = 0.75
+"""Of a PCI link's speed on the wire; the figures of sources differ by what they count as data."""
 
 
 def contradictions(topology: Topology) -> list[Finding]:
@@ -61,6 +65,8 @@ class _Checks:
         yield from self.ports()
         yield from self.link_targets()
         yield from self.link_counts()
+        yield from self.gpus_apart()
+        yield from self.pci_speeds()
 
     def find(self, code: str, message: str, node: int = NOWHERE) -> Finding:
         own = "" if node == NOWHERE else self.template.bus_id_of(node)
@@ -79,15 +85,17 @@ class _Checks:
             yield self.find("gpu-twice", f"two GPUs have the number {dev}")
 
     def cpus(self) -> Iterator[Finding]:
-        taken: list[Numa] = []
+        """A finding for each node, not for each pair: a thousand nodes have half a million."""
+        taken, before = 0, list[Numa]()
         for node in self.template.nodes:
             if isinstance(node, Numa) and node.cpus:
-                for other in taken:
-                    if (other.cpus or 0) & node.cpus:
-                        yield self.find(
-                            "cpus-shared", f"NUMA nodes {other.id} and {node.id} share CPUs"
-                        )
-                taken.append(node)
+                if node.cpus & taken:
+                    other = next(each for each in before if (each.cpus or 0) & node.cpus)
+                    yield self.find(
+                        "cpus-shared", f"NUMA nodes {other.id} and {node.id} share CPUs"
+                    )
+                taken |= node.cpus
+                before.append(node)
 
     def carriers(self) -> Iterator[Finding]:
         """A GPU is on a function of a GPU's class, and a NIC is not."""
@@ -100,6 +108,36 @@ class _Checks:
                 yield self.find("gpu-class", f"a GPU on a PCI function of class {shown}", i)
             elif isinstance(node, Nic) and pci.is_gpu(above.pci_class):
                 yield self.find("nic-class", f"a NIC on a PCI function of class {shown}", i)
+
+    def gpus_apart(self) -> Iterator[Finding]:
+        """Those that one source numbers and another gives addresses may be the same."""
+        known = [(i, self.template.nodes[i]) for i in self.template.devices]
+        numbers = {i for i, node in known if not self.template.bus_id_of(i)}
+        nameless = sum(
+            i not in numbers and isinstance(node, Gpu) and node.dev is None for i, node in known
+        )
+        if numbers and nameless:
+            yield self.find(
+                "gpus-apart",
+                f"{nameless} GPUs are known by address and {len(numbers)} by number alone, "
+                "and nothing says which is which: all are counted, perhaps twice. Add what knows "
+                "both, such as the output of nvidia-smi -q -x or NCCL's topology file",
+            )
+
+    def pci_speeds(self) -> Iterator[Finding]:
+        """What links run at, where generation and lanes are known too."""
+        apart = []
+        for node in self.template.nodes:
+            if isinstance(node, Pci) and node.gbps is not None and has_lanes(node):
+                whole = (node.transfers or 0) * (node.width or 0) / 8
+                if not _NEARLY * whole <= node.gbps <= whole / _NEARLY:
+                    apart.append(f"{node.bus_id} at {node.gbps:g} of {whole:g} GB/s")
+        if apart:
+            yield self.find(
+                "pci-speed",
+                f"PCI links run at another speed than that of their generation and lanes, which "
+                f"counts; those of idle devices are slow: {listed(apart)}",
+            )
 
     def ports(self) -> Iterator[Finding]:
         found: dict[tuple[str, str, int | None], int] = {}

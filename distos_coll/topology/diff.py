@@ -64,10 +64,12 @@ _ENDINGS = ("lost", "fewer", "slower", "moved", "replaced", "changed", "more", "
 def diff(old: Topology, new: Topology) -> tuple[Change, ...]:
     """Return what changed, the worst first; nothing where both say the same."""
     # Only here: both make differences.
-    from distos_coll.topology.diff_hosts import host_differences
+    from distos_coll.topology.diff_hosts import host_differences, match
     from distos_coll.topology.diff_network import network_differences
 
-    return grouped([*host_differences(old, new), *network_differences(old, new)])
+    hosts = match(old, new)
+    network = network_differences(old, new, hosts.lost, hosts.new)
+    return grouped([*host_differences(hosts), *network])
 
 
 def grouped(differences: Iterable[Difference]) -> tuple[Change, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from distos_coll.topology.diff import Difference
 from distos_coll.topology.fabric import Extra
-from distos_coll.topology.merge_fields import by_name
+from distos_coll.topology.merge_fields import UNIONS, by_name, sort_key, text_of
 
 
 def told(kind: str, what: str, old: Any, new: Any) -> Difference:
@@ -19,6 +19,8 @@ def of_fields(
     """What has no kind of its own is "changed", with the name of the field."""
     for field in fields(old):
         mine, other = getattr(old, field.name), getattr(new, field.name)
+        if field.name in UNIONS:
+            mine, other = (tuple(sorted(set(side), key=sort_key)) for side in (mine, other))
         if field.name in skip or mine == other:
             continue
         if field.name == "extra":
@@ -56,8 +58,4 @@ def rail_name(rail: int | None, plane: int | None) -> str:
 
 
 def _text(value: Any) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, tuple):
-        return " ".join(map(str, value))
-    return str(value)
+    return None if value is None else text_of(value)

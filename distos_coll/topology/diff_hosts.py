@@ -1,13 +1,13 @@
 """What changed inside hosts. Hosts that look alike, before and after, are compared once."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import TypeAlias
 
 from distos_coll.topology import guids, identity
 from distos_coll.topology.diff import Difference
 from distos_coll.topology.diff_fields import of_extra, of_fields, of_speed, rail_name, told
-from distos_coll.topology.graph import pci_gbps
+from distos_coll.topology.graph import has_lanes, pci_gbps
 from distos_coll.topology.identity import Key, LinkKey
 from distos_coll.topology.model import (
     GpuId,
@@ -26,8 +26,19 @@ _LISTS = frozenset({"nodes", "links", "relations", "distances"})
 _SPEED = frozenset({"transfers", "width", "gbps"})
 
 
-def host_differences(old: Topology, new: Topology) -> Iterator[Difference]:
-    """Hosts are matched by their names, else by another name or hash of theirs."""
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """Which host of one topology is which of the other."""
+
+    pairs: tuple[tuple[Host, Host], ...]
+    lost: tuple[Host, ...]
+    new: tuple[Host, ...]
+
+
+def match(old: Topology, new: Topology) -> Matching:
+    """Hosts are the same by their names, else by another name or hash of theirs. A name that is
+    made up, because the document has none, is that of the one host there is.
+    """
     known: dict[str, list[int]] = {}
     for i, host in enumerate(new.hosts):
         known.setdefault(host.name, []).append(i)
@@ -37,19 +48,31 @@ def host_differences(old: Topology, new: Topology) -> Iterator[Difference]:
                 known.setdefault(name, []).append(i)
     for numbers in known.values():
         numbers.reverse()
-    comparer = _Comparer()
+    alone = len(old.hosts) == len(new.hosts) == 1
+    unnamed = alone and (old.hosts[0].made_up or new.hosts[0].made_up)
+    pairs, lost = [], []
     matched: set[int] = set()
     for host in old.hosts:
         names = (host.name, *host.aliases, host.host_hash)
         number = _free((known.get(name, []) for name in names if name is not None), matched)
+        if number is None and unnamed:
+            number = 0
         if number is None:
-            yield Difference("host-lost", "", host=host.name)
+            lost.append(host)
             continue
         matched.add(number)
-        yield from comparer.compare(host, new.hosts[number])
-    for i, host in enumerate(new.hosts):
-        if i not in matched:
-            yield Difference("host-new", "", host=host.name)
+        pairs.append((host, new.hosts[number]))
+    left = tuple(host for i, host in enumerate(new.hosts) if i not in matched)
+    return Matching(tuple(pairs), tuple(lost), left)
+
+
+def host_differences(hosts: Matching) -> Iterator[Difference]:
+    comparer = _Comparer()
+    for before, after in hosts.pairs:
+        yield from comparer.compare(before, after)
+    for kind, gone in (("host-lost", hosts.lost), ("host-new", hosts.new)):
+        for host in gone:
+            yield Difference(kind, "", host=host.name)
 
 
 def _free(candidates: Iterable[list[int]], matched: set[int]) -> int | None:
@@ -72,7 +95,7 @@ class _Comparer:
             return
         for each in self._inside(old.template, new.template):
             yield each._replace(host=new.name)
-        if old.name != new.name:
+        if old.name != new.name and not (old.made_up or new.made_up):
             change = told("host-changed", "name", old.name, new.name)
             yield change._replace(host=new.name, own=True)
         if old.host_hash != new.host_hash:
@@ -131,7 +154,7 @@ def _of_id(what: str, old: GpuId | PortId, new: GpuId | PortId) -> Iterator[Diff
             yield told("adapter-replaced", what, old.guid, new.guid)
         if old.lid != new.lid:
             yield told("lid-changed", what, old.lid, new.lid)
-        if old.addresses != new.addresses:
+        if set(old.addresses) != set(new.addresses):
             yield told("address-changed", what, old.addresses, new.addresses)
     yield from of_extra("id-changed", what, old.extra, new.extra)
 
@@ -247,7 +270,7 @@ def _of_node(key: Key, old: Node, new: Node) -> Iterator[Difference]:
 
 
 def _lanes(node: Pci) -> str:
-    if node.gbps is not None:
+    if node.gbps is not None and not has_lanes(node):
         return f"{node.gbps:g} GB/s"
     transfers = "?" if node.transfers is None else f"{node.transfers:g}"
     return f"{transfers} GT/s x{node.width or '?'}"

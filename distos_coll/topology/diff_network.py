@@ -10,17 +10,36 @@ from distos_coll.topology.diff_fields import of_fields, of_speed, rail_name, tol
 from distos_coll.topology.fabric import Adapter, Block, Cable, End, EndKind, Fabric, Switch
 from distos_coll.topology.merge_fields import sort_key
 from distos_coll.topology.merge_network import turned
-from distos_coll.topology.model import Topology
+from distos_coll.topology.model import Host, Topology
 from distos_coll.topology.node_names import node_names
 
 T = TypeVar("T")
-_Ends: TypeAlias = tuple[End, End]
+_Key: TypeAlias = tuple[tuple[End, End], int]
+"""Of a cable: its ends, and its number among those of the same ends, for those without ports."""
+_Names: TypeAlias = frozenset[str]
 
 
-def network_differences(old: Topology, new: Topology) -> Iterator[Difference]:
+def network_differences(
+    old: Topology, new: Topology, lost: Sequence[Host] = (), found: Sequence[Host] = ()
+) -> Iterator[Difference]:
+    """`lost` and `found` are the hosts that only one of them has: what hangs at those is no change
+    of its own.
+    """
+    gone, come = _unheard_of(lost, new), _unheard_of(found, old)
     if old.fabric != new.fabric:
-        yield from _Fabrics(old.fabric, new.fabric).differences()
-    yield from _blocks(old.blocks, new.blocks)
+        yield from _Fabrics(old.fabric, new.fabric, gone, come).differences()
+    yield from _blocks(old.blocks, new.blocks, gone | come)
+
+
+def _unheard_of(hosts: Sequence[Host], topology: Topology) -> _Names:
+    """Names of the hosts that a topology's network does not know either."""
+    fabric = topology.fabric
+    ends = (end for cable in fabric.cables for end in (cable.a, cable.b))
+    heard = {end.id for end in ends if end.kind is EndKind.HOST}
+    heard |= {adapter.host for adapter in fabric.adapters if adapter.host is not None}
+    heard |= {name for block in topology.blocks for name in block.hosts}
+    names = [{host.name, *host.aliases} for host in hosts]
+    return frozenset(name for own in names if not own & heard for name in own)
 
 
 def _numbered(items: Iterable[T], key_of: Callable[[T], Hashable]) -> dict[tuple[Hashable, int], T]:
@@ -38,8 +57,9 @@ def _id(node: Switch | Adapter) -> str:
 
 
 class _Fabrics:
-    def __init__(self, old: Fabric, new: Fabric) -> None:
+    def __init__(self, old: Fabric, new: Fabric, lost: _Names, found: _Names) -> None:
         self.old, self.new = old, new
+        self.hosts = lost | found
         self.names = node_names(old, new)
         self.gone: set[str] = set()
         """Ids of what only one of them has: its cables and rails are no change of their own."""
@@ -61,8 +81,10 @@ class _Fabrics:
         before, after = _numbered(old, _id), _numbered(new, _id)
         for one, other, how in ((before, after, "lost"), (after, before, "new")):
             for key in one.keys() - other.keys():
-                self.gone.add(one[key].id)
-                yield Difference(f"{noun}-{how}", self.names[one[key].id])
+                node = one[key]
+                self.gone.add(node.id)
+                if not isinstance(node, Adapter) or node.host not in self.hosts:
+                    yield Difference(f"{noun}-{how}", self.names[node.id])
         for key in before.keys() & after.keys():
             a, b = before[key], after[key]
             if a != b:
@@ -72,55 +94,59 @@ class _Fabrics:
         name = self.names.get(end.id, end.id)
         return name if end.port is None else f"{name}[{end.port}]"
 
+    def is_gone(self, end: End) -> bool:
+        return end.id in (self.hosts if end.kind is EndKind.HOST else self.gone)
+
+    def cable(self, key: _Key) -> str:
+        (a, b), number = key
+        again = f" ({number + 1})" if number else ""
+        return f"{self.end(a)} to {self.end(b)}{again}"
+
     def cables(self) -> Iterator[Difference]:
-        old, new = (
-            _numbered((turned(cable) for cable in fabric.cables), lambda cable: (cable.a, cable.b))
-            for fabric in (self.old, self.new)
-        )
+        old, new = (_cables(fabric) for fabric in (self.old, self.new))
         lost = self.apart(old, new)
         found = self.apart(new, old)
         yield from self.moved(lost, found)
         for how, cables in (("lost", lost), ("new", found)):
-            for cable in cables.values():
-                yield Difference(f"cable-{how}", f"{self.end(cable.a)} to {self.end(cable.b)}")
+            for key in cables:
+                yield Difference(f"cable-{how}", self.cable(key))
         for key in old.keys() & new.keys():
             a, b = old[key], new[key]
             if a != b:
-                what = f"{self.end(a.a)} to {self.end(a.b)}"
+                what = self.cable(key)
                 yield from of_speed("cable", what, a.mbps, b.mbps)
                 if a.mbps != b.mbps:
                     # Its lanes and its generation, each end's own too, say the same again.
                     a, b = _without_rate(a), _without_rate(b)
                 yield from of_fields("cable", what, a, b, frozenset({"a", "b", "mbps"}))
 
-    def apart(
-        self, one: Mapping[tuple[Hashable, int], Cable], other: Mapping[tuple[Hashable, int], Cable]
-    ) -> "dict[_Ends, Cable]":
+    def apart(self, one: Mapping[_Key, Cable], other: Mapping[_Key, Cable]) -> dict[_Key, None]:
         """Cables that only one has, in order, without those of nodes that only one has."""
-        cables = [one[key] for key in one.keys() - other.keys()]
-        kept = [c for c in cables if c.a.id not in self.gone and c.b.id not in self.gone]
-        kept.sort(key=lambda cable: (sort_key(cable.a), sort_key(cable.b)))
-        return {(cable.a, cable.b): cable for cable in kept}
+        apart = one.keys() - other.keys()
+        kept = (key for key in apart if not any(map(self.is_gone, key[0])))
+        return dict.fromkeys(sorted(kept, key=sort_key))
 
-    def moved(self, lost: dict[_Ends, Cable], found: dict[_Ends, Cable]) -> Iterator[Difference]:
+    def moved(self, lost: dict[_Key, None], found: dict[_Key, None]) -> Iterator[Difference]:
         """Take out pairs of a lost and a new cable with one end in common: it was put elsewhere.
 
         A switch's port is the better place to stand and look from: hosts are what moves.
         """
         for wanted in (EndKind.SWITCH, EndKind.ADAPTER, EndKind.HOST, EndKind.ROUTER):
             at = {
-                end: ends
-                for ends in found
-                for end in reversed(ends)
+                end: key
+                for key in found
+                for end in reversed(key[0])
                 if end.kind is wanted and end.port is not None
             }
-            for ends in list(lost):
+            for key in list(lost):
+                ends = key[0]
                 here = next((end for end in reversed(ends) if at.get(end) in found), None)
                 if here is None:
                     continue
                 other = at[here]
-                del lost[ends], found[other]
-                before, after = (pair[0] if pair[1] == here else pair[1] for pair in (ends, other))
+                del lost[key], found[other]
+                pairs = (ends, other[0])
+                before, after = (pair[0] if pair[1] == here else pair[1] for pair in pairs)
                 yield told("cable-moved", self.end(here), self.end(before), self.end(after))
 
     def rails(self) -> Iterator[Difference]:
@@ -133,9 +159,19 @@ class _Fabrics:
         common = old & new
         for place in before.keys() | after.keys():
             sides = [side.get(place, frozenset()) & common for side in (before, after)]
-            if sides[0] != sides[1] and place.id not in self.gone:
+            if sides[0] != sides[1] and not self.is_gone(place):
                 shown = [", ".join(sorted(rail_name(*rail) for rail in side)) for side in sides]
                 yield told("rail-moved", self.end(place), shown[0] or "none", shown[1] or "none")
+
+
+def _cables(fabric: Fabric) -> dict[_Key, Cable]:
+    found: dict[_Key, Cable] = {}
+    counts: Counter[tuple[End, End]] = Counter()
+    for cable in map(turned, fabric.cables):
+        ends = (cable.a, cable.b)
+        found[ends, counts[ends]] = cable
+        counts[ends] += 1
+    return found
 
 
 def _without_rate(cable: Cable) -> Cable:
@@ -158,7 +194,9 @@ def _places(fabric: Fabric) -> dict[End, frozenset[tuple[int, int | None]]]:
     return {end: frozenset(rails) for end, rails in found.items()}
 
 
-def _blocks(old: Sequence[Block], new: Sequence[Block]) -> Iterator[Difference]:
+def _blocks(
+    old: Sequence[Block], new: Sequence[Block], gone: _Names = frozenset()
+) -> Iterator[Difference]:
     before, after = (_numbered(blocks, lambda b: (b.kind, b.name)) for blocks in (old, new))
     for one, other, how in ((before, after, "lost"), (after, before, "new")):
         for key in one.keys() - other.keys():
@@ -170,7 +208,7 @@ def _blocks(old: Sequence[Block], new: Sequence[Block]) -> Iterator[Difference]:
     members = [_members({key: side[key] for key in common}) for side in (before, after)]
     for kind, host in members[0].keys() | members[1].keys():
         names = [" ".join(sorted(side.get((kind, host), ()))) for side in members]
-        if names[0] != names[1]:
+        if names[0] != names[1] and host not in gone:
             yield Difference("block-moved", kind, names[0] or "none", names[1] or "none", host)
 
 

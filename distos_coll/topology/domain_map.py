@@ -75,7 +75,9 @@ def domain_map(topology: Topology) -> NvlinkDomainMap:
             members.setdefault(h, []).append(gpu)
         names = {_domain(topology.hosts[h], gpu) for h, gpu in group} - {None}
         first = topology.hosts[group[0][0]]
-        own = min(filter(None, names), default="")
+        # A name that only one document calls a domain says nothing to anybody else.
+        known = [name for name in names if name and not nvlink.is_local_name(name)]
+        own = min(known, default="")
         if not own:
             number = of_host[first.name] = of_host.get(first.name, -1) + 1
             own = f"{first.name}/{number}" if number else first.name

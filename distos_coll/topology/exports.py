@@ -2,6 +2,7 @@
 need none of it, and its classes take a while to make.
 """
 
+from distos_coll.topology.builder import MOST_OF_A_KIND as MAX_HOST_GPUS
 from distos_coll.topology.builder import Counts, HostBuilder
 from distos_coll.topology.builder import bounded as check_host_size
 from distos_coll.topology.builder import topology as build_topology
@@ -54,6 +55,7 @@ from distos_coll.topology.nccl_graph import NcclGraph, NcclGraphs, Stop
 from distos_coll.topology.nvlink import local_name as local_nvlink_domain
 from distos_coll.topology.pci import NVSWITCH as PCI_NVSWITCH
 from distos_coll.topology.pci import bus_id as pci_bus_id
+from distos_coll.topology.pci import is_adapter as pci_is_adapter
 from distos_coll.topology.pci import is_bridge as pci_is_bridge
 from distos_coll.topology.pci import is_gpu as pci_is_gpu
 from distos_coll.topology.pci import is_nic as pci_is_nic
@@ -89,9 +91,11 @@ __all__ = [
     "Counts",
     "build_topology",
     "check_host_size",
+    "MAX_HOST_GPUS",
     "interface_is_virtual",
     "local_nvlink_domain",
     "pci_bus_id",
+    "pci_is_adapter",
     "pci_is_bridge",
     "pci_is_gpu",
     "pci_is_nic",

@@ -41,6 +41,8 @@ class Switch:
     level: int | None = None
     """1: hosts hang under it. None: not known."""
     extra: Extra = ()
+    made_up: bool = False
+    """The source tells no id and no name; this one only tells switches of one document apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,9 @@ class Fabric:
     extra: Extra = field(default=())
     routers: tuple[Adapter, ...] = ()
     """Between subnets; neither switches nor adapters of hosts."""
+    computed: tuple[str, ...] = ()
+    """What `recognise_fabric` made of the cables, and no source states: "kinds", "levels", "rails".
+    With more cables it may be something else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,14 @@
 """The switches of a fabric as a graph, and what hangs at each of them."""
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass
 
 from distos_coll.topology.fabric import Adapter, Cable, End, EndKind, Fabric
+
+_DEVICE = re.compile("(mlx5_|HCA-)([0-9]{1,4})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,9 @@ class SwitchGraph:
         return found
 
     def components(self) -> list[list[int]]:
-        """Switches that reach each other; the largest first, else in their order."""
+        """Switches that reach each other; the largest first, else by their ids, so that it does not
+        matter where a sweep began.
+        """
         seen = [False] * len(self.switches)
         found = []
         for first in range(len(self.switches)):
@@ -110,7 +115,7 @@ class SwitchGraph:
                         seen[other] = True
                         part.append(other)
             found.append(sorted(part))
-        return sorted(found, key=len, reverse=True)
+        return sorted(found, key=lambda part: (-len(part), min(self.switches[i].id for i in part)))
 
 
 def _attachment(
@@ -130,11 +135,10 @@ def _attachment(
 
 def device_label(device: str) -> str:
     """Bring the names that one driver gives to one card together: mlx5_3 and HCA-4."""
-    if device.startswith("HCA-") and device[4:].isdecimal():
-        return f"#{int(device[4:]) - 1}"
-    if device.startswith("mlx5_") and device[5:].isdecimal():
-        return f"#{int(device[5:])}"
-    return device
+    match = _DEVICE.fullmatch(device)
+    if match is None:
+        return device
+    return f"#{int(match[2]) - (match[1] == 'HCA-')}"
 
 
 def counted(count: int, what: str) -> str:

@@ -17,10 +17,13 @@ _MOST_PARTS = 64
 def recognise_fabric(fabric: Fabric) -> Fabric:
     """Add levels, rails and kinds to what a source says; what it says of them itself stays.
 
-    It computes from the cables alone, so the same cables are always called the same.
+    It computes from the cables alone, so the same cables are always called the same, however often
+    they are looked at.
     """
+    fabric = as_stated(fabric)
     if not fabric.switches:
         return fabric
+    computed = []
     graph = SwitchGraph(fabric)
     parts = graph.components()
     kinds: list[list[Recognised]] = []
@@ -33,19 +36,35 @@ def recognise_fabric(fabric: Fabric) -> Fabric:
     rails = find_rails(graph)
     if rails is not None:
         recognised += (rails.recognised,)
-    if rails is not None and not fabric.rails:
+    if not fabric.recognised:
+        fabric = replace(fabric, recognised=recognised)
+        computed.append("kinds")
+    if levels and all(switch.level is None for switch in fabric.switches):
+        leveled = tuple(replace(s, level=levels.get(i)) for i, s in enumerate(fabric.switches))
+        fabric = replace(fabric, switches=leveled)
+        computed.append("levels")
+    stated = fabric.rails or any(adapter.rail is not None for adapter in fabric.adapters)
+    if rails is not None and not stated:
         fabric = _with_rails(fabric, rails)
-    switches = fabric.switches
-    if all(switch.level is None for switch in switches):
-        switches = tuple(replace(s, level=levels.get(i)) for i, s in enumerate(switches))
-    recognised = fabric.recognised or recognised
-    return replace(fabric, switches=switches, recognised=recognised)
+        computed.append("rails")
+    return replace(fabric, computed=tuple(computed))
+
+
+def as_stated(fabric: Fabric) -> Fabric:
+    """Return what sources say, without what was computed from it."""
+    if "kinds" in fabric.computed:
+        fabric = replace(fabric, recognised=())
+    if "levels" in fabric.computed:
+        fabric = replace(fabric, switches=tuple(replace(s, level=None) for s in fabric.switches))
+    if "rails" in fabric.computed:
+        adapters = tuple(replace(adapter, rail=None) for adapter in fabric.adapters)
+        fabric = replace(fabric, adapters=adapters, rails=())
+    return replace(fabric, computed=())
 
 
 def _with_rails(fabric: Fabric, rails: Rails) -> Fabric:
     adapters = tuple(
-        replace(adapter, rail=rails.of_adapter.get(adapter.id)) if adapter.rail is None else adapter
-        for adapter in fabric.adapters
+        replace(adapter, rail=rails.of_adapter.get(adapter.id)) for adapter in fabric.adapters
     )
     return replace(fabric, adapters=adapters, rails=rails.rails)
 

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import median
 
 from distos_coll.topology.fabric import Recognised
-from distos_coll.topology.fabric_graph import SwitchGraph, counted
+from distos_coll.topology.fabric_graph import SwitchGraph, counted, natural
 
 _SAME_LEVEL_AT_MOST = 0.02
 """Of pairs of switches."""
@@ -29,7 +30,7 @@ class Levels:
     """Pairs of switches that are linked and have the same others above and below: two that act as
     one for hosts with a port at each (MLAG)."""
 
-    @property
+    @cached_property
     def top(self) -> int:
         return max(self.of.values(), default=0)
 
@@ -185,6 +186,6 @@ def recognise_levels(graph: SwitchGraph, part: list[int], levels: Levels) -> Rec
         evidence.append(f"{counted(levels.peers, 'pair')} of switches of one level act as one")
     if levels.odd:
         cables = counted(sum(len(graph.attached[i]) for i in levels.odd), "cable")
-        names = ", ".join(graph.name(i) for i in levels.odd[:5])
+        names = ", ".join(sorted(map(graph.name, levels.odd), key=natural)[:5])
         evidence.append(f"{cables} to hosts at higher levels: {names}")
     return Recognised(kind, tuple(evidence))

@@ -1,15 +1,17 @@
 """Rails: the switches that one and the same port of every host leads to."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from distos_coll.topology.fabric import Rail, Recognised
+from distos_coll.topology.fabric import EndKind, Rail, Recognised
 from distos_coll.topology.fabric_graph import Attachment, SwitchGraph, natural
 from distos_coll.topology.findings import Finding
 
 _NEARLY_ALL = 0.9
 _LEAST_HOSTS = 2
+_NUMBERED = re.compile(r"(\D*)(\d{1,4})")
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,21 @@ class Rails:
 
 
 def _of_hosts(graph: SwitchGraph) -> dict[str, list[Attachment]]:
-    """Hosts with at least two ports."""
+    """Hosts with at least two ports. Where somebody only says who is below whom there are none."""
     found: dict[str, list[Attachment]] = {}
+    kind = _technology(graph)
     for attachment in graph.attachments():
-        if attachment.host is not None:
+        is_port = attachment.end.kind is not EndKind.HOST or attachment.end.port is not None
+        is_port = is_port and graph.switches[attachment.switch].technology == kind
+        if attachment.host is not None and is_port:
             found.setdefault(attachment.host, []).append(attachment)
     return {host: ports for host, ports in found.items() if len(ports) > 1}
+
+
+def _technology(graph: SwitchGraph) -> str:
+    """That of most ports: Ethernet beside InfiniBand is another network, not another rail."""
+    counts = Counter(graph.switches[each.switch].technology for each in graph.attachments())
+    return max(counts, key=lambda kind: (counts[kind], kind), default="")
 
 
 def _labels(hosts: dict[str, list[Attachment]]) -> dict[int, Counter[str]]:
@@ -56,7 +67,7 @@ def _by_device(graph: SwitchGraph) -> Rails | None:
     order = sorted({label for label, _ in main.values()}, key=natural)
     if len(order) < 2 or apart < _NEARLY_ALL * len(hosts) or pure < _NEARLY_ALL * total:
         return None
-    number = {label: n for n, label in enumerate(order)}
+    number = _numbers(order)
     switches = {switch: number[label] for switch, (label, _) in main.items()}
     evidence = (
         f"{apart:,} of {len(hosts):,} hosts with several ports have each at another switch",
@@ -64,15 +75,32 @@ def _by_device(graph: SwitchGraph) -> Rails | None:
         f"{len(switches):,} switches lead to one port of hosts each; {len(order)} rails: "
         + ", ".join(label.removeprefix("#") for label in order[:16]),
     )
-    return _rails(graph, switches, len(order), evidence)
+    return _rails(graph, switches, evidence)
+
+
+def _numbers(labels: list[str]) -> dict[str, int]:
+    """Rails are called by the numbers of their devices, so that one that is gone renames no other;
+    where names have no numbers that tell them apart, by their places.
+    """
+    found = {label: _NUMBERED.fullmatch(label) for label in labels}
+    numbers = {label: int(match[2]) for label, match in found.items() if match}
+    one_kind = len({match[1] for match in found.values() if match}) == 1
+    if one_kind and len(set(numbers.values())) == len(labels):
+        return numbers
+    return {label: place for place, label in enumerate(labels)}
 
 
 def _by_network(graph: SwitchGraph) -> Rails | None:
-    parts = [part for part in graph.components() if any(graph.attached[i] for i in part)]
+    kind = _technology(graph)
+    parts = [
+        part
+        for part in graph.components()
+        if any(graph.attached[i] and graph.switches[i].technology == kind for i in part)
+    ]
     hosts = _of_hosts(graph)
     if len(parts) < 2 or len(hosts) < _LEAST_HOSTS:
         return None
-    parts.sort(key=min)
+    parts.sort(key=lambda part: min(natural(graph.switches[i].id) for i in part))
     switches = {switch: n for n, part in enumerate(parts) for switch in part}
     everywhere = sum(
         len({switches[p.switch] for p in ports}) == len(parts) for ports in hosts.values()
@@ -83,15 +111,13 @@ def _by_network(graph: SwitchGraph) -> Rails | None:
         f"{len(parts)} networks that are not connected to each other",
         f"{everywhere:,} of {len(hosts):,} hosts with several ports have one in each",
     )
-    return _rails(graph, switches, len(parts), evidence)
+    return _rails(graph, switches, evidence)
 
 
-def _rails(
-    graph: SwitchGraph, switches: dict[int, int], count: int, evidence: tuple[str, ...]
-) -> Rails:
+def _rails(graph: SwitchGraph, switches: dict[int, int], evidence: tuple[str, ...]) -> Rails:
     found = []
     of_adapter: dict[str, set[int]] = {}
-    for number in range(count):
+    for number in sorted(set(switches.values())):
         own = [i for i in sorted(switches) if switches[i] == number]
         members = tuple(a.end for i in own for a in graph.attached[i])
         for end in members:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from distos_coll.errors import shown as shown  # names of strangers
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -14,11 +16,6 @@ class Finding:
 
     def __str__(self) -> str:
         return shown(f"{self.where}: {self.message}" if self.where else self.message)
-
-
-def shown(text: str) -> str:
-    """Make names of strangers safe to print: a line stays one, and a terminal gets no commands."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def summed_up(findings: list[Finding], most: int = 200) -> tuple[Finding, ...]:

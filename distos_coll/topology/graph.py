@@ -47,6 +47,8 @@ class Graph:
         self.template = template
         self.edges: list[list[Edge]] = [[] for _ in template.nodes]
         self.stands_for = list(range(len(template.nodes)))
+        self.within: dict[int, int] = {}
+        """Of a NUMA node: how many of its edges, the first, do not lead to another one."""
         self._known: dict[tuple[int, int, Via], Edge] = {}
         self._merge()
         self._tree()
@@ -117,15 +119,29 @@ class Graph:
             self.connect(source, target, Via.NVLINK, gbps, both=both)
 
     def _between_numa(self) -> None:
-        for a in self.template.numa:
-            for b in self.template.numa:
-                node = self.template.nodes[a]
-                if a != b and isinstance(node, Numa):
-                    self.connect(a, b, Via.SYS, speeds.between_numa(node), both=False)
+        """A thousand nodes have a million pairs: edges of one speed to one node are one object."""
+        numa = self.template.numa
+        of_speed: dict[float, list[Edge]] = {}
+        for i, a in enumerate(numa):
+            node = self.template.nodes[a]
+            gbps = speeds.between_numa(node) if isinstance(node, Numa) else 0.0
+            if gbps not in of_speed:
+                of_speed[gbps] = [Edge(b, Via.SYS, gbps) for b in numa]
+            self.within[a] = len(self.edges[a])
+            self.edges[a] += of_speed[gbps][:i] + of_speed[gbps][i + 1 :]
 
 
 def pci_gbps(node: Pci) -> float:
-    return pci.link_gbps(node.transfers, node.width) if node.gbps is None else node.gbps
+    """By generation and lanes. What a link runs at counts only where they are not known: an idle
+    GPU's is slowed down.
+    """
+    if node.gbps is None or has_lanes(node):
+        return pci.link_gbps(node.transfers, node.width)
+    return node.gbps
+
+
+def has_lanes(node: Pci) -> bool:
+    return bool(node.transfers and node.transfers > 0 and node.width and node.width > 0)
 
 
 def _flatten(graph: Graph) -> None:

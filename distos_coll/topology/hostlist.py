@@ -45,14 +45,15 @@ def _expanded(part: str, most: int) -> list[str]:
         raise ValueError("a name is empty")
     if len(pieces) // 2 > _MAX_BRACKETS:
         raise ValueError(f"more than {_MAX_BRACKETS} brackets in a name")
+    # Before any is made: a long name is one of as many as may be.
+    if sum(map(len, pieces[::2])) > _MAX_NAME:
+        raise ValueError(f"a name of more than {_MAX_NAME} characters")
     found = [pieces[0]]
     for ranges, after in zip(pieces[1::2], pieces[2::2], strict=True):
         numbers = _numbers(ranges, most // max(1, len(found)))
         found = [f"{name}{number}{after}" for name in found for number in numbers]
     if len(found) > most:
         raise TooManyHosts(f"more than {most:,} hosts")
-    if any(len(name) > _MAX_NAME for name in found[:1]):
-        raise ValueError(f"a name of more than {_MAX_NAME} characters")
     return found
 
 

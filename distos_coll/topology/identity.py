@@ -47,7 +47,9 @@ def keys(template: HostTemplate) -> tuple[Key, ...]:
 
 def _key(template: HostTemplate, i: int, node: Node, above: list[Key]) -> Key:
     if isinstance(node, Numa):
-        return ("numa", "" if node.id is None else str(node.id))
+        # Without a number it is known by its CPUs, or by its place.
+        mark = () if node.cpus is None else (cpus_mark(node),)
+        return ("numa", "", *mark) if node.id is None else ("numa", str(node.id))
     if isinstance(node, Pci):
         return ("pci", node.bus_id)
     if isinstance(node, NvSwitch):
@@ -69,9 +71,20 @@ def _key(template: HostTemplate, i: int, node: Node, above: list[Key]) -> Key:
     return own if node.name or node.parent == NOWHERE else (*own, *above[node.parent])
 
 
+def cpus_mark(numa: Numa) -> str:
+    """Its CPUs as a text; not in decimals, which Python refuses to write of large ones."""
+    return f"{numa.cpus or 0:x}"
+
+
 def port_key(port: Port) -> Key:
     """Sources that do not number the port of an adapter with one mean the first."""
     return ("port", port.kind, port.name, str(port.port or 1))
+
+
+def has_numbers_alone(template: HostTemplate) -> bool:
+    """Whether a GPU of it has no address."""
+    parents = (template.nodes[i].parent for i in template.gpus)
+    return any(up == NOWHERE or not isinstance(template.nodes[up], Pci) for up in parents)
 
 
 def is_placeholder(key: Key) -> bool:

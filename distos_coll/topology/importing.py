@@ -6,12 +6,13 @@ from pathlib import Path
 
 from distos_coll.errors import TopologyError
 from distos_coll.topology import checks, reading
-from distos_coll.topology.fabric import Adapter, Block, Cable, End, EndKind, Rail
-from distos_coll.topology.fabric_kinds import recognise_fabric
 from distos_coll.topology.findings import Finding, summed_up
+from distos_coll.topology.infiniband import is_shared_name
 from distos_coll.topology.merge import Part, merge
-from distos_coll.topology.model import Host, Topology
+from distos_coll.topology.model import Topology
+from distos_coll.topology.renaming import renamed
 from distos_coll.topology.source import TopologySource
+from distos_coll.topology.text import told
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Wanted:
         """Read FILE or NAME=FILE."""
         name, equals, path = argument.partition("=")
         if equals and name and not Path(argument).exists():
-            return cls(Path(path), name)
+            return cls(Path(path), told(name))
         return cls(Path(argument))
 
 
@@ -48,10 +49,6 @@ def import_documents(
     reader = _Reader(sources, short_names)
     merged = merge(reader.parts(wanted))
     topology = merged.topology
-    if reader.networks > 1:
-        # Each document was looked at by itself, and what they are together is something else.
-        fabric = recognise_fabric(replace(topology.fabric, recognised=()))
-        topology = replace(topology, fabric=fabric)
     contradictions = checks.contradictions(topology)
     findings = summed_up([*reader.findings, *merged.findings, *contradictions])
     return Imported(topology, findings, tuple(reader.documents), tuple(reader.named))
@@ -63,8 +60,6 @@ class _Reader:
     short_names: bool
     findings: list[Finding] = field(default_factory=list)
     documents: list[tuple[str, str]] = field(default_factory=list)
-    networks: int = 0
-    """Documents whose network has been given a name."""
     named: list[tuple[str, str]] = field(default_factory=list)
     _files: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -77,35 +72,44 @@ class _Reader:
                     f"{source.name} says nothing of hosts or networks that could be merged"
                 )
             self.findings += found.warnings
-            self.networks += bool(found.content.fabric.recognised)
             self.documents.append((document.name, source.name))
             topology = self.with_names(found.content, each, source.name)
             yield Part(document.name, shortened(topology) if self.short_names else topology)
 
     def with_names(self, topology: Topology, wanted: Wanted, format_name: str) -> Topology:
-        """Give hosts names that their document does not tell: the user's, or the file's."""
+        """Give what its document has no name for the user's, or the file's."""
+        hosts = [each.name for each in topology.hosts if each.made_up or is_shared_name(each.name)]
+        switches = [switch.id for switch in topology.fabric.switches if switch.made_up]
+        own = told(wanted.path.name.partition(".")[0] or wanted.path.name or str(wanted.path))
+        if wanted.path == reading.STANDARD_INPUT:
+            own = "stdin"
         if wanted.host is not None:
-            if len(topology.hosts) != 1:
-                count = len(topology.hosts)
+            own = wanted.host
+            hosts = hosts if hosts or switches else [host.name for host in topology.hosts]
+            if len(hosts) + len(switches) != 1:
                 raise TopologyError(
-                    f"{wanted.path}: has {count:,} hosts; NAME=FILE is for files of one"
+                    f"{wanted.path}: has {len(topology.hosts):,} hosts; NAME=FILE is for files of "
+                    "one, and for those that do not tell one's name"
                 )
-            host = replace(topology.hosts[0], name=wanted.host, made_up=False)
-            return replace(topology, hosts=(host,))
-        if not any(host.made_up for host in topology.hosts):
+        elif hosts or switches:
+            self._take(wanted.path, own, format_name)
+        # Of many hosts the one called localhost is not whose document it is.
+        whole = wanted.host is not None or len(topology.hosts) == 1
+        alone = len(hosts) + len(switches) == 1 and (whole or not any(map(is_shared_name, hosts)))
+        names = {name: own if alone else f"{own}/{name}" for name in (*hosts, *switches)}
+        of_hosts = {name: names[name] for name in hosts}
+        if not names:
             return topology
-        own = wanted.path.name.partition(".")[0] or wanted.path.name or str(wanted.path)
-        alone = len(topology.hosts) == 1
-        hosts = tuple(
-            self._after_file(host, own if alone else f"{own}/{host.name}") if host.made_up else host
-            for host in topology.hosts
+        found = renamed(
+            topology,
+            lambda name: of_hosts.get(name, name),
+            {name: names[name] for name in switches},
         )
-        self._take(wanted.path, own, format_name)
-        return replace(topology, hosts=hosts)
-
-    @staticmethod
-    def _after_file(host: Host, name: str) -> Host:
-        return replace(host, name=name, made_up=False)
+        called = (
+            replace(after, made_up=False) if before.name in of_hosts else after
+            for before, after in zip(topology.hosts, found.hosts, strict=True)
+        )
+        return replace(found, hosts=tuple(called))
 
     def _take(self, path: Path, name: str, format_name: str) -> None:
         """Two formats of one name may tell of one host; one format tells of two."""
@@ -115,49 +119,15 @@ class _Reader:
                 f"{other} and {path}: neither tells its host's name, and both files have the name "
                 f"{name}; say NAME=FILE"
             )
-        self.named.append((str(path), name))
+        self.named.append((told(str(path)), name))
 
 
 def shortened(topology: Topology) -> Topology:
     """Call all hosts so up to the first dot of their names."""
-    fabric = topology.fabric
-    return replace(
-        topology,
-        hosts=tuple(
-            replace(host, name=_short(host.name), aliases=tuple(map(_short, host.aliases)))
-            for host in topology.hosts
-        ),
-        fabric=replace(
-            fabric,
-            adapters=tuple(map(_short_adapter, fabric.adapters)),
-            cables=tuple(map(_short_cable, fabric.cables)),
-            rails=tuple(map(_short_rail, fabric.rails)),
-        ),
-        blocks=tuple(map(_short_block, topology.blocks)),
-    )
+    return renamed(topology, _short)
 
 
 def _short(name: str) -> str:
     first = name.partition(".")[0]
     # An address is no name with a domain.
     return name if not first or first.isdecimal() else first
-
-
-def _short_end(end: End) -> End:
-    return replace(end, id=_short(end.id)) if end.kind is EndKind.HOST else end
-
-
-def _short_adapter(adapter: Adapter) -> Adapter:
-    return adapter if adapter.host is None else replace(adapter, host=_short(adapter.host))
-
-
-def _short_cable(cable: Cable) -> Cable:
-    return replace(cable, a=_short_end(cable.a), b=_short_end(cable.b))
-
-
-def _short_rail(rail: Rail) -> Rail:
-    return replace(rail, members=tuple(map(_short_end, rail.members)))
-
-
-def _short_block(block: Block) -> Block:
-    return replace(block, hosts=tuple(map(_short, block.hosts)))

@@ -69,9 +69,14 @@ def described(description: str) -> Described:
     if len(words) == 2 and not _DEVICE.fullmatch(words[1]):
         return Described()
     device = words[1] if len(words) == 2 else None
-    if _SHARED.fullmatch(words[0].partition(".")[0]):
+    if is_shared_name(words[0]):
         return Described(None, device, words[0])
     return Described(words[0], device)
+
+
+def is_shared_name(name: str) -> bool:
+    """Whether a machine is called so before it is given a name."""
+    return _SHARED.fullmatch(name.partition(".")[0]) is not None
 
 
 def is_aggregation(description: str, device_id: int | None) -> bool:

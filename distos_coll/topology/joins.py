@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from distos_coll.topology import guids
 from distos_coll.topology.fabric import Adapter, Cable, End, EndKind
+from distos_coll.topology.fabric_graph import device_label
 from distos_coll.topology.findings import Finding
 from distos_coll.topology.model import Host, Port, PortId, Topology
 from distos_coll.topology.names import listed
@@ -21,7 +22,6 @@ HostPort: TypeAlias = tuple[int, int]
 """Index of the host, index of the port's node."""
 
 _OTHER_GUIDS = re.compile("guid|^ib:port:", re.I)
-_DEVICE = re.compile("(?:mlx5_|HCA-)([0-9]{1,4})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,9 @@ class Joins:
         for guid in {guids.either(text) for text in own if text}:
             self._by_guid.setdefault(guid, []).append(adapter)
         if adapter.host is not None and adapter.device is not None:
-            self._by_name.setdefault((adapter.host, _label(adapter.device)), []).append(adapter)
+            self._by_name.setdefault((adapter.host, device_label(adapter.device)), []).append(
+                adapter
+            )
 
     def _ports(self) -> Iterator[tuple[HostPort, Host, Port, PortId]]:
         for h, host in enumerate(self.topology.hosts):
@@ -118,7 +120,7 @@ class Joins:
 
     def _named(self, host: Host, port: Port) -> Adapter | None:
         for name in (host.name, *host.aliases):
-            found = self._by_name.get((name, _label(port.name)), [])
+            found = self._by_name.get((name, device_label(port.name)), [])
             if len(found) == 1:
                 return found[0]
         return None
@@ -139,18 +141,14 @@ def _single(known: Iterable[Adapter], its: PortId, port: Port) -> Adapter | None
     """Of a card's adapters the one with this very GUID, or with the port's device."""
     found = list({adapter.id: adapter for adapter in known}.values())
     if len(found) > 1:
-        same = [each for each in found if each.device and _label(each.device) == _label(port.name)]
+        same = [
+            each
+            for each in found
+            if each.device and device_label(each.device) == device_label(port.name)
+        ]
         own = [each for each in found if guids.either(each.id) == guids.either(its.guid or "")]
         found = same if len(same) == 1 else own
     return found[0] if len(found) == 1 else None
-
-
-def _label(device: str) -> str:
-    """Drivers call one card mlx5_3 and HCA-4."""
-    match = _DEVICE.fullmatch(device)
-    if match is None:
-        return device
-    return f"mlx5_{int(match[1]) - device.startswith('HCA-')}"
 
 
 def contradictions(topology: Topology) -> list[Finding]:

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
-from distos_coll.topology import merge_network
+from distos_coll.topology import identity, merge_network
 from distos_coll.topology.builder import bounded
 from distos_coll.topology.findings import Finding
 from distos_coll.topology.merge_conflicts import Conflicts
 from distos_coll.topology.merge_domains import Domains
 from distos_coll.topology.merge_fields import Conflict, Voice, merge_fields
+from distos_coll.topology.merge_same import Labels
 from distos_coll.topology.merge_template import Fused, fuse
 from distos_coll.topology.model import GpuId, Host, HostTemplate, PortId, Topology
 from distos_coll.topology.names import listed, natural
@@ -53,7 +54,7 @@ class _Merger:
         self.about: list[tuple[Voice, Topology]] = []
         self.conflicts = Conflicts()
         self.domains = Domains()
-        self._fused: dict[tuple[int, ...], Fused] = {}
+        self._fused: dict[tuple[tuple[int, ...], Labels], Fused] = {}
         for part in parts:
             self._add(part)
         self.hosts.sort(key=lambda told: (natural(told[1].name), natural(told[0])))
@@ -89,7 +90,7 @@ class _Merger:
             {id(host.template): host.template for _, host in described or told}.values()
         )
         said_by = [[(v, host) for v, host in told if host.template is each] for each in templates]
-        fused = self._template(name, templates)
+        fused = self._template(name, templates, _labels(templates, said_by))
         for conflict in fused.conflicts:
             self.conflicts.add(name, conflict, [[voice for voice, _ in said] for said in said_by])
         gpus: list[GpuId] = []
@@ -113,15 +114,15 @@ class _Merger:
             self.conflicts.add(host, conflict)
         return type(first)(**values)
 
-    def _template(self, host: str, templates: list[HostTemplate]) -> Fused:
-        key = tuple(map(id, templates))
+    def _template(self, host: str, templates: list[HostTemplate], labels: Labels) -> Fused:
+        key = (tuple(map(id, templates)), labels)
         if key not in self._fused:
             if len(templates) == 1:
                 gpus = tuple(((0, i),) for i in range(len(templates[0].gpus)))
                 ports = tuple(((0, i),) for i in range(len(templates[0].ports)))
                 self._fused[key] = Fused(templates[0], gpus, ports, ())
             else:
-                fused = fuse(templates)
+                fused = fuse(templates, labels)
                 bounded(host, fused.template.nodes)
                 own = self.shared.setdefault(fused.template, fused.template)
                 self._fused[key] = replace(fused, template=own)
@@ -146,6 +147,26 @@ class _Merger:
                 self.conflicts.add(name, Conflict("", field, said, kept))
         others = (names | set(hashes)) - {name, *hashes[:1]}
         return name, tuple(sorted(others, key=natural)), hashes[0] if hashes else None
+
+
+def _labels(templates: Sequence[HostTemplate], said_by: Sequence[Sequence[Told]]) -> Labels:
+    """Number a host's UUIDs, where a GPU is known by its number alone: hosts that look alike get
+    the same numbers, and are fused once.
+    """
+    if len(templates) < 2 or not any(map(identity.has_numbers_alone, templates)):
+        return ()
+    numbers: dict[str, int] = {}
+    return tuple(
+        tuple(
+            frozenset(
+                numbers.setdefault(uuid, len(numbers))
+                for _, host in said
+                if (uuid := host.gpus[at].uuid) is not None
+            )
+            for at in range(len(template.gpus))
+        )
+        for template, said in zip(templates, said_by, strict=True)
+    )
 
 
 def _port_name(template: HostTemplate, node: int) -> str:

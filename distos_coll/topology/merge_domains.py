@@ -6,11 +6,12 @@ nothing better, gives way to clusterUuid and cliqueId, on all GPUs that it joins
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from distos_coll.topology.merge_conflicts import Conflicts
 from distos_coll.topology.merge_fields import Conflict, Voice
 from distos_coll.topology.model import GpuId, Host
-from distos_coll.topology.nvlink import is_local_name
+from distos_coll.topology.nvlink import Sets, is_local_name
 
 
 class Domains:
@@ -58,22 +59,24 @@ class Domains:
 
     def _better(self) -> dict[str, str]:
         """What to call a domain that has a document's own name, where others know one."""
-        above: dict[str, str] = {}
-
-        def find(name: str) -> str:
-            while above.get(name, name) != name:
-                name = above[name]
-            return name
-
+        sets: Sets[_Rank] = Sets()
+        seen: set[_Rank] = set()
         for names in self._said.values():
-            best = min(names, key=_rank)
-            for name in names:
-                if is_local_name(name):
-                    low, high = sorted((find(best), find(name)), key=_rank)
-                    # Two that others know stay two.
-                    above[high] = low if is_local_name(high) else high
-        return {name: find(name) for name in above}
+            ranks = sorted(map(_rank, names))
+            for own in ranks:
+                # Two that others know stay two.
+                if own.local and (sets.find(ranks[0]).local or sets.find(own).local):
+                    sets.join(ranks[0], own)
+                    seen |= {ranks[0], own}
+        return {own.name: sets.find(own).name for own in seen}
 
 
-def _rank(name: str) -> tuple[bool, str]:
-    return is_local_name(name), name
+class _Rank(NamedTuple):
+    """Names that others know come first."""
+
+    local: bool
+    name: str
+
+
+def _rank(name: str) -> _Rank:
+    return _Rank(is_local_name(name), name)

@@ -1,13 +1,13 @@
 """One value of many that speak of the same thing, field by field.
 
-A field that is at its default says nothing. Of different values the lesser stays: the slower
-speed, the smaller count, the first in the alphabet. It is a choice that does not depend on who
-spoke first, so merging in another order gives the same, and a plan from it is rather too careful
-than too bold.
+A field that is at its default says nothing; what a format writes for "unknown", such as a speed of
+-1, counts where nobody knows better. Of different values the lesser stays: the slower speed, the
+smaller count, the first in the alphabet. It is a choice that does not depend on who spoke first, so
+merging in another order gives the same, and a plan from it is rather too careful than too bold.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields, replace
 from functools import cache
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -23,6 +23,8 @@ UNIONS = frozenset({"os_names", "addresses", "hosts", "switches", "members"})
 """Fields that are sets: all that is said holds."""
 _NO_CONFLICT = frozenset({"implied", "named"})
 _UNKNOWN = object()
+_MEASURED = frozenset({"mbps", "width", "transfers"})
+_NUMBERED = frozenset({"rail", "plane"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class Conflict:
     said: tuple[tuple[str, tuple[Voice, ...]], ...]
     """Each value with those that say it, in the order of values."""
     kept: str
+    code: str = "sources-differ"
+    """Of the finding."""
 
 
 def merge_fields(
@@ -50,13 +54,23 @@ def merge_fields(
         values = [(voice, getattr(item, field)) for voice, item in said]
         if field == "extra":
             found[field] = _merge_extra(values, place, conflicts)
-        elif field == "implied":
+        elif field in {"implied", "made_up"}:
             # Whoever does not say so states it.
             found[field] = all(value for _, value in values)
         else:
             stated = [(voice, value) for voice, value in values if value != default]
+            known = [each for each in stated if not _is_unknown(field, each[1])]
+            # Kept as it is spelt where nobody knows better.
+            stated = known or stated
             found[field] = _merge(field, stated, default, place, conflicts)
     return found, conflicts
+
+
+def _is_unknown(field: str, value: Any) -> bool:
+    """What formats write where they do not know: a speed of -1, no lanes, a rail of -1."""
+    if not isinstance(value, int | float):
+        return False
+    return (field in _MEASURED and value <= 0) or (field in _NUMBERED and value < 0)
 
 
 @cache
@@ -99,14 +113,15 @@ def _are_one(field: str, values: Mapping[Any, object]) -> bool:
 
 def _conflict(place: str, field: str, by_value: Mapping[Any, list[Voice]], kept: Any) -> Conflict:
     ordered = sorted(by_value, key=sort_key)
-    said = tuple((_shown(value), tuple(dict.fromkeys(by_value[value]))) for value in ordered)
-    return Conflict(place, field, said, _shown(kept))
+    said = tuple((text_of(value), tuple(dict.fromkeys(by_value[value]))) for value in ordered)
+    return Conflict(place, field, said, text_of(kept))
 
 
-def _shown(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """Write a field's value; a set of CPUs may be larger than Python writes in decimals."""
     if isinstance(value, tuple):
         return " ".join(map(str, value))
-    return str(value)
+    return hex(value) if isinstance(value, int) and value.bit_length() > 64 else str(value)
 
 
 def _merge_extra(
@@ -132,6 +147,13 @@ def by_name(extra: Extra) -> dict[str, tuple[str, ...]]:
     for name, text in extra:
         found[name] = (*found.get(name, ()), text)
     return found
+
+
+def in_order(item: T) -> T:
+    """Sort what is a set."""
+    sets = {name: getattr(item, name) for name in UNIONS if hasattr(item, name)}
+    whole = {name: tuple(sorted(set(own), key=sort_key)) for name, own in sets.items()}
+    return replace(item, **whole) if whole != sets else item  # type: ignore[type-var]
 
 
 def sort_key(value: Any) -> tuple[Any, ...]:

@@ -1,7 +1,9 @@
 """One network of what several documents say: switches, adapters, cables, rails, blocks of hosts.
 
-What is alike is known by its id, a cable by its two ends. All is put in order, so that the same
-network is the same text whoever swept it from wherever.
+What is alike is known by its id, a cable by its two ends; a switch of which a document knows the
+name alone is the one that others call so (`network_names`). All is put in order, so that the same
+network is the same text whoever swept it from wherever. What was computed of one document's cables
+is computed anew from all of them.
 """
 
 from collections import Counter
@@ -19,8 +21,10 @@ from distos_coll.topology.fabric import (
     Recognised,
     Switch,
 )
+from distos_coll.topology.fabric_kinds import as_stated, recognise_fabric
 from distos_coll.topology.merge_conflicts import Conflicts
-from distos_coll.topology.merge_fields import UNIONS, Voice, merge_fields, sort_key
+from distos_coll.topology.merge_fields import Voice, in_order, merge_fields, sort_key
+from distos_coll.topology.network_names import Names, without_twins
 
 T = TypeVar("T")
 Said: TypeAlias = list[tuple[Voice, T]]
@@ -38,7 +42,14 @@ class Network:
 def merge(networks: Sequence[Network], conflicts: Conflicts) -> tuple[Fabric, tuple[Block, ...]]:
     """Merge them all; the order of documents does not matter."""
     merger = _Merger(conflicts)
-    said = [(network.name, network.fabric) for network in networks]
+    said: Said[Fabric] = [(network.name, network.fabric) for network in networks]
+    speak = [fabric for _, fabric in said if fabric.switches or fabric.adapters or fabric.cables]
+    computed: tuple[str, ...] = ()
+    if len(speak) > 1:
+        computed = tuple(sorted({each for fabric in speak for each in fabric.computed}))
+        said = Names([(voice, as_stated(fabric)) for voice, fabric in said]).joined(conflicts)
+    elif speak:
+        computed = speak[0].computed
     fabric = Fabric(
         merger.merge([(v, f.switches) for v, f in said], _id, _switch_name),
         merger.merge([(v, f.adapters) for v, f in said], _id, _adapter_name),
@@ -48,7 +59,13 @@ def merge(networks: Sequence[Network], conflicts: Conflicts) -> tuple[Fabric, tu
         # What documents say of themselves cannot contradict each other.
         merge_fields([(v, Fabric(extra=f.extra)) for v, f in said])[0]["extra"] if said else (),
         merger.merge([(v, f.routers) for v, f in said], _id, _router_name),
+        computed,
     )
+    if len(speak) > 1:
+        fabric = without_twins(fabric)
+        if computed:
+            fabric = recognise_fabric(replace(fabric, computed=()))
+            fabric = replace(fabric, rails=tuple(map(in_order, fabric.rails)))
     blocks = [(network.name, network.blocks) for network in networks]
     return fabric, merger.merge(blocks, lambda b: (b.kind, b.name), lambda b: f"{b.kind} {b.name}")
 
@@ -147,13 +164,6 @@ def _cable_name(cable: Cable) -> str:
 
 def end_name(end: End) -> str:
     return end.id if end.port is None else f"{end.id}[{end.port}]"
-
-
-def in_order(item: T) -> T:
-    """Sort what is a set."""
-    sets = {name: getattr(item, name) for name in UNIONS if hasattr(item, name)}
-    whole = {name: tuple(sorted(set(own), key=sort_key)) for name, own in sets.items()}
-    return replace(item, **whole) if whole != sets else item  # type: ignore[type-var]
 
 
 def _gathered(

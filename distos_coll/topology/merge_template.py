@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
-from distos_coll.topology import identity
+from distos_coll.topology import identity, pci
 from distos_coll.topology.identity import Key, LinkKey
-from distos_coll.topology.merge_fields import Conflict, Voice, merge_fields
+from distos_coll.topology.merge_fields import Conflict, Voice, in_order, merge_fields
+from distos_coll.topology.merge_same import Labels, same
 from distos_coll.topology.model import (
     NOWHERE,
     Distances,
-    Gpu,
     HostTemplate,
     Link,
     Node,
@@ -42,24 +42,28 @@ class Fused:
     """Voices are the templates' numbers."""
 
 
-def fuse(templates: Sequence[HostTemplate]) -> Fused:
-    return _Fusion(templates).fused()
+def fuse(templates: Sequence[HostTemplate], labels: Labels = ()) -> Fused:
+    """Fuse them; `labels` tell GPUs' UUIDs apart, where a host's are to be compared."""
+    return _Fusion(templates, labels).fused()
 
 
 class _Fusion:
-    def __init__(self, templates: Sequence[HostTemplate]) -> None:
+    def __init__(self, templates: Sequence[HostTemplate], labels: Labels) -> None:
         self.templates = templates
-        self.conflicts: list[Conflict] = []
         own = [identity.keys(template) for template in templates]
-        same = _same(templates, own)
-        self.keys = [tuple(same.get(key, key) for key in keys) for keys in own]
+        better, self.conflicts = same(templates, own, labels)
+        self.keys = [tuple(better.get(key, key) for key in keys) for keys in own]
         self.said: dict[Key, Said[Node]] = {}
         self.above: dict[Key, Said[Key]] = {}
+        self.parents: set[Key] = set()
+        """All that something is said to be below."""
         for voice, template in enumerate(templates):
             keys = self.keys[voice]
             for key, first, node in zip(keys, own[voice], template.nodes, strict=True):
                 self.said.setdefault(key, []).append((voice, node))
                 above = self.above.setdefault(key, [])
+                if node.parent != NOWHERE:
+                    self.parents.add(keys[node.parent])
                 # A GPU that is known by its number alone says nothing of its function.
                 if node.parent != NOWHERE and key == first:
                     above.append((voice, keys[node.parent]))
@@ -99,7 +103,7 @@ class _Fusion:
         said, above = self.said[key], self.parent[key]
         parent = NOWHERE if above is None else index[above]
         if len(said) == 1:
-            return replace(said[0][1], parent=parent)
+            return replace(in_order(said[0][1]), parent=parent)
         values = self._decide(said, frozenset({"parent"}), identity.shown(key))
         return type(said[0][1])(parent=parent, **values)
 
@@ -121,7 +125,6 @@ class _Fusion:
 
     def _drop_placeholders(self) -> None:
         """What stands for something unknown goes once others know where its children belong."""
-        parents = {above for said in self.above.values() for _, above in said}
         used = {link.end for link in self.links}
         while True:
             still = set(self.parent.values())
@@ -130,7 +133,10 @@ class _Fusion:
                 for key in self.parent
                 if identity.is_placeholder(key)
                 and key not in still
-                and (key in parents or (key[0] == "nvswitch" and identity.end_of(key) not in used))
+                and (
+                    key in self.parents
+                    or (key[0] == "nvswitch" and identity.end_of(key) not in used)
+                )
             ]
             if not gone:
                 return
@@ -199,18 +205,36 @@ class _Fusion:
             keys = identity.link_keys(template, self.keys[voice])
             for key, link in zip(keys, template.links, strict=True):
                 found.setdefault(key, []).append((voice, link))
-        # Who knows a GPU's switches says more than who only knows that there are some.
-        seen = {
-            key.source
-            for key in found
-            if len(key.end) == 1
-            and ("nvswitch", *key.end, "0") in self.said
-            and key.end[0] not in identity.UNSEEN_SWITCHES
-        }
-        unseen = {key for key in found if key.end[0] in identity.UNSEEN_SWITCHES}
+        vague = self._vague(found)
+        return {key: said for key, said in found.items() if key not in vague}
+
+    def _vague(self, found: Mapping[LinkKey, Said[Link]]) -> set[LinkKey]:
+        """What others know better: where a GPU's links lead, and to which switches.
+
+        `nvidia-smi topo -m` cannot tell links to another GPU from those to switches, where few are.
+        """
+        known: dict[tuple[str, Key], set[str]] = {}
+        for key, said in found.items():
+            known.setdefault((key.kind, key.source), set()).add(self._end_kind(key, said))
+        better = {"GPU by number": {"switch", "some switch"}, "some switch": {"switch"}}
         return {
-            key: said for key, said in found.items() if key not in unseen or key.source not in seen
+            key
+            for key, said in found.items()
+            for others in (known[key.kind, key.source],)
+            for own in (self._end_kind(key, said),)
+            if others & better.get(own, set()) or (own == "nowhere" and len(others) > 1)
         }
+
+    def _end_kind(self, key: LinkKey, said: Said[Link]) -> str:
+        if key.end == ("",):
+            return "nowhere"
+        if key.end[0] in identity.UNSEEN_SWITCHES:
+            return "some switch"
+        if len(key.end) == 1 and ("nvswitch", *key.end, "0") in self.said:
+            return "switch"
+        numbered = all(link.named and pci.bus_id(link.named) is None for _, link in said)
+        is_gpu = key.end[0] == "gpu" or ("gpu", *key.end, "", "0") in self.said
+        return "GPU by number" if numbered and is_gpu else "else"
 
     def _aimed(self, nodes: tuple[Node, ...], index: Mapping[Key, int]) -> tuple[Link, ...]:
         """Look up whom links lead to among the nodes of all templates."""
@@ -225,7 +249,7 @@ class _Fusion:
             if source == NOWHERE:
                 continue
             place = f"{key.kind} of {identity.shown(key.source)} to {'/'.join(key.end)}"
-            values = self._decide(said, frozenset({"source", "target"}), place)
+            values = self._decide(_of_one_link(said), frozenset({"source", "target"}), place)
             if key.end == identity.TO_CPU:
                 target = _topmost(nodes, source)
             else:
@@ -259,31 +283,17 @@ class _Fusion:
         )
 
 
-def _same(templates: Sequence[HostTemplate], own: Sequence[Sequence[Key]]) -> dict[Key, Key]:
-    """Who is meant by a GPU's number alone, and by the CPUs of a NUMA node without a number."""
-    numbers: dict[int | None, set[Key]] = {}
-    cpus: dict[int, set[Key]] = {}
-    weak: dict[Key, Node] = {}
-    for template, keys in zip(templates, own, strict=True):
-        for key, node in zip(keys, template.nodes, strict=True):
-            if key[0] == "gpu" and not key[1] and key[-1] == "0":
-                weak[key] = node
-            elif isinstance(node, Gpu) and node.dev is not None and key[1]:
-                numbers.setdefault(node.dev, set()).add(key)
-            elif isinstance(node, Numa) and node.cpus:
-                if identity.is_placeholder(key):
-                    weak[key] = node
-                else:
-                    cpus.setdefault(node.cpus, set()).add(key)
-    found = {}
-    for key, node in weak.items():
-        if isinstance(node, Numa):
-            known = cpus.get(node.cpus or 0, set())
-        else:
-            known = numbers.get(node.dev, set()) if isinstance(node, Gpu) else set()
-        if len(known) == 1:
-            found[key] = next(iter(known))
-    return found
+def _of_one_link(said: Said[Link]) -> Said[Link]:
+    """Share the speed of a whole bundle among its links, where somebody counts them."""
+    count = min((link.count for _, link in said if link.count), default=None)
+    if count is None:
+        return said
+    return [
+        (voice, replace(link, gbps=link.gbps / count))
+        if link.count is None and link.gbps is not None
+        else (voice, link)
+        for voice, link in said
+    ]
 
 
 def _nearest(said: Said[Key]) -> Key | None:

@@ -56,7 +56,8 @@ class Pci:
     width: int | None = None
     """Its lanes; 0 where a virtual machine hides them."""
     gbps: float | None = None
-    """The same link whole, of a source that gives no lanes: gigabytes a second, one way."""
+    """What the link whole runs at, of a source that gives no lanes: gigabytes a second, one way.
+    Generation and lanes count more, for an idle device's link is slowed down."""
     os_names: tuple[str, ...] = ()
     """What the operating system calls it: eth0, mlx5_0, nvme0n1."""
     extra: Attributes = ()
@@ -161,7 +162,8 @@ class Link:
     """Index of a node, or NOWHERE: `named` is not of this host."""
     count: int | None = None
     gbps: float | None = None
-    """Gigabytes a second of one link, one way. None: its generation's (`paths`)."""
+    """Gigabytes a second of one link, one way; of the whole bundle where `count` is not known.
+    None: its generation's (`paths`)."""
     named: str = ""
     """The target as the source names it, a bus id; "" where there is no choice."""
     named_class: int | None = None

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
-from typing import TypeAlias
+from typing import Generic, TypeAlias, TypeVar
 
 from distos_coll.topology.model import (
     NOWHERE,
@@ -33,13 +33,16 @@ def is_local_name(domain: str) -> bool:
     return domain.startswith(_LOCAL)
 
 
-class Sets:
-    """Disjoint sets that grow together."""
+T = TypeVar("T", bound=tuple[object, ...])
+
+
+class Sets(Generic[T]):
+    """Disjoint sets that grow together, of values that have an order."""
 
     def __init__(self) -> None:
-        self._above: dict[Device, Device] = {}
+        self._above: dict[T, T] = {}
 
-    def find(self, item: Device) -> Device:
+    def find(self, item: T) -> T:
         path = []
         while (above := self._above.get(item, item)) != item:
             path.append(item)
@@ -48,7 +51,7 @@ class Sets:
             self._above[each] = item
         return item
 
-    def join(self, a: Device, b: Device) -> None:
+    def join(self, a: T, b: T) -> None:
         """The smaller of the two names stands for both."""
         low, high = sorted((self.find(a), self.find(b)))
         self._above[high] = low
@@ -164,7 +167,7 @@ def domains(topology: Topology) -> tuple[tuple[Device, ...], ...]:
         return _groups(inside(by_id[template]))
 
     by_id = {id(template): template for template in topology.templates}
-    sets = Sets()
+    sets: Sets[Device] = Sets()
     seen: dict[Device, None] = {}
     first: dict[str, Device] = {}
     for h, host in enumerate(topology.hosts):
@@ -184,7 +187,7 @@ def domains(topology: Topology) -> tuple[tuple[Device, ...], ...]:
 
 def _groups(links: Inside) -> tuple[tuple[int, ...], ...]:
     """Devices of a host that links join, each in one group."""
-    sets = Sets()
+    sets: Sets[Device] = Sets()
     ways: Iterable[tuple[int, ...]] = (*links.direct, links.switched)
     for way in ways:
         for device in way:

@@ -1,7 +1,8 @@
 """How far apart devices are, in NCCL's words, and how much passes between them.
 
-Within a host a breadth-first search over `graph`: fewest hops, then most bandwidth. A path is as
-bad as its worst part. Beyond a host it is NVLink where GPUs share a domain, else the network.
+Within a host a breadth-first search over `graph`, as NCCL 2.30 has it (ncclTopoSetPaths in its
+src/graph/paths.cc): fewest hops, then most bandwidth. A path is as bad as its worst part. Beyond a
+host it is NVLink where GPUs share a domain, else the network.
 """
 
 from collections.abc import Sequence
@@ -45,7 +46,7 @@ class HostPaths:
     def __init__(self, template: HostTemplate) -> None:
         self.template = template
         self.graph = Graph(template)
-        self._from: dict[int, dict[int, Path]] = {}
+        self._from: dict[int, dict[int, _Reached]] = {}
         self._gpu_of: dict[int, int] = {}
         self._stated = {
             pair: relation.path
@@ -64,7 +65,9 @@ class HostPaths:
         start, end = self.graph.stands_for[a], self.graph.stands_for[b]
         if start not in self._from:
             self._from[start] = _search(self.graph, start)
-        found = self._from[start].get(end, NONE)
+        reached = self._from[start]
+        way = reached.get(end)
+        found = NONE if way is None else Path(way.type, way.gbps, _route(reached, end))
         # Where a source gives no PCI functions, the tree knows no more than the NUMA nodes.
         by_numa = found.type > PathType.C2C and not (
             self.template.bus_id_of(a) or self.template.bus_id_of(b)
@@ -87,7 +90,8 @@ class HostPaths:
             if cpu == NOWHERE or self._found(gpu, cpu).type is not PathType.C2C:
                 continue
             for port in self.nearest(gpu, self.ports):
-                if self._found(port, cpu).type is PathType.PHB:
+                # From the CPU: one search, not one for each of what may be thousands of ports.
+                if self._found(cpu, port).type is PathType.PHB:
                     found |= {(gpu, port), (port, gpu)}
         return frozenset(found)
 
@@ -172,14 +176,17 @@ class _Reached:
     before: int
 
 
-def _search(graph: Graph, start: int) -> dict[int, Path]:
+def _search(graph: Graph, start: int) -> dict[int, _Reached]:
     reached = {start: _Reached(0, speeds.LOCAL, PathType.LOC, NOWHERE)}
     now = [start]
     while now:
         later: dict[int, None] = {}
         for node in now:
             here = reached[node]
-            for edge in graph.edges[node]:
+            # From another NUMA node all have been reached.
+            known = here.before != NOWHERE and graph.kind(here.before) is Numa
+            edges = graph.edges[node]
+            for edge in edges[: graph.within.get(node)] if known else edges:
                 if not _may_pass(graph, start, node, edge, here):
                     continue
                 gbps = min(here.gbps, edge.gbps)
@@ -189,7 +196,7 @@ def _search(graph: Graph, start: int) -> dict[int, Path]:
                     reached[edge.to] = _Reached(here.hops + 1, gbps, kind, node)
                     later[edge.to] = None
         now = list(later)
-    return {node: Path(end.type, end.gbps, _route(reached, node)) for node, end in reached.items()}
+    return reached
 
 
 def _may_pass(graph: Graph, start: int, node: int, edge: Edge, here: _Reached) -> bool:
@@ -203,7 +210,8 @@ def _worst(graph: Graph, node: int, edge: Edge, here: _Reached) -> PathType:
     kinds = (graph.kind(node), graph.kind(edge.to))
     # The last piece, to the port itself, tells nothing of the way from the GPU to the NIC.
     kind = PathType.LOC if edge.via is Via.NET else PathType(edge.via)
-    if kinds == (Pci, Pci) and edge.via is Via.PCI:
+    if kinds == (Pci, Pci):
+        # Whatever joins them: two switches that reach each other without the CPU are two switches.
         kind = PathType.PXB
     elif edge.via is Via.PCI and Numa in kinds:
         kind = PathType.PHB

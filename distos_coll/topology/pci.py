@@ -4,6 +4,9 @@ import re
 
 BRIDGE = 0x060400
 NVSWITCH = 0x068000
+_OTHER_NETWORK = 0x0280
+"""Wireless cards, and some of Mellanox's adapters; without the last byte."""
+_MELLANOX = 0x15B3
 NVLINK_TO_CPU = 0x068001
 """NVLink of a POWER9 leads to its CPU through a device of this class."""
 
@@ -28,6 +31,14 @@ def is_nic(pci_class: int | None) -> bool:
     cards before 2010 called themselves.
     """
     return pci_class is not None and (pci_class >> 16 == 0x02 or pci_class >> 8 == 0x0C06)
+
+
+def is_adapter(pci_class: int | None, vendor: int | None) -> bool:
+    """A NIC of a computer that computes: of the other network controllers, such as wireless cards,
+    Mellanox's alone.
+    """
+    other = pci_class is not None and pci_class >> 8 == _OTHER_NETWORK
+    return is_nic(pci_class) and (not other or vendor == _MELLANOX)
 
 
 def is_bridge(pci_class: int | None) -> bool:

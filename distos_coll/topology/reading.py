@@ -1,28 +1,34 @@
 """From a path to what it says: opened within bounds, recognised by content, read, checked."""
 
 import bz2
+import errno
 import gzip
+import io
 import lzma
+import os
+import sys
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from distos_coll.errors import TopologyError
 from distos_coll.topology import checks
 from distos_coll.topology.findings import Finding, summed_up
 from distos_coll.topology.model import Topology
 from distos_coll.topology.source import Document, Found, TopologySource
+from distos_coll.topology.text import told
 
 LARGEST = 1 << 28
 """Bytes, unpacked; a source may allow less."""
 
-_PACKED: tuple[tuple[bytes, Callable[[Path], Any]], ...] = (
-    (b"\x1f\x8b", gzip.GzipFile),
-    (b"BZh", bz2.BZ2File),
-    (b"\xfd7zXZ\x00", lzma.LZMAFile),
-)
+STANDARD_INPUT = Path("-")
+
+_PIECE = 1 << 20
+_XZ_MEMORY = 1 << 27
+"""Bytes; xz -9 asks for half of it, a damaged file for gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -37,19 +43,79 @@ class Reading:
 
 def open_document(path: Path, largest: int = LARGEST) -> Document:
     """Read a file, unpacked, or name a directory."""
-    if path.is_dir():
-        return Document(str(path), root=path)
+    name = "standard input" if path == STANDARD_INPUT else told(str(path))
+    if path != STANDARD_INPUT and path.is_dir():
+        return Document(name, root=path)
     try:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             magic = file.read(6)
-        unpack = next((u for start, u in _PACKED if magic.startswith(start)), None)
-        with unpack(path) if unpack else path.open("rb") as content:
-            data = content.read(largest + 1)
+            unpack = next((u for start, u in _PACKED if magic.startswith(start)), _pieces)
+            # Piece by piece: memory for the largest file is not taken for a small one.
+            found = io.BytesIO()
+            pieces = unpack(io.BufferedReader(_Again(magic, file)))
+            while found.tell() <= largest and (piece := next(pieces, None)) is not None:
+                found.write(piece)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise TopologyError(f"{path}: cannot be read: {error}") from None
-    if len(data) > largest:
-        raise TopologyError(f"{path}: has more than {largest:,} bytes; no topology is that large")
-    return Document(str(path), data)
+        raise TopologyError(f"{name}: cannot be read: {error}") from None
+    if found.tell() > largest:
+        raise TopologyError(f"{name}: has more than {largest:,} bytes; no topology is that large")
+    return Document(name, found.getvalue())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    if path == STANDARD_INPUT:
+        if sys.stdin is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        yield sys.stdin.buffer
+        return
+    with path.open("rb") as file:
+        yield file
+
+
+class _Again(io.RawIOBase):
+    """A stream from its start, of which some bytes have been read: a pipe cannot be turned back."""
+
+    def __init__(self, head: bytes, rest: BinaryIO) -> None:
+        self.head = head
+        self.rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self.head[: len(buffer)] or self.rest.read(len(buffer))
+        self.head = self.head[len(piece) :]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def _pieces(file: Any) -> Iterator[bytes]:
+    while piece := file.read(_PIECE):
+        yield piece
+
+
+def _xz(file: BinaryIO) -> Iterator[bytes]:
+    """Within bounds of memory, which lzma.LZMAFile has not: streams, with zeros between them."""
+    rest = file.read(_PIECE)
+    while rest:
+        stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+        while not stream.eof:
+            if stream.needs_input and not rest and not (rest := file.read(_PIECE)):
+                raise EOFError("it was cut off")
+            yield stream.decompress(rest, _PIECE)
+            rest = b""
+        rest = stream.unused_data
+        while not rest.strip(b"\0") and (rest := file.read(_PIECE)):
+            pass
+        rest = rest.lstrip(b"\0")
+
+
+_PACKED: tuple[tuple[bytes, Callable[[BinaryIO], Iterator[bytes]]], ...] = (
+    (b"\x1f\x8b", lambda file: _pieces(gzip.GzipFile(fileobj=file))),
+    (b"BZh", lambda file: _pieces(bz2.BZ2File(file))),
+    (b"\xfd7zXZ\x00", _xz),
+)
 
 
 def recognise(document: Document, sources: Iterable[TopologySource]) -> TopologySource:

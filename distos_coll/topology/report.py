@@ -14,6 +14,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, get_type_hints
 
+from distos_coll.errors import TopologyError
 from distos_coll.topology.builder import bounded
 from distos_coll.topology.findings import Finding
 from distos_coll.topology.model import (
@@ -104,7 +105,13 @@ def _written(value: Any) -> Any:
         return [_written(each) for each in value]
     if isinstance(value, Enum):
         return value.value
-    return _plain(value) if is_dataclass(value) else value
+    if is_dataclass(value):
+        return _plain(value)
+    check = _BY_TYPE.get(type(value))
+    try:
+        return check(value) if check else value
+    except _Bad:
+        raise TopologyError(f"{str(value)[:60]!r}: too large for a host report") from None
 
 
 class _Bad(Exception):
@@ -141,7 +148,7 @@ def unpack(document: Document) -> tuple[Topology, tuple[Finding, ...]]:
             template = templates.get(lines[i + 1])
             if template is None:
                 template = _template(_parsed(lines[i + 1]))
-                bounded(head["name"], template.nodes)
+                bounded(f"{document.name}:{number}: {head['name']}", template.nodes)
                 template = templates[lines[i + 1]] = shared.setdefault(template, template)
             number = i + 1
             hosts.append(_host(head, template))
@@ -173,6 +180,13 @@ def _integer(value: Any) -> int:
     if type(value) is not int or abs(value) >= _LARGEST:
         raise _Bad("expected a whole number")
     return value
+
+
+def _id(value: Any) -> int:
+    found = _integer(value)
+    if found < 0:
+        raise _Bad("expected a number of PCI's, which is not negative")
+    return found
 
 
 def _real(value: Any) -> float:
@@ -231,11 +245,13 @@ def _pair(value: Any) -> tuple[str, str]:
     return found[0], found[1]
 
 
+_PCI_IDS = {"vendor", "device", "subsystem_vendor", "subsystem_device", "pci_class", "named_class"}
 _BY_TYPE: dict[Any, Decode] = {
     str: _text,
     str | None: _text,
     int: _integer,
     int | None: _integer,
+    float: _real,
     float | None: _real,
     bool: _flag,
     bool | None: _flag,
@@ -251,6 +267,7 @@ def _decoders(kind: Any) -> dict[str, Decode]:
     """Of the fields of a class; what a new type of field needs is found missing by the tests."""
     hints = get_type_hints(kind)
     found = {each.name: _BY_TYPE[hints[each.name]] for each in fields(kind) if each.name != "cpus"}
+    found |= {name: _id for name in _PCI_IDS & found.keys() if found[name] is _integer}
     return {**found, "cpus": _cpus} if "cpus" in hints else found
 
 

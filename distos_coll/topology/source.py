@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from distos_coll.errors import TopologyError
-from distos_coll.topology.findings import Finding, shown
+from distos_coll.topology.findings import Finding
 from distos_coll.topology.model import Topology
 
 HEAD_BYTES = 1 << 16
@@ -30,7 +30,7 @@ class Document:
     def error(self, what: str, line: int = 0, element: str = "") -> TopologyError:
         """Say what is wrong, where: file, line, element."""
         place = "".join((self.name, f":{line}" if line else "", f": {element}" if element else ""))
-        return TopologyError(shown(f"{place}: {what}"))
+        return TopologyError(f"{place}: {what}")
 
 
 class Fragment(Protocol):

@@ -44,7 +44,8 @@ def topology_facts(topology: Topology) -> dict[str, Any]:
     if topology.fabric.switches or topology.fabric.adapters:
         found |= _between_hosts(topology)
     if topology.hosts:
-        found["hosts"] = len(topology.hosts)
+        known = {n for host in topology.hosts for n in (host.name, *host.aliases)}
+        found["hosts"] = len(topology.hosts) + len(_swept_hosts(topology) - known)
     if any(host.template.nodes for host in topology.hosts):
         found |= _inside_hosts(topology)
     if rails := {rail.number for rail in topology.fabric.rails} or _stated_rails(topology):
@@ -69,18 +70,23 @@ def _inside_hosts(topology: Topology) -> Mapping[str, Any]:
 
 def _between_hosts(topology: Topology) -> Mapping[str, Any]:
     fabric = topology.fabric
-    names = {adapter.host or adapter.shared_name for adapter in fabric.adapters} - {None}
     # Others know hosts and their ports, and no adapters.
     swept = fabric.adapters or any(s.technology == "infiniband" for s in fabric.switches)
     kinds: list[dict[str, Any]] = [
         {"kind": each.kind, "evidence": list(each.evidence)} for each in fabric.recognised
     ]
     return {
-        "hosts": len(names),
+        "hosts": len(_swept_hosts(topology)),
         "hcas": sum(not adapter.aggregation for adapter in fabric.adapters) if swept else None,
         "switches": len(fabric.switches),
         "fabric": {**kinds[0], "also": kinds[1:]} if kinds else None,
     }
+
+
+def _swept_hosts(topology: Topology) -> set[str]:
+    """Whose adapters a sweep has found."""
+    names = (adapter.host or adapter.shared_name for adapter in topology.fabric.adapters)
+    return {name for name in names if name is not None}
 
 
 def _stated_rails(topology: Topology) -> set[int]:

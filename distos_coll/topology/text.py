@@ -25,6 +25,11 @@ def text_lines(document: Document) -> Iterator[tuple[int, str]]:
             yield number, line.decode("utf-8", "replace").rstrip()
 
 
+def told(name: str) -> str:
+    """A name that the operating system gave, as text: what is no UTF-8 in it is replaced."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def cut_off(document: Document, what: str, line: int) -> TopologyError:
     """Of a line that starts like one of `what` and does not end like it."""
     return document.error(f"no whole line of {what}; was it cut off?", line)

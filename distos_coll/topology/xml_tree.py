@@ -18,6 +18,8 @@ MAX_DEPTH = 100
 MAX_ATTRIBUTES = 64
 MAX_VALUE = 1 << 16
 """Characters of an attribute."""
+MAX_NAME = 256
+"""Characters of its name, or an element's."""
 
 _PROLOG = re.compile(rb"\s+|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[<>]*>", re.S)
 _ROOT = re.compile(rb"<([A-Za-z_][\w.-]*)([^<>]*)>?", re.S)
@@ -107,6 +109,8 @@ class _Builder:
             raise self.error(f"an element with more than {MAX_ATTRIBUTES} attributes")
         if any(len(value) > MAX_VALUE for value in attributes.values()):
             raise self.error(f"an attribute of more than {MAX_VALUE:,} characters")
+        if len(tag) > MAX_NAME or any(len(name) > MAX_NAME for name in attributes):
+            raise self.error(f"a name of more than {MAX_NAME} characters")
         if self.open:
             self.open[-1].children.append(element)
         else:

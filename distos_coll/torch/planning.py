@@ -1,6 +1,7 @@
 """What the native torch module calls to plan a group."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 from distos_coll import profiles, settings
 from distos_coll.group_plan import Found, Member, plan_and_log
@@ -13,17 +14,15 @@ def shared_profile(size: int) -> bytes:
 
 def planner(
     links: Callable[[], str],
-) -> Callable[[str, int, Sequence[int], Sequence[int], bytes], bytes]:
-    """Return what is called once per group: (name, rank, domain_of, domain_bits, profile).
+) -> Callable[..., bytes]:
+    """Return what is called once per group: (name, rank, domain_of, domain_bits, profile, hosts).
 
     It reads the environment each time: the algorithm may be set differently for each group.
     `links` describes the process's links, for the log.
     """
 
-    def encoded_plan(
-        name: str, rank: int, domain_of: Sequence[int], domain_bits: Sequence[int], profile: bytes
-    ) -> bytes:
-        found = Found(domain_of, domain_bits, profile)
-        return plan_and_log(settings.load(), Member(name, rank, links), found).encode()
+    def encoded_plan(name: str, rank: int, *found: Any) -> bytes:
+        member = Member(name, rank, links)
+        return plan_and_log(settings.load(), member, Found(*found)).encode()
 
     return encoded_plan

@@ -14,6 +14,7 @@ SHORTEST = 12
 ELSEWHERE = (
     # Said of programs and views to the author of an algorithm; the page says so.
     "distos_coll/program/",
+    "cpp/verify/",
     "distos_coll/planner/view.py",
     "distos_coll/testing/",
     # Bytes that no rank sends and no version writes: strangers, damage.
@@ -27,6 +28,7 @@ ELSEWHERE = (
     "cpp/program/decode.cc",
     # What is wrong in a damaged profile; a reason within the page's message.
     "distos_coll/planner/profile",
+    "distos_coll/planner/links.py",
     # What the operating system said of a socket; a reason within the page's messages.
     "cpp/comm/sockets.cc",
 )
@@ -50,6 +52,7 @@ INTERNAL = {
     "the runtime was shut down while it was connecting": "a thread that outlives the program",
     "cannot be used in a forked child; start workers": "other checks come first",
     "is registered twice": "a bug",
+    "a node that no channel can pass": "a bug",
     "shutdown() was called from a callback": "a bug",
     "the job's store takes values of up to": "the library's own values are shorter",
     "the store holds an empty": "the library writes no empty value",

@@ -220,6 +220,49 @@ def views(draw: st.DrawFn, host: Host) -> Host:
 
 
 @st.composite
+def numbered(draw: st.DrawFn, host: Host) -> Host:
+    """A host as `nvidia-smi topo -m` sees it: GPUs by numbers, not all of them right, and NUMA
+    nodes by their CPUs.
+    """
+    nodes: list[Any] = []
+    ids: list[GpuId] = []
+    of_numa: dict[int, int] = {}
+    template = host.template
+    order = list(range(len(template.gpus)))
+    if draw(st.integers(0, 9)) == 0:
+        order = draw(st.permutations(order))
+    for i, own in zip(template.gpus, host.gpus, strict=True):
+        numa = template.numa_of(i)
+        if numa not in of_numa:
+            of_numa[numa] = len(nodes)
+            nodes.append(Numa(cpus=getattr(template.nodes[numa], "cpus", None)))
+        gpu = template.nodes[i]
+        nodes.append(Gpu(of_numa[numa], order[getattr(gpu, "dev", 0)]))
+        ids.append(GpuId(own.uuid if draw(st.booleans()) else None))
+    return Host(host.name, HostTemplate(tuple(nodes)), tuple(ids))
+
+
+@st.composite
+def vague_documents(draw: st.DrawFn, topology: Topology, name: str = "a") -> Part:
+    """What one source tells of hosts, perhaps without addresses, perhaps without numbers."""
+    hosts = []
+    for host in topology.hosts:
+        view = draw(st.sampled_from(("numbers", "addresses", "all")))
+        if view == "numbers":
+            hosts.append(draw(numbered(host)))
+            continue
+        own = draw(views(host))
+        if view == "addresses":
+            nodes = tuple(
+                replace(node, dev=None) if isinstance(node, Gpu) else node
+                for node in own.template.nodes
+            )
+            own = replace(own, template=replace(own.template, nodes=nodes))
+        hosts.append(own)
+    return Part(name, Topology(tuple(hosts)))
+
+
+@st.composite
 def documents(draw: st.DrawFn, topology: Topology, name: str = "a") -> Part:
     """What one source tells of a cluster."""
     hosts = tuple(

@@ -50,8 +50,9 @@ def main() -> None:
     world = dist.group.WORLD
     assert world is not None
     backend: Any = world._get_backend(torch.device("cpu"))
-    domains = list(backend.topology[1])
-    print(json.dumps({"rank": rank, "domains": domains, "found": found}), flush=True)
+    domains, hosts = list(backend.topology[1]), list(backend.topology[4])
+    report = {"rank": rank, "domains": domains, "hosts": hosts, "found": found}
+    print(json.dumps(report), flush=True)
     dist.destroy_process_group()
 
 

@@ -146,6 +146,8 @@ def test_every_algorithm_between_two_hosts(hosts: tuple[str, str]) -> None:
     for out in outputs(ranks):
         report = json.loads(out.strip().splitlines()[-1])
         assert report["domains"] == [0, 0, 1]
+        # A namespace of the network has the machine's name.
+        assert report["hosts"] == [os.uname().nodename] * 3
         for name in ("ring", "tree", "rhd", "hier", "direct2"):
             assert report["found"][name].partition("/")[0] == name, report
         assert not report["found"][""].startswith("wrong"), report

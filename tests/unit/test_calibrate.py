@@ -62,7 +62,7 @@ def test_every_candidate_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "BATCH_US", 1.0)
 
     def one(group: distos_coll.Communicator) -> Any:
-        return sweep.sweep(group, SMALL), group._plan
+        return sweep.sweep(group, group._plan, SMALL), group._plan
 
     (table, made), other = distos_coll.run_threads(2, one)
     assert other[0] == table

@@ -5,13 +5,16 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer.testing
 from error_page import raises, says
+from measured import stored
+from topologies import OWN
 
-from distos_coll import __version__
+from distos_coll import __version__, profiles
 from distos_coll.bench import worker
 from distos_coll.bench.doors import ArrayDoor
 from distos_coll.bench.elements import ELEMENTS
@@ -20,6 +23,8 @@ from distos_coll.cli import demo, demo_run
 from distos_coll.cli.app import app
 from distos_coll.cli.demo import Outcome
 from distos_coll.cli.demo_worker import Job, Result
+from distos_coll.planner import Profile
+from distos_coll.planner.links import LinkClass, classed
 
 JOB = Job(("gloo", "gloo"), 0, 2, epochs=2, port=0, listen_fd=-1, timeout_s=120)
 
@@ -46,6 +51,34 @@ def test_version() -> None:
 )
 def test_usage_errors_end_with_2(arguments: list[str]) -> None:
     assert invoke(*arguments).exit_code == 2
+
+
+def into_a_full_disk(*arguments: object) -> tuple[int, str]:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "distos_coll", *map(str, arguments)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a full disk at hand")
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [("show", 1), ("show --json", 1), ("diff", 2), ("diff --json", 2), ("export --to nccl-xml", 1)],
+)
+def test_a_full_disk(command: str, code: int) -> None:
+    """No traceback; and of a comparison no answer that was not given."""
+    file = OWN / "nccl-four-mesh.xml"
+    files = (file, file) if command.startswith("diff") else (file,)
+    status, told = into_a_full_disk("topo", *command.split(), *files)
+    assert status == code
+    assert told.startswith("distos-coll: ")
+    assert "No space left" in told
+    assert len(told.splitlines()) == 1
 
 
 def without(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
@@ -85,6 +118,32 @@ def test_domains_that_cannot_be(domains: str, row: str) -> None:
     result = invoke("plan", "explain", "--ranks", "8", "--domains", domains)
     assert result.exit_code == 2
     assert says(row, result.output)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "row"), [("a,b,c", "plan-hosts"), ("a,b", "plan-strangers"), ("a", "plan-hosts")]
+)
+def test_hosts_that_cannot_be(hosts: str, row: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISTOS_COLL_PROFILE", "none")
+    result = invoke("plan", "explain", "--ranks", "8", "--domains", "2", "--hosts", hosts)
+    assert says(row, str(result.exception))
+
+
+def test_a_plan_over_the_links_of_a_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links = classed("abcd", lambda a, b: LinkClass(30.0, 0.1 if a + b > 1 else 0.01), "a test")
+    profiles.save(stored(Profile(links=(links,))), tmp_path / "p.json")
+    monkeypatch.setenv("DISTOS_COLL_PROFILE", str(tmp_path / "p.json"))
+    arguments = ("plan", "explain", "--ranks", "4", "--bytes", "64M", "--domains")
+    found = invoke(*arguments, "4").output
+    assert "ring over a, c, b, d: narrowest link 0.1 GB/s (a to c); in the order of ranks" in found
+    found = invoke(*arguments, "4", "--hosts", "a,c,b,d", "--json").output
+    assert json.loads(found)[0]["layout"][1].startswith("ring over a, c, b, d: narrowest link 0.1")
+    # Nobody can tell which two they are.
+    assert "links between" not in invoke(*arguments, "2").output
+    every = invoke("plan", "explain", "--ranks", "4", "--domains", "4").output
+    assert "links between 4 domains: a test; 2 kinds" in every
 
 
 def test_what_the_demo_complains_of() -> None:

@@ -31,6 +31,19 @@ def test_json_has_every_key(path: Path) -> None:
     assert invoke("show", str(path)).exit_code == 0
 
 
+def test_lines_are_printed_as_they_are(tmp_path: Path) -> None:
+    """Neither `:100:` of a place nor `[x]` of a name means anything; a long word costs little."""
+    path = tmp_path / "[x]:100:.xml"
+    path.write_bytes((OWN / "nccl-contradictions.xml").read_bytes())
+    output = invoke("show", str(path)).stdout
+    assert "[x]:100:.xml: nccl-xml" in output
+    path = tmp_path / "long.net"
+    path.write_text(f'Switch 2 "a"\n[1] "{"b" * 60_000}"\n', "utf-8")
+    output = invoke("show", str(path)).stdout
+    assert f"warning: {path}:2: " in output
+    assert "b" * 1000 in output
+
+
 def test_the_tree_names_devices_and_links() -> None:
     text = shown("nccl-four-mesh.xml")
     assert "NUMA node 1, x86_64, AuthenticAMD, 16 CPUs" in text

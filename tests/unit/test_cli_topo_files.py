@@ -1,6 +1,12 @@
 """`distos-coll topo import`, `merge` and `export`."""
 
+import bz2
+import gzip
 import json
+import lzma
+import os
+import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -195,6 +201,10 @@ def test_what_cannot_be_imported(tmp_path: Path) -> None:
     with raises("topology-unreadable"):
         imported("n1=nowhere.xml")
     assert invoke("import", "-o", tmp_path).exit_code == 2
+    for missing in ("nowhere.xml", "n1=nowhere.xml"):
+        result = invoke("import", missing, "-o", tmp_path)
+        assert result.exit_code == 2
+        assert says("file-missing", result.output)
     result = invoke("merge", OWN / "nccl-four-mesh.xml", "-o", tmp_path)
     assert result.exit_code == 2
     assert says("merge-files", result.output)
@@ -202,6 +212,19 @@ def test_what_cannot_be_imported(tmp_path: Path) -> None:
     result = invoke("import", OWN / "nccl-four-mesh.xml", "-o", tmp_path / "file/out")
     assert isinstance(result.exception, DistosError)
     assert says("import-write", str(result.exception))
+
+
+def test_names_of_files_that_are_no_text(tmp_path: Path) -> None:
+    """Written with a replacement, as JSON cannot hold them: hosts, and who contradicts whom."""
+    folder = os.fsencode(tmp_path)
+    paths = [os.fsdecode(folder + b"/" + name) for name in (b"g\xff.xml", b"g\xff.smi.txt")]
+    Path(paths[0]).write_bytes((OWN / "nccl-four-mesh.xml").read_bytes())
+    slower = (OWN / "nccl-four-mesh.xml").read_bytes().replace(b'"100000"', b'"50000"')
+    Path(paths[1]).write_bytes(slower)
+    result = invoke("import", paths[0], f"g\udcff={paths[1]}", "-o", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.exception
+    assert [host.name for host in model_in(tmp_path / "out").hosts] == ["g\ufffd"]
+    assert "g\ufffd.smi.txt" in json.dumps(json.loads(result.stdout), ensure_ascii=False)
 
 
 def test_files_are_replaced_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,6 +241,43 @@ def test_files_are_replaced_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "full" in str(result.exception)
     assert (tmp_path / "cluster-topology-model.json").read_bytes() == old
     assert {path.name for path in tmp_path.iterdir()} == ARTIFACTS
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress, bz2.compress, lzma.compress])
+def test_standard_input(packed: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    source = OWN / "nccl-four-mesh.xml"
+    data = packed(source.read_bytes())
+    runner = typer.testing.CliRunner()
+    result = runner.invoke(app, ["topo", "show", "--json", "-"], input=data)
+    assert json.loads(result.stdout)["gpus"] == 4
+    for argument, name in (("-", "stdin"), ("n7=-", "n7")):
+        words = ["topo", "import", argument, "-o", str(tmp_path)]
+        assert runner.invoke(app, words, input=data).exit_code == 0
+        assert [host.name for host in model_in(tmp_path).hosts] == [name]
+    assert runner.invoke(app, ["topo", "diff", str(source), "-"], input=data).exit_code == 0
+    exported = runner.invoke(app, ["topo", "export", "--to", "nccl-xml", "-"], input=data)
+    assert exported.stdout_bytes.startswith(b"<system ")
+    broken = runner.invoke(app, ["topo", "validate", "-"], input=b"<system>")
+    assert broken.stdout.startswith("standard input:")
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress, bz2.compress, lzma.compress])
+def test_a_pipe(packed: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    """It is read once, in the pieces in which it comes."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    data = packed((OWN / "nccl-four-mesh.xml").read_bytes())
+
+    def write() -> None:
+        with pipe.open("wb", buffering=0) as file:
+            for piece in (data[:2], data[2:5], data[5:]):
+                file.write(piece)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    result = invoke("show", "--json", pipe)
+    writer.join()
+    assert json.loads(result.stdout)["gpus"] == 4
 
 
 def test_export(tmp_path: Path) -> None:

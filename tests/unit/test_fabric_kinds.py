@@ -8,7 +8,7 @@ from distos_coll.testing import fabrics
 from distos_coll.testing.fabrics import FabricLayout
 from distos_coll.topology.fabric import Adapter, Cable, End, EndKind, Fabric, Recognised, Switch
 from distos_coll.topology.fabric_checks import contradictions
-from distos_coll.topology.fabric_graph import natural
+from distos_coll.topology.fabric_graph import device_label, natural
 from distos_coll.topology.fabric_kinds import recognise_fabric
 
 KINDS = {
@@ -223,7 +223,7 @@ def test_a_host_of_another_kind_is_not_called_crossed() -> None:
 
 def test_what_is_stated_stays() -> None:
     stated = Recognised("fat-tree", ("the operator says so",))
-    fabric = replace(KINDS["ring"].fabric(), recognised=(stated,))
+    fabric = replace(KINDS["ring"].fabric(), recognised=(stated,), computed=())
     assert recognise_fabric(fabric).recognised == (stated,)
     assert recognise_fabric(Fabric()) == Fabric()
 
@@ -265,3 +265,11 @@ def test_a_long_chain_has_no_levels() -> None:
 def test_natural_order() -> None:
     names = ["eth10", "eth2", "eth", "mlx5_1", "mlx5_0", "#3", "#10"]
     assert sorted(names, key=natural) == ["#3", "#10", "eth", "eth2", "eth10", "mlx5_0", "mlx5_1"]
+
+
+@pytest.mark.parametrize(
+    ("device", "label"),
+    [("mlx5_3", "#3"), ("HCA-4", "#3"), ("eth0", "eth0"), ("mlx5_" + "9" * 5000,) * 2],
+)
+def test_names_that_drivers_give_to_one_card(device: str, label: str) -> None:
+    assert device_label(device) == label

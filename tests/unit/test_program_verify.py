@@ -1,23 +1,31 @@
 """Seeded defects: what verification must find, and that it says where."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from distos_coll._vocabulary import Collective, Need
 from distos_coll.errors import PlanError
+from distos_coll.program import native
 from distos_coll.program.builder import ProgramBuilder
 from distos_coll.program.contract import Call
 from distos_coll.program.ir import Program
+from distos_coll.program.reference import Reference
 from distos_coll.program.symbols import select
 from distos_coll.program.verify import verify
 
 AR, AG, BC = Collective.ALL_REDUCE, Collective.ALL_GATHER, Collective.BROADCAST
 
 
-def refused(program: Program, message: str, size: int = 4, **options: object) -> str:
+def refused(program: Program, message: str, size: int = 4, **options: Any) -> str:
+    """Return what the reference says, after checking that the core says the same."""
     with pytest.raises(PlanError, match=message) as caught:
-        verify(program, size, **options)  # type: ignore[arg-type]
+        verify(program, size, engine=Reference, **options)
+    if native.AVAILABLE:
+        with pytest.raises(PlanError) as by_core:
+            verify(program, size, engine=native.Native, **options)
+        assert str(by_core.value) == str(caught.value)
     return str(caught.value)
 
 

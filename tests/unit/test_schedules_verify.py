@@ -8,6 +8,7 @@ from distos_coll._vocabulary import Collective, Need
 from distos_coll.errors import PlanError
 from distos_coll.plugins.manager import Algorithm, built_in_registry
 from distos_coll.program.contract import REDUCING
+from distos_coll.program.layout import Orders
 from distos_coll.program.verify import verify
 
 REGISTRY = built_in_registry()
@@ -44,6 +45,19 @@ def test_larger_groups(algorithm: Algorithm) -> None:
         options = partitions(size, one_domain)
         domain_of = options[size % len(options)]
         verify(REGISTRY.program(algorithm), size, domain_of=domain_of)
+
+
+BETWEEN_DOMAINS = [a for a in REGISTRY.algorithms if Need.ONE_DOMAIN not in a.spec.needs]
+
+
+@pytest.mark.parametrize("algorithm", BETWEEN_DOMAINS, ids=name_of)
+def test_domains_in_any_order(algorithm: Algorithm) -> None:
+    draw = random.Random(7)
+    for size in (3, 5, 8):
+        for domain_of in partitions(size, False)[1:]:
+            domains = range(len(set(domain_of)))
+            orders = Orders(*(tuple(draw.sample(domains, len(domains))) for _ in range(2)))
+            verify(REGISTRY.program(algorithm), size, domain_of=domain_of, orders=orders)
 
 
 REDUCING_ALGORITHMS = [a for a in REGISTRY.algorithms if a.spec.collective in REDUCING]

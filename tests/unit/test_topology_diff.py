@@ -29,8 +29,10 @@ from distos_coll.api import (
     Numa,
     Pci,
     Port,
+    Rail,
     Recognised,
     Relation,
+    Switch,
     Topology,
 )
 from distos_coll.topology.diff import diff
@@ -324,6 +326,15 @@ def test_hosts() -> None:
     assert found.hosts == ("m0",)
 
 
+def test_a_set_of_more_cpus_than_python_writes_in_decimals() -> None:
+    old, new = cluster(1), cluster(1)
+    host = with_node(new.hosts[0], Numa, 0, cpus=1 << 20_000)
+    (change,) = diff(old, replace(new, hosts=(host,)))
+    assert (change.old, change.new) == ("255", hex(1 << 20_000))
+    merged = merge([Part("a", old), Part("b", replace(new, hosts=(host,)))])
+    assert any(hex(1 << 20_000) in str(finding) for finding in merged.findings)
+
+
 def test_two_hosts_of_one_name() -> None:
     """Which of them changed cannot be told; that there is one less can."""
     twice = replace(WHOLE, hosts=(*WHOLE.hosts, WHOLE.hosts[0]))
@@ -449,6 +460,64 @@ def test_cables_without_ports() -> None:
         ("cable-lost", ("n0 to s0",)),
         ("cable-new", ("n0 to s1",)),
     ]
+
+
+def parallel(count: int) -> Topology:
+    """Cables between two switches, whose ports nobody tells."""
+    ends = End(EndKind.SWITCH, "leaf"), End(EndKind.SWITCH, "spine")
+    return Topology(fabric=Fabric(cables=(Cable(*ends),) * count))
+
+
+def test_each_of_parallel_cables_without_ports_is_told() -> None:
+    more = [f"leaf to spine ({number})" for number in (2, 3, 4)]
+    (found,) = diff(parallel(4), parallel(1))
+    assert (found.kind, list(found.what), found.count) == ("cable-lost", more, 3)
+    (found,) = diff(parallel(4), parallel(0))
+    assert (list(found.what), found.count) == (["leaf to spine", *more], 4)
+    (found,) = diff(parallel(0), parallel(2))
+    assert (found.kind, found.count) == ("cable-new", 2)
+
+
+def ethernet(*hosts: str, more: int = 2) -> Topology:
+    """Hosts with interfaces at a switch, as LLDP tells of them, and in blocks."""
+    cables = tuple(
+        Cable(End(EndKind.HOST, host, f"eth{i}"), End(EndKind.SWITCH, "sw1", f"swp{host}{i}"))
+        for host in hosts
+        for i in range(more)
+    )
+    rails = tuple(
+        Rail(i, switches=("sw1",), members=tuple(End(EndKind.HOST, h, f"eth{i}") for h in hosts))
+        for i in range(2)
+    )
+    adapters = tuple(Adapter(f"guid-{host}", host=host) for host in hosts)
+    fabric = Fabric((Switch("sw1"),), adapters, cables, rails)
+    return Topology(tuple(map(Host, hosts)), fabric, (Block("b", hosts),))
+
+
+def test_what_hangs_at_a_lost_host_is_not_told_again() -> None:
+    (found,) = diff(ethernet("n1", "n2", "n3"), ethernet("n1", "n3"))
+    assert (found.kind, found.hosts) == ("host-lost", ("n2",))
+    (found,) = diff(ethernet("n1"), ethernet("n1", "n2"))
+    assert (found.kind, found.hosts) == ("host-new", ("n2",))
+
+
+def test_cables_of_a_host_that_only_the_network_still_knows() -> None:
+    old, new = ethernet("n1", "n2"), ethernet("n1", "n2", more=1)
+    found = diff(old, replace(new, hosts=new.hosts[:1]))
+    assert [change.kind for change in found] == ["cable-lost", "host-lost"]
+
+
+def test_a_name_that_is_made_up_is_that_of_the_one_host() -> None:
+    unnamed = replace(cluster(1).hosts[0], name="host0", made_up=True)
+    named = cluster(1)
+    assert diff(Topology((unnamed,)), named) == ()
+    assert diff(named, Topology((unnamed,))) == ()
+    assert {change.kind for change in diff(Topology((unnamed,)), cluster(2))} == {
+        "host-lost",
+        "host-new",
+    }
+    other = replace(unnamed, made_up=False)
+    assert {change.kind for change in diff(Topology((other,)), named)} == {"host-lost", "host-new"}
 
 
 def test_blocks() -> None:

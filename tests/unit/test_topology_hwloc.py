@@ -382,6 +382,12 @@ def test_lines_of_lspci(line: str) -> None:
     assert function.device in {0x2330, None}
 
 
+def test_lanes_that_a_virtual_machine_hides() -> None:
+    hidden = LSPCI.replace("Width x16 (ok)", "Width x0")
+    functions = [node for node in host_of(hidden).template.nodes if isinstance(node, Pci)]
+    assert {function.width for function in functions} == {None}
+
+
 def test_bridges_in_a_circle() -> None:
     """Buses that are behind one another: the text is wrong, and reading it ends."""
     text = LSPCI.replace("primary=01, secondary=02", "primary=01, secondary=00")

@@ -79,6 +79,15 @@ def test_every_line_has_its_place() -> None:
     assert (first.width, first.rate, first.mbps, first.seen_by_both) == (4, "NDR", 400000, True)
 
 
+def test_two_sweeps_in_one_file() -> None:
+    """Joined by cat: they are written as JSON, which has one place for a name, and read back."""
+    content = topology_of(read_text(TEXT + TEXT, "two.txt"))
+    assert len(content.fabric.switches) == 3
+    model = written(content, "cluster-topology-model")
+    assert topology_of(read_text(model, "a.json")) == content
+    assert [name for name, _ in content.extra].count("ib:topology file") == 2
+
+
 def test_the_slower_of_two_rates_counts() -> None:
     reading = read_own(RACKS)
     (slow,) = [cable for cable in topology_of(reading).fabric.cables if cable.extra]
@@ -178,6 +187,16 @@ Ca\t2 "H-0002c90200247020"\t\t# "atlas36 HCA-1"
 [1](2c90200247021) \t"S-0008f104003f1e29"[23]\t\t# lid 13 lmc 0 "spine" lid 742 4xQDR
 [2](2c90200247022) \t"H-0002c90200247010"[2] (2c90200247012) \t# lid 15 lmc 0 "atlas35" lid 14 4xQDR
 """
+
+
+def test_of_two_lines_of_a_port_the_first_counts() -> None:
+    text = (
+        'Ca 1 "H-1" # "n1 a"\n[1](5) "S-2"[1] # lid 7 lmc 0 "s" lid 3 4xHDR\n'
+        '[1](6) "S-2"[2] # lid 8 lmc 0 "s" lid 3 4xHDR\n'
+        'Switch 2 "S-2" # "s" base port 0 lid 3 lmc 0\n'
+    )
+    (adapter,) = topology_of(read_text(text)).fabric.adapters
+    assert (adapter.lids, adapter.extra) == ((7,), (("ib:port:1", "5"),))
 
 
 def test_chassis_and_hosts_that_are_cabled_to_each_other() -> None:
@@ -309,6 +328,16 @@ def test_a_netlist() -> None:
     assert fabric.cables[0].extra[:2] == (("ib:rate-a", "12x"), ("ib:rate-b", "1x"))
 
 
+def test_devices_and_ports_of_more_digits_than_python_reads() -> None:
+    many = "9" * 5000
+    text = f'Switch 8 "leaf"\n[1] "a"[1]\nHca 1 "a" # "node1 mlx5_{many}"\n[1] "leaf"[1]\n'
+    content = topology_of(read_text(text))
+    (adapter,) = content.fabric.adapters
+    extra = ((f"ib:port:{many}", "7"), ("ib:port:\u00b2", "7"))
+    other = replace(content.fabric, adapters=(replace(adapter, extra=extra, lids=(4,)),))
+    assert b" lid 4 " in written(replace(content, fabric=other), "ibnetdiscover")
+
+
 def test_netlists_that_are_refused() -> None:
     with raises("ibsim-node", "a.xml:2: "):
         read_text('Hca 2 "a"\nSwitch "b" 3\n')
@@ -330,6 +359,8 @@ def test_what_cannot_be_written() -> None:
             written(Topology(fabric=Fabric((Switch("s"),), (Adapter("a"),), (named,))), name)
         with raises("fabric-names"):
             written(Topology(fabric=Fabric((Switch("s", "a\nb"),))), name)
+        with raises("fabric-names"):
+            written(Topology(fabric=Fabric((Switch("s", "a\ud800"),))), name)
 
 
 LAYOUTS = [

@@ -29,6 +29,7 @@ from distos_coll.api import (
     Gpu,
     GpuId,
     Host,
+    HostBuilder,
     HostTemplate,
     Link,
     LinkKind,
@@ -44,6 +45,7 @@ from distos_coll.api import (
     Switch,
     Topology,
     domain_map,
+    local_nvlink_domain,
     rail_assignments,
 )
 from distos_coll.plugins.manager import default_sources
@@ -284,7 +286,7 @@ def test_too_many_values(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_too_deep_and_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     chain = tuple(Pci(i - 1, f"0000:00:00.{i % 8}") for i in range(101))
-    with raises("model-depth", r"nodes\[100\].parent: nodes hang deeper than 100"):
+    with raises("model-depth", r"nodes\[100\]: nodes hang deeper than 100"):
         read(cluster_model.write_model(Topology((Host("n", HostTemplate(chain)),))))
     fits = Topology((Host("n", HostTemplate(chain[:100])),))
     assert read(cluster_model.write_model(fits)).content == fits
@@ -307,10 +309,6 @@ def test_what_cannot_be_written() -> None:
     host = cluster(1).hosts[0]
     for change, row in (
         ({"name": "a\ud800"}, "json-characters"),
-        (
-            {"gpus": (GpuId(extra=(("a", "1"), ("b", ""), ("a", "2"))), *host.gpus[1:])},
-            "json-two-places",
-        ),
         ({"gpus": (GpuId(rank=1 << 64), *host.gpus[1:])}, "json-number"),
     ):
         with raises(row):
@@ -318,6 +316,14 @@ def test_what_cannot_be_written() -> None:
     template = replace(host.template, links=(Link(LinkKind.C2C, 0, gbps=float("nan")),))
     with raises("json-finite", "nan"):
         cluster_model.write_model(Topology((replace(host, template=template),)))
+
+
+def test_texts_of_one_name_are_put_together() -> None:
+    """Two sweeps in one file say what they are twice."""
+    told = (("a", "1"), ("b", "x"), ("a", "2"), ("b", "y"))
+    found = read(cluster_model.write_model(Topology(cluster(1).hosts, extra=told)))
+    assert isinstance(found.content, Topology)
+    assert found.content.extra == (("a", "1"), ("a", "2"), ("b", "x"), ("b", "y"))
 
 
 def test_what_a_format_cannot_say() -> None:
@@ -343,6 +349,57 @@ def test_domains_of_schedulers() -> None:
     assert [domain.complete for domain in mesh.domains] == [False]
     amd = domain_map(topology_of(reading.read(OWN / "rccl-four-mesh.xml", default_sources())))
     assert {domain.links for domain in amd.domains} == {"xgmi"}
+
+
+def in_domains(whole: Topology, *names: str | None) -> Topology:
+    """The same with the domains of the first host's GPUs."""
+    host = whole.hosts[0]
+    gpus = tuple(replace(own, nvlink_domain=n) for own, n in zip(host.gpus, names, strict=True))
+    return replace(whole, hosts=(replace(host, gpus=gpus), *whole.hosts[1:]))
+
+
+def test_a_domain_that_has_no_name_is_called_after_its_host() -> None:
+    """What one document calls a domain says nothing to anybody else."""
+    whole = in_domains(cluster(1, Kind(numa=1)), *[local_nvlink_domain("0x5")] * 2)
+    assert [domain.id for domain in domain_map(whole).domains] == ["n0"]
+
+
+def test_domains_that_a_gpu_joins_are_not_complete() -> None:
+    """A GPU of each joins two domains: not each of their GPUs reaches each other."""
+    near, far = Kind(numa=1, switches=1), Kind(numa=1, switches=0)
+    hosts = (near.builder("n0").build(), far.builder("n1").build(), far.builder("n2").build())
+    whole = in_domains(Topology(hosts), "a", "b")
+    others = [
+        replace(host, gpus=tuple(replace(own, nvlink_domain=name) for own in host.gpus))
+        for host, name in zip(hosts[1:], ("a", "b"), strict=True)
+    ]
+    (domain,) = domain_map(replace(whole, hosts=(whole.hosts[0], *others))).domains
+    assert (domain.id, domain.gpus, domain.complete) == ("a", 6, False)
+
+
+def test_the_networks_word_on_a_rail_counts_more() -> None:
+    whole = cluster(1, leaves=2)
+    turned = tuple(replace(rail, number=7 - rail.number) for rail in whole.fabric.rails)
+    found = rail_assignments(replace(whole, fabric=replace(whole.fabric, rails=turned)))
+    assert [(port.rail, port.stated_by) for port in found.hosts[0].ports] == [
+        (7, "network"),
+        (6, "network"),
+    ]
+
+
+def test_an_interface_that_host_and_switch_tell_of_is_one_port() -> None:
+    host = HostBuilder("n0")
+    host.add_port(Port(host.add(Nic(host.add(Numa(id=0)))), "eth0", mbps=100_000))
+    cables = tuple(
+        Cable(End(EndKind.HOST, "n0", name), End(EndKind.SWITCH, "sw", f"swp{i}"))
+        for i, name in enumerate(("eth0", "eth1"))
+    )
+    found = rail_assignments(Topology((host.build(),), Fabric((Switch("sw"),), cables=cables)))
+    (ports,) = (each.ports for each in found.hosts)
+    assert [(port.device, port.switch_port) for port in ports] == [
+        ("eth0", "swp0"),
+        ("eth1", "swp1"),
+    ]
 
 
 def test_rails_of_schedulers() -> None:

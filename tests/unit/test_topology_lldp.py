@@ -214,14 +214,23 @@ NETQ = """[{"nodes": [{"compounded_nodes": [
 def test_netq() -> None:
     reading = read_text(NETQ)
     content = topology_of(reading)
-    assert [(s.id, s.name, s.level) for s in content.fabric.switches] == [("a", "leaf", 1)]
+    assert [(s.id, s.name, s.level) for s in content.fabric.switches] == [("leaf", "leaf", 1)]
     assert [host.name for host in content.hosts] == ["gpu1", "gpu1 c"]
     assert cabled(content.fabric) == (
-        {(End(EndKind.SWITCH, "a", "swp1"), End(EndKind.HOST, "gpu1", "eth0"), True)}
+        {(End(EndKind.SWITCH, "leaf", "swp1"), End(EndKind.HOST, "gpu1", "eth0"), True)}
     )
     assert codes(reading) == ["host-twice", "node-twice", "end-unknown"]
     found = summary(reading)
     assert (found["format"], found["bundles"], found["node_groups"]) == ("netq", 2, 1)
+
+
+def test_netq_switches_of_one_name() -> None:
+    """Where a name does not tell them apart, the document's own ids do."""
+    text = NETQ.replace(
+        '"gpu1", "device_type": "discovered_via_lldp"', '"leaf", "device_type": "switch"', 1
+    )
+    found = topology_of(read_text(text)).fabric
+    assert [(s.id, s.name) for s in found.switches] == [("leaf a", "leaf"), ("leaf b", "leaf")]
 
 
 def test_netq_refusals() -> None:

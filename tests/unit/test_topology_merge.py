@@ -90,7 +90,7 @@ def test_every_list_of_the_model_is_merged() -> None:
     names = [{field.name for field in fields(kind)} for kind in (Topology, Fabric, HostTemplate)]
     assert names == [
         {"hosts", "fabric", "blocks", "extra"},
-        {"switches", "adapters", "routers", "cables", "rails", "recognised", "extra"},
+        {"switches", "adapters", "routers", "cables", "rails", "recognised", "extra", "computed"},
         {
             *("nodes", "links", "relations", "distances"),
             *("packages", "cores", "threads", "extra"),

@@ -1,6 +1,7 @@
 """NCCL's and RCCL's topology XML: what is read, what is refused, what is written again."""
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 from error_page import raises
@@ -11,9 +12,10 @@ from topologies import OWN, read_own, read_text, topology_of
 from distos_coll import api
 from distos_coll.errors import TopologyError
 from distos_coll.plugins.manager import default_sources
-from distos_coll.topology import xml_tree
+from distos_coll.topology import checks, xml_tree
 from distos_coll.topology.builder import HostBuilder, topology
 from distos_coll.topology.model import Gpu, LinkKind, Numa, Pci, Port, Topology
+from distos_coll.topology.nvlink import pairs
 from distos_coll.topology.source import TopologySource
 from distos_coll.topology.summary import KEYS, summary
 
@@ -228,6 +230,15 @@ def test_all_contradictions_are_told() -> None:
     }
 
 
+@pytest.mark.parametrize("nodes", [3, 1024])
+def test_cpus_that_all_nodes_share_are_told_once_a_node(nodes: int) -> None:
+    text = "".join(f'<cpu numaid="{i}" affinity="ff"/>' for i in range(nodes))
+    content = topology_of(read_text(system(text)))
+    found = [f for f in checks.contradictions(content) if f.code == "cpus-shared"]
+    assert len(found) == nodes - 1
+    assert found[-1].message == f"NUMA nodes 0 and {nodes - 1} share CPUs"
+
+
 def gpu_links(number: int, *links: str) -> str:
     return pci(f'<gpu dev="{number}" sm="90" gcn="">{"".join(links)}</gpu>', number)
 
@@ -286,6 +297,7 @@ REFUSED = [
     ("nccl-missing", cpu(pci("<gpu><c2c bw='1'/></gpu>")), '<c2c bw="1">: it has no count'),
     ("nccl-value", system('<cpu numaid="zero"/>'), "numaid='zero': expected a whole number"),
     ("nccl-value", system('<cpu numaid="0" affinity="xyz"/>'), "expected hexadecimal words"),
+    ("nccl-value", system(f'<cpu numaid="0" affinity="{"f" * 16385}"/>'), "hexadecimal words"),
     ("nccl-value", cpu(pci("", pci_class="GPU")), "class='GPU': expected a PCI class"),
     ("nccl-value", cpu(pci("<gpu dev='99999999999999999999'/>")), "expected a whole number"),
     ("nccl-value", cpu("<nic><net latency='inf'/></nic>"), "latency='inf': expected a number"),
@@ -302,6 +314,8 @@ REFUSED = [
     ("xml-depth", "<system>\n" + "<pci>" * 200, "a.xml:2: elements are nested deeper"),
     ("xml-attributes", "<system " + " ".join(f'a{i}=""' for i in range(65)) + "/>", "65|64"),
     ("xml-value", f'<system version="{"1" * 70000}"/>', "characters"),
+    ("xml-name", f'<system {"a" * 257}=""/>', "a.xml:1"),
+    ("xml-name", f"<system><{'a' * 257}/></system>", "256"),
     ("xml-elements", "<system>" + "<pci/>" * xml_tree.MAX_ELEMENTS + "</system>", "200,000"),
 ]
 
@@ -409,3 +423,45 @@ def test_a_damaged_file_is_read_or_refused(
     if isinstance(reading.found.content, Topology):
         again = written(reading.found.content, reading.format)
         assert read_text(again).found.content == reading.found.content
+
+
+def switched_hosts(*domains: str | None) -> Topology:
+    """Hosts of two GPUs at NVLink switches, each in the domain given."""
+    hosts = []
+    for h, domain in enumerate(domains):
+        host = HostBuilder(f"n{h}")
+        host.add(Numa(id=0))
+        for i in range(2):
+            function = host.add(Pci(0, f"0000:0{i}:00.0", 0x030200))
+            gpu = host.add_gpu(Gpu(function, i, 90), api.GpuId(nvlink_domain=domain))
+            host.link(
+                api.Link(LinkKind.NVLINK, gpu, count=18, named="0000:0a:00.0", named_class=0x068000)
+            )
+        hosts.append(host)
+    return topology(hosts)
+
+
+@pytest.mark.parametrize("domains", [(None, None), ("a", None), ("a", "b")])
+def test_hosts_that_no_switch_joins_are_not_written_as_joined(domains: tuple[str | None]) -> None:
+    with raises("nccl-apart", match="n0 and n1"):
+        written(switched_hosts(*domains), "nccl-xml")
+
+
+@pytest.mark.parametrize("domains", [(None,), ("a", "a")])
+def test_what_is_written_joins_what_was_joined(domains: tuple[str | None]) -> None:
+    content = switched_hosts(*domains)
+    again = topology_of(read_text(written(content, "nccl-xml")))
+    assert pairs(again) == pairs(content)
+
+
+def test_hosts_without_switches_are_written_together() -> None:
+    plain = topology_of(read_text(cpu('<pci busid="0000:01:00.0" class="0x030200"/>')))
+    host = plain.hosts[0]
+    content = Topology((host, replace(host, name="other")))
+    assert len(topology_of(read_text(written(content, "nccl-xml"))).hosts) == 2
+
+
+@pytest.mark.parametrize(("vendor", "nics"), [("0x8086", 0), ("0x15b3", 1)])
+def test_a_wireless_card_is_no_adapter(vendor: str, nics: int) -> None:
+    text = cpu(f'<pci busid="0000:01:00.0" class="0x028000" vendor="{vendor}"/>')
+    assert len(topology_of(read_text(text)).hosts[0].template.nics) == nics

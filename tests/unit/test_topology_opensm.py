@@ -198,6 +198,12 @@ def test_refusals(name: str) -> None:
         read_text(text + cut)
 
 
+def test_numbers_that_no_lid_is() -> None:
+    """Python refuses to read more than 4,300 digits."""
+    with raises("text-cut", "a.xml:1: "):
+        read_text(LFTS.replace("Lid 1 ", f"Lid {'9' * 5000} ", 1))
+
+
 def test_routes_of_no_switch() -> None:
     source = {source.name: source for source in default_sources()}
     for name, line in (

@@ -1,11 +1,16 @@
 """Path types and bandwidths, by the figures of NCCL's own constants."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from topologies import read_own, read_text, topology_of
+from topologies import OWN, read_own, read_text, topology_of
 
+from distos_coll.topology import nvlink
+from distos_coll.topology import paths as paths_module
 from distos_coll.topology.builder import HostBuilder, topology
+from distos_coll.topology.graph import Graph
 from distos_coll.topology.model import (
     NOWHERE,
     Gpu,
@@ -87,6 +92,40 @@ def test_no_relay_without_direct_access_to_memory() -> None:
     assert value(paths.to_port(far, port)) == ("PHB", 12.0)
 
 
+def test_thousands_of_ports_beside_coherent_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One search over the host for a GPU and its CPU, none for a port."""
+    text = (OWN / "nccl-two-trays.xml").read_text("utf-8")
+    start, end = text.index("<nic>"), text.index("</nic>") + len("</nic>")
+    many = text[:start] + text[start:end] * 300 + text[end:]
+    searches: list[int] = []
+
+    def search(graph: Graph, start: int) -> object:
+        searches.append(start)
+        return found(graph, start)
+
+    found = paths_module._search
+    monkeypatch.setattr(paths_module, "_search", search)
+    paths = HostPaths(topology_of(read_text(many)).hosts[0].template)
+    assert len(paths.ports) == 300
+    gpu, other = paths.template.devices
+    paths.between(gpu, other)
+    assert paths.between(gpu, paths.ports[0]).type is PathType.P2C
+    assert len(searches) < 8
+
+
+def test_a_thousand_numa_nodes() -> None:
+    """They reach each other without an object for each of a million pairs."""
+    host = HostBuilder("n")
+    for number in range(1000):
+        host.add(Numa(id=number))
+    gpus = [host.add_gpu(Gpu(host.add(Pci(n, f"0000:{n}0:00.0", 0x030200)))) for n in (3, 7)]
+    paths = HostPaths(host.build().template)
+    assert len({id(edge) for edges in paths.graph.edges for edge in edges}) < 1100
+    assert paths.between(*gpus).type is PathType.SYS
+    assert paths.between(*gpus).nodes == (gpus[0], 3, 7, gpus[1])
+    assert all(paths.between(gpus[0], numa).type <= PathType.SYS for numa in paths.template.numa)
+
+
 def test_a_mesh_with_one_gpu_between() -> None:
     paths = HostPaths(template_of("nccl-four-mesh.xml"))
     gpus = paths.template.devices
@@ -130,6 +169,50 @@ def _with_nic(name: str) -> HostBuilder:
     function = host.add(Pci(0, "0000:02:00.0", 0x020000, transfers=16.0, width=16))
     host.add_port(Port(host.add(Nic(function)), "eth0", mbps=100_000))
     return host
+
+
+@pytest.mark.parametrize("fewer", [0, 1])
+def test_the_gpu_with_fewer_links_limits_what_passes_between_hosts(fewer: int) -> None:
+    hosts = []
+    for h in range(2):
+        host = HostBuilder(f"n{h}")
+        function = host.add(Pci(host.add(Numa(id=0)), "0000:01:00.0", 0x030200))
+        gpu = host.add_gpu(Gpu(function, 0, 90), GpuId(nvlink_domain="rack.1"))
+        count = 9 if h == fewer else 18
+        host.link(Link(LinkKind.NVLINK, gpu, count=count, named="s", named_class=0x068000))
+        hosts.append(host)
+    whole = topology(hosts)
+    ends = ((h, whole.hosts[h].template.devices[0]) for h in range(2))
+    assert value(Paths(whole).between(*ends)) == ("NVL", 9 * 20.6)
+
+
+@pytest.mark.parametrize(
+    ("numa", "gbps"),
+    [
+        (Numa(arch="arm64"), 6.0),
+        (Numa(arch="ppc64"), 32.0),
+        (Numa(arch="x86_64", vendor="AuthenticAMD"), 16.0),
+        (Numa(arch="x86_64", vendor="GenuineIntel", family=6, model=0x55), 10.0),
+        (Numa(arch="x86_64", vendor="CentaurHauls"), 6.0),
+        (Numa(arch="x86_64", vendor="  Shanghai  ", family=7, model=0x5B), 9.0),
+        (Numa(), 5000.0),
+    ],
+)
+def test_between_sockets(numa: Numa, gbps: float) -> None:
+    host = HostBuilder("n")
+    nodes = [host.add(replace(numa, id=i)) for i in range(2)]
+    paths = HostPaths(host.build().template)
+    assert value(paths.between(*nodes)) == ("SYS", gbps)
+
+
+def test_a_link_that_counts_none_joins_nothing() -> None:
+    host = HostBuilder("n")
+    gpus = [host.add_gpu(Gpu(NOWHERE, dev=dev)) for dev in range(2)]
+    for source, target in (gpus, gpus[::-1]):
+        host.link(Link(LinkKind.NVLINK, source, target, count=0))
+    whole = topology([host])
+    assert HostPaths(whole.hosts[0].template).between(*gpus) is NONE
+    assert (nvlink.pairs(whole), nvlink.domains(whole)) == (0, ())
 
 
 def test_a_gpu_without_a_network() -> None:
@@ -209,7 +292,7 @@ def test_switches_that_reach_each_other() -> None:
         leaf = host.add(Pci(switch, f"0000:1{number}:00.0", 0x030200, transfers=16.0, width=16))
         gpus.append(host.add_gpu(Gpu(leaf, dev=number)))
     paths = HostPaths(host.build().template)
-    assert value(paths.between(*gpus)) == ("PIX", 24.0)
+    assert value(paths.between(*gpus)) == ("PXB", 24.0)
 
 
 def test_relations_without_a_tree() -> None:

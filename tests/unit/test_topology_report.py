@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,10 @@ def test_refused(row: str, data: bytes, match: str) -> None:
         (gpu(parent=-2), "parent: expected the index"),
         (gpu(sm=1 << 63), "sm: expected a whole number"),
         (gpu(gdr=1), "gdr: expected true or false"),
+        (
+            node(**{"is": "pci", "parent": -1, "bus_id": "a", "device": -1}),
+            "device: .* not negative",
+        ),
         (node(**{"is": "numa", "cpus": "x"}), "cpus: expected a set of CPUs"),
         (node(**{"is": "numa", "cpus": "-1"}), "cpus: expected a set of CPUs"),
         (node(**{"is": "numa", "cpus": "f" * 17_000}), "cpus: expected a set of CPUs"),
@@ -257,6 +262,33 @@ def test_more_gpus_than_any_host_has() -> None:
     data = lines({**HEAD, "gpus": [{}] * 1025}, {"nodes": gpus})
     with raises("topology-many", "1,025 Gpu"):
         unpack(Document("a", data))
+
+
+def chain(length: int) -> list[dict[str, Any]]:
+    """PCI functions below each other."""
+    return [{"is": "pci", "parent": i - 1, "bus_id": f"{i:04x}:00:00.0"} for i in range(length)]
+
+
+def test_nodes_below_each_other() -> None:
+    deep = lines(HEAD, {"nodes": chain(101)})
+    with raises("model-depth", r"a:2: n: nodes\[100\]: "):
+        unpack(Document("a", deep))
+    content, _ = unpack(Document("a", lines(HEAD, {"nodes": chain(100)})))
+    assert len(content.hosts[0].template.nodes) == 100
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        NvSwitch("x" * 65_537),
+        Numa(id=1 << 63),
+        Numa(extra=(("a", "x" * 65_537),)),
+        Pci(-1, "0000:01:00.0", gbps=math.inf),
+    ],
+)
+def test_what_no_reader_takes_is_not_written(node: Any) -> None:
+    with raises("report-large"):
+        pack(Topology((Host("a", HostTemplate((node,))),)))
 
 
 def test_a_packed_report_is_a_report(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Slurm's topology.conf and topology.yaml, topograph's models, and lists of hosts."""
 
+import tracemalloc
+
 import pytest
 from error_page import raises
 from hypothesis import given
@@ -278,6 +280,24 @@ def test_lists_of_hosts() -> None:
     assert expand("n[08-11,2]") == ["n08", "n09", "n10", "n11", "n2"]
     assert expand("a[1-2]-b[3,4], c") == ["a1-b3", "a1-b4", "a2-b3", "a2-b4", "c"]
     assert expand("n[0099-0101]") == ["n0099", "n0100", "n0101"]
+
+
+def test_long_names_are_not_made() -> None:
+    """A quarter of a million of 4,000 letters are a gigabyte."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="more than 255 characters"):
+            expand("n[1-262144]" + "a" * 4000)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1 << 20
+
+
+def test_thousands_of_switches_below_one() -> None:
+    facts = summary(read_text("SwitchName=root Switches=s[1-20000]\nSwitchName=s1 Nodes=n1"))
+    assert facts["switches"] == 20_001
+    assert facts["fabric"]["kind"] == "tree"
 
 
 def test_too_many_hosts_are_not_made() -> None:

@@ -3,9 +3,12 @@
 import bz2
 import gzip
 import lzma
+import resource
 import subprocess
 import sys
+import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from topologies import OWN, topology_of
 from distos_coll import api
 from distos_coll.api import (
     NOWHERE,
+    PCI_NVSWITCH,
     Adapter,
     Cable,
     Document,
@@ -45,7 +49,7 @@ from distos_coll.api import (
     pci_bus_id,
 )
 from distos_coll.plugins.manager import default_registry, default_sources, load_sources
-from distos_coll.topology import checks, exports, nvlink, pci, reading
+from distos_coll.topology import artifacts, checks, exports, nvlink, pci, reading
 from distos_coll.topology.findings import summed_up
 from distos_coll.topology.summary import summary
 
@@ -129,6 +133,45 @@ def test_an_archive_that_grows(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(bytes(1 << 20)))
     with raises("topology-large", "65,536 bytes"):
         reading.open_document(path, 1 << 16)
+
+
+def test_streams_of_xz_after_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.xz"
+    first, second = lzma.compress(b"<system>" + b" " * (3 << 20)), lzma.compress(b"</system>")
+    path.write_bytes(first + bytes(8) + second + bytes(4))
+    assert reading.open_document(path).data == b"<system>" + b" " * (3 << 20) + b"</system>"
+
+
+def test_memory_is_not_taken_before_it_is_needed(tmp_path: Path) -> None:
+    """Neither as much as the largest file may have, nor what a damaged one asks for."""
+    path = tmp_path / "a"
+    huge = bytearray(lzma.compress(b"<system/>"))
+    huge[16] = 38  # the size of the dictionary, 2 GiB, in a header of 12 bytes with a sum
+    huge[20:24] = zlib.crc32(huge[12:20]).to_bytes(4, "little")
+    # Beforehand: to pack takes more than to unpack.
+    packed = [pack(b"<system/>") for pack in (bytes, gzip.compress, bz2.compress, lzma.compress)]
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    mapped = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + (64 << 20), before[1]))
+    try:
+        for data in packed:
+            path.write_bytes(data)
+            assert reading.open_document(path).data == b"<system/>"
+        path.write_bytes(huge)
+        with raises("topology-unreadable", "[Mm]emory"):
+            reading.open_document(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def test_errors_are_safe_to_print() -> None:
+    """Whoever raises one, with whatever name in it."""
+    end = End(EndKind.SWITCH, "\u202e\n\x1b[2J")
+    fabric = Fabric((Switch("a", "a", "infiniband"),), cables=(Cable(end, end),))
+    ibsim = next(source for source in default_sources() if source.name == "ibsim-net")
+    with raises("fabric-ends") as caught:
+        artifacts.export(Found(Topology(fabric=fabric)), ibsim)
+    assert str(caught.value).isprintable()
 
 
 def test_what_is_not_there_and_what_is_not_known(tmp_path: Path) -> None:
@@ -286,6 +329,16 @@ def test_a_host_with_too_many() -> None:
     for number in range(1025):
         host.add(Numa(id=number))
     with raises("topology-many", "n has 1,025 Numa nodes"):
+        host.build()
+
+
+def test_a_host_with_too_many_switches_at_the_ends_of_its_links() -> None:
+    host = HostBuilder("n")
+    gpu = host.add_gpu(Gpu(NOWHERE))
+    for number in range(1025):
+        link = Link(LinkKind.NVLINK, gpu, count=1, named=f"{number:04x}:01:00.0")
+        host.link(replace(link, named_class=PCI_NVSWITCH))
+    with raises("topology-many", "n has 1,025 NvSwitch nodes"):
         host.build()
 
 

@@ -115,6 +115,17 @@ def test_hosts_that_differ_in_names_and_addresses_are_alike(tmp_path: Path) -> N
     assert one.host() != other.host()
 
 
+@pytest.mark.parametrize(("above", "below"), [(16.0, 32.0), (32.0, 16.0)])
+def test_a_link_is_as_fast_as_both_its_ends(above: float, below: float, tmp_path: Path) -> None:
+    machine = server(tmp_path)
+    machine.function("0000:00:05.0", 0x060400, max_link_speed=f"{above} GT/s PCIe")
+    machine.function("0000:05:00.0", 0x030200, "0000:00:05.0", max_link_speed=f"{below} GT/s PCIe")
+    host = machine.host()
+    function = host.template.nodes[at(host, "0000:05:00.0")]
+    assert isinstance(function, Pci)
+    assert function.transfers == 16.0
+
+
 def test_two_ports_of_one_adapter(tmp_path: Path) -> None:
     machine = FakeMachine(tmp_path)
     machine.function("0000:01:00.0", 0x0C0600)

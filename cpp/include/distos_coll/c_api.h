@@ -122,8 +122,7 @@ typedef struct dc_call {
  * the first dc_runtime_default(); afterwards the same text is accepted and a different one is
  * DC_INVALID. */
 DC_API int dc_runtime_configure(const char* settings_text);
-/* The process-wide runtime, created at first use. Fails in a forked child with a sentence that says
- * so. */
+/* The process-wide runtime, created at first use. Fails in a forked child, and says so. */
 DC_API dc_runtime* dc_runtime_default(void);
 
 /* Set-up in three steps: connect (collective; links and domains), install_plan (local), ready
@@ -131,10 +130,11 @@ DC_API dc_runtime* dc_runtime_default(void);
  * the absent or differing ranks on failure. */
 DC_API int dc_comm_connect(dc_runtime*, const dc_store*, const dc_comm_options*, dc_comm** out);
 /* The same on every rank, so that all plan alike. domain_of: `size` entries out; domain_bits:
- * `size` entries out, about the domain of each rank: bit 0 it has several ranks, bit 1 every pair
- * in it can read each other's memory (single copy), from bit 8 on the number of cores that its
- * ranks may use together. */
+ * `size` entries out, about each rank's domain: bit 0 it has several ranks, bit 1 every pair in it
+ * can read each other's memory (single copy), from bit 8 on the cores that its ranks share. */
 DC_API int dc_comm_topology(const dc_comm*, int32_t* domain_of, int32_t* domain_bits);
+/* What all call a rank's host: its DISTOS_COLL_HOST_ID or name; valid until the next call. */
+DC_API const char* dc_comm_host(const dc_comm*, int32_t rank);
 DC_API int dc_comm_install_plan(dc_comm*, const void* data, size_t bytes);
 DC_API int dc_comm_ready(dc_comm*, const dc_store*);
 
