@@ -11,7 +11,7 @@ from typing import Any
 
 from distos_coll.errors import PluginError
 from distos_coll.plugins.asking import described
-from distos_coll.plugins.costs import CostInput, Figures
+from distos_coll.plugins.costs import CostInput, Figures, LinkCost, Over
 from distos_coll.plugins.kinds import ALGORITHMS, algorithm_name
 from distos_coll.plugins.loading import Loaded, Refused
 from distos_coll.plugins.spec import AlgorithmSpec
@@ -25,6 +25,8 @@ _REASON = 300  # characters
 SAMPLE_BYTES = (0, 4 << 10, 1 << 20, 1 << 26)
 SAMPLE_GROUPS = ((2, 1, 2), (8, 2, 4), (5, 5, 1))
 """Ranks, domains, ranks of each."""
+_UNLIKE = tuple(LinkCost(10.0 * (over + 1), 1.0 / (over + 1)) for over in Over)
+"""Which links a program's messages take is part of its cost, and shows where they are not alike."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def sampled(spec: AlgorithmSpec) -> Iterator[float]:
         for size, domains, local in SAMPLE_GROUPS:
             for count in SAMPLE_BYTES:
                 asked = CostInput(
-                    count, segment, size, domains, local, local, 1 << 20, 1.0, Figures()
+                    count, segment, size, domains, local, local, 1 << 20, 1.0, Figures(), _UNLIKE
                 )
                 yield cost_of(spec, asked)
 

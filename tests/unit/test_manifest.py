@@ -67,6 +67,7 @@ def test_what_makes_lines_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     plain = context(star())
     assert plain == context(star() + "\n# a comment\n") == context(star())
     assert plain != context(star(cost="2e9"))
+    assert plain != context(star().replace("c.hop_us(c.bytes)", "c.hop_us(c.bytes, 1)"))
     assert plain != context(star().replace("p.send(0, p.input,", "p.send(0, p.output,"))
     assert plain != context(star().replace('doc="a star"', "segments=(4096,)"))
     assert plain == context(star().replace('doc="a star"', 'doc="another"'))
