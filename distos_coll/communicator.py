@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from distos_coll import _native, calls
+from distos_coll import _native, calls, manifests
 from distos_coll.collectives import Collectives
-from distos_coll.errors import DistosError, InvalidArgument
-from distos_coll.group_plan import Found, plan_and_log
+from distos_coll.errors import Aborted, DistosError, InvalidArgument, Mismatch
+from distos_coll.group_plan import Found, Member, plan_and_log
+from distos_coll.manifests import Meeting
 from distos_coll.memory import Memory
 from distos_coll.profiles import STORE_KEY, shared
 from distos_coll.settings import Settings
@@ -32,6 +33,8 @@ class Home:
     runtime: _native.Runtime
     settings: Settings
     timeout: float
+    plugins: tuple[object, ...] = ()
+    """Besides those that are installed and those of the settings."""
 
 
 @final
@@ -86,15 +89,29 @@ class Communicator(Collectives):
             with translated():
                 told = store.get(STORE_KEY, timeout_ms) or b""
             found = Found(native.domain_of(), native.domain_bits(), told, native.hosts())
-            plan = plan_and_log(home.settings, name, rank, found, home.runtime.describe)
+            member = Member(name, rank, home.runtime.describe)
+            plan = plan_and_log(home.settings, member, found, home.plugins)
             with translated():
                 native.install_plan(plan.encode())
         except BaseException as error:
             native.give_up(store, f"{type(error).__name__}: {error}")
+            if isinstance(error, DistosError):
+                cls._blame_plugins(home, Meeting(store, name, rank, len(job_ranks)), error)
             raise
-        with translated():
-            native.ready(store)
+        try:
+            with translated():
+                native.ready(store)
+        except (Mismatch, Aborted) as error:
+            cls._blame_plugins(home, Meeting(store, name, rank, len(job_ranks)), error)
+            raise
         return cls(native, plan, home, name, job_ranks)
+
+    @staticmethod
+    def _blame_plugins(home: Home, meeting: Meeting, error: DistosError) -> None:
+        """Raise Mismatch, if the ranks' plugins differ."""
+        found = manifests.why_not(meeting, manifests.own(home.settings, home.plugins))
+        if found:
+            raise Mismatch(found) from error
 
     # ---- who we are
 

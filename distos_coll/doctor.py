@@ -8,7 +8,7 @@ import os
 import platform
 import resource
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -211,9 +211,19 @@ def _profile() -> Iterator[Finding]:
 
 
 def _plugins() -> Iterator[Finding]:
-    from distos_coll.plugins.manager import default_registry
+    from distos_coll.plugins.loading import Wanted
+    from distos_coll.plugins.manager import plugins_of
+    from distos_coll.settings import Settings
 
-    others = sorted({a.plugin for a in default_registry().algorithms if not a.built_in})
+    try:
+        values = Settings.from_env(os.environ)
+    except DistosError:  # told of already
+        return
+    found = plugins_of(replace(Wanted.of(values), skip=True)).found
+    status: Status = "note" if values.plugin_failures == "skip" else "bad"
+    for each in found.refused:
+        yield Finding("plugins", status, f"{each.candidate.name} ({each.candidate}) {each.reason}")
+    others = [one.name for one in found.loaded]
     yield Finding("plugins", "good", ", ".join(others) if others else "the built-in ones")
 
 

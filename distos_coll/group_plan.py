@@ -11,6 +11,7 @@ from distos_coll.settings import Settings
 
 if TYPE_CHECKING:
     from distos_coll.planner.plan import Plan
+    from distos_coll.plugins.manager import Registry
 
 SINGLE_COPY = 2
 """The bit of domain_bits that says every pair of the domain can read each other's memory."""
@@ -31,7 +32,24 @@ class Found:
     """For each rank what its host is called (dc_comm_host)."""
 
 
-def plan_for(values: Settings, found: Found) -> "Plan":
+@dataclass(frozen=True)
+class Member:
+    """Which rank of which group plans, for the log."""
+
+    name: str
+    rank: int
+    links: Callable[[], str]
+    """Describes the links of its process."""
+
+
+def plan_for(values: Settings, found: Found, plugins: Sequence[object] = ()) -> "Plan":
+    """Plan with the plugins that are installed, those of the settings, and these
+    (docs/decisions/0013).
+    """
+    from distos_coll.plugins.loading import Wanted
+    from distos_coll.plugins.manager import plugins_of
+
+    registry = plugins_of(Wanted.of(values, plugins)).registry
     single_copy: dict[int, bool] = {}
     cores: dict[int, int] = {}
     hosts: dict[int, str] = {}
@@ -47,19 +65,20 @@ def plan_for(values: Settings, found: Found) -> "Plan":
         values.slot_bytes,
         values.algo,
         values.deterministic,
-        values.plan_affecting(),
+        values.plan_affecting() + registry.context,
         found.profile,
         tuple(hosts.values()),
+        registry,
     )
 
 
 def plan_and_log(
-    values: Settings, name: str, rank: int, found: Found, links: Callable[[], str]
+    values: Settings, member: Member, found: Found, plugins: Sequence[object] = ()
 ) -> "Plan":
-    """Plan a new group and say so at INFO; `links` describes this process's links."""
-    plan = plan_for(values, found)
-    who = f"{name!r}, rank {rank} of {len(found.domain_of)}"
-    log_group(values, who, plan if rank == 0 else None, links)
+    """Plan a new group and say so at INFO."""
+    plan = plan_for(values, found, plugins)
+    who = f"{member.name!r}, rank {member.rank} of {len(found.domain_of)}"
+    log_group(values, who, plan if member.rank == 0 else None, member.links)
     return plan
 
 
@@ -75,10 +94,11 @@ def _plan(
     context: str,
     profile: bytes,
     hosts: tuple[str, ...],
+    registry: "Registry",
 ) -> "Plan":
     from distos_coll.planner.plan import plan
     from distos_coll.planner.view import ClusterView
 
     known = profiles.received(profile)
     view = ClusterView(len(domain_of), domain_of, single_copy, cores, slot_bytes, known, hosts)
-    return plan(view, algo, deterministic=deterministic, context=context)
+    return plan(view, algo, deterministic=deterministic, registry=registry, context=context)

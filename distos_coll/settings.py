@@ -20,6 +20,7 @@ from distos_coll.settings_text import (
     parse_bytes,
     parse_int,
     parse_name,
+    parse_plugins,
     short,
     within,
 )
@@ -84,6 +85,22 @@ class Settings:
         "What `distos-coll bench --calibrate` measured: predictions use rank 0's "
         "(docs/decisions/0007). Unset: a file in the cache folder, if it is of this machine and "
         "build. `none`: the built-in figures.",
+        native=False,
+    )
+    plugins: str = _text(
+        "",
+        parse_plugins,
+        "modules",
+        "Plugins besides those that are installed: `my_ring,lab.models:fast` are a module and an "
+        "object in one, loaded in this order (docs/plugins/index.md).",
+        native=False,
+    )
+    plugin_failures: str = _text(
+        "stop",
+        choice("stop", "skip"),
+        "stop or skip",
+        "What to do about a plugin that cannot be loaded: stop, or leave it out whole, with a "
+        "warning. Ranks that leave out different ones do not start together.",
         native=False,
     )
     topo_file: str = _text(

@@ -1,6 +1,9 @@
 """How values of settings read as text."""
 
+import re
 from collections.abc import Callable
+
+_PLUGIN = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d]\w*(\.[^\W\d]\w*)*)?")
 
 
 def parse_bool(text: str) -> bool:
@@ -55,6 +58,14 @@ def parse_name(text: str) -> str:
     if not text.isprintable():
         raise ValueError("expected printable text on one line")
     return text.strip()
+
+
+def parse_plugins(text: str) -> str:
+    """Read modules, or module:attribute, with commas between."""
+    names = [name.strip() for name in text.split(",")]
+    if not all(_PLUGIN.fullmatch(name) for name in names):
+        raise ValueError("expected modules or module:attribute, with commas between")
+    return ",".join(names)
 
 
 def short(count: int) -> str:

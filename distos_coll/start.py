@@ -89,6 +89,7 @@ def init(
     rendezvous: str = "",
     store: ThreadStore | None = None,
     timeout: float = TIMEOUT_S,
+    plugins: Sequence[object] = (),
 ) -> Communicator:
     """Join the job and return the group of all its ranks.
 
@@ -98,11 +99,17 @@ def init(
     its default), or with `store` for threads of this process. `timeout` in seconds is the deadline
     of each step of joining and of each operation.
 
+    `plugins` come after those that are installed and those of DISTOS_COLL_PLUGINS: modules, objects
+    with hooks, or "module" and "module:attribute" (docs/plugins/index.md). All ranks must name the
+    same; PluginError says what is wrong with one.
+
     TimeoutExpired names the ranks that did not come, SettingsError the variables that are wrong.
     Each call makes a new group; after a failure it may be called again.
     """
     if timeout <= 0:
         raise InvalidArgument(f"timeout is {timeout} s; it must be positive")
+    if isinstance(plugins, str):
+        raise InvalidArgument(f"init(plugins=...) takes a list; write plugins=[{plugins!r}]")
     timeout_ms = milliseconds(timeout)
     if (rank is None) != (size is None):
         raise InvalidArgument("init() takes rank and size together, or neither")
@@ -123,7 +130,7 @@ def init(
     with job.lock, translated():
         meeting, name = job.next_world(found.rank, timeout_ms)
     own = _native.PrefixStore(meeting, f"{name}/")
-    home = Home(runtime, values, timeout)
+    home = Home(runtime, values, timeout, tuple(plugins))
     return Communicator.join(home, own, found.rank, range(found.size), name)
 
 

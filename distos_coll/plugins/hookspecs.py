@@ -18,18 +18,33 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def distos_coll_algorithms() -> Sequence[AlgorithmSpec]:  # type: ignore[empty-body]
-    """Algorithms for collectives. Called once per process; the specs must not depend on rank or
-    environment, because every rank plans for itself and the plans must be equal.
+    """Algorithms for collectives.
+
+    The specs must not depend on rank or environment: every rank plans for itself, and the plans
+    must be equal. Programs are built once when the plugin is loaded, and verified before a group of
+    up to 64 ranks runs one.
+
+    Ranks must have them alike: the same programs, costs and versions, or they refuse to start.
     """
 
 
 @hookspec
 def distos_coll_topology_sources() -> "Sequence[TopologySource]":  # type: ignore[empty-body]
-    """Formats and machines that a topology is read from. Called once per process, by those who read
-    one.
+    """Formats and machines that a topology is read from.
+
+    Of sources that recognise a document the one of the highest rank reads it. All that can be wrong
+    with a document is a TopologyError.
+
+    Ranks need not have them alike.
     """
 
 
 @hookspec
 def distos_coll_cost_models() -> Sequence[CostModelSpec]:  # type: ignore[empty-body]
-    """Models that predict times. Called once per process, by those who ask one."""
+    """Models that predict what an operation would take.
+
+    They answer whoever asks one by name; the planner's choice rests on the cost functions of
+    algorithms and on what was measured.
+
+    Ranks need not have them alike.
+    """

@@ -1,80 +1,27 @@
-"""Finds plugins and asks them for what they add. Built-ins are registered by the same hook as
-anybody's.
-"""
+"""What all plugins add, by kind. Built-ins come by the same hooks as anybody's."""
 
-import importlib
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
-import pluggy
-
+from distos_coll import settings
 from distos_coll._vocabulary import Collective
-from distos_coll.errors import DistosError, PluginError
-from distos_coll.plugins import hookspecs
-from distos_coll.plugins.models import CostModels, CostModelSpec
+from distos_coll.errors import PluginError
+from distos_coll.plugins import kinds, loading, manifest
+from distos_coll.plugins.kinds import Kind
+from distos_coll.plugins.loading import Loaded, Wanted
+from distos_coll.plugins.models import CostModels
 from distos_coll.plugins.spec import AlgorithmSpec
 from distos_coll.program.ir import Program
 
 if TYPE_CHECKING:
     from distos_coll.topology.source import TopologySource
 
-ENTRY_POINT_GROUP = hookspecs.PROJECT
-
-# One file an algorithm family. They are imported by name, so that this package depends on none of
-# them.
-BUILT_IN = tuple(
-    f"distos_coll.schedules.{name}"
-    for name in (
-        "binomial",
-        "direct1",
-        "direct2",
-        "direct_messages",
-        "hier",
-        "pairwise",
-        "registered",
-        "rhd",
-        "ring",
-        "single_copy",
-        "tree",
-    )
-)
-
-# One file a format. Loaded only by those who read a topology.
-BUILT_IN_SOURCES = tuple(
-    f"distos_coll.sources.{name}"
-    for name in (
-        "cluster_model",
-        "host_report",
-        "hwloc_xml",
-        "ibnetdiscover",
-        "ibsim_net",
-        "lldp",
-        "lspci",
-        "nccl_graph",
-        "nccl_xml",
-        "netq",
-        "nvidia_nvlink",
-        "nvidia_topo",
-        "nvidia_xml",
-        "opensm_cache",
-        "opensm_routes",
-        "opensm_subnet",
-        "scheduler_views",
-        "slurm_conf",
-        "slurm_yaml",
-        "sysfs",
-        "topograph",
-    )
-)
-# Loaded only by those who ask a model.
-BUILT_IN_COST_MODELS = tuple(
-    f"distos_coll.costs.{name}" for name in ("calibrated", "nccl", "pipeline")
-)
-
-T = TypeVar("T")
+BUILT_IN = kinds.ALGORITHMS.built_in
+BUILT_IN_SOURCES = kinds.SOURCES.built_in
+BUILT_IN_COST_MODELS = kinds.COST_MODELS.built_in
 
 
 @dataclass(frozen=True)
@@ -89,20 +36,15 @@ class Algorithm:
 class Registry:
     """All algorithms, in an order that depends on names only, and their programs, built once."""
 
-    def __init__(self, algorithms: Iterable[Algorithm]) -> None:
+    def __init__(
+        self, algorithms: Iterable[Algorithm], lines: Iterable[manifest.Line] = ()
+    ) -> None:
         self.algorithms = tuple(
             sorted(algorithms, key=lambda a: (a.spec.collective, a.spec.name, a.spec.variant))
         )
+        self.lines = tuple(lines)
+        """What ranks must have alike, of plugins that are not built in."""
         self._programs: dict[tuple[Collective, str], Program] = {}
-        owner: dict[tuple[Collective, str], Algorithm] = {}
-        for algorithm in self.algorithms:
-            spec = algorithm.spec
-            other = owner.setdefault((spec.collective, spec.key), algorithm)
-            if other is not algorithm:
-                raise PluginError(
-                    f"plugins {other.plugin!r} and {algorithm.plugin!r} both define {spec.key!r} "
-                    f"for {spec.collective.name.lower()}; rename one or give it a variant"
-                )
 
     def of(self, collective: Collective) -> tuple[Algorithm, ...]:
         return tuple(a for a in self.algorithms if a.spec.collective is collective)
@@ -111,147 +53,129 @@ class Registry:
     def names(self) -> tuple[str, ...]:
         return tuple(sorted({a.spec.name for a in self.algorithms}))
 
+    @cached_property
+    def context(self) -> str:
+        """Text for the plan's fingerprint; "" where there are built-in algorithms only."""
+        return manifest.context_of(self.lines)
+
     def program(self, algorithm: Algorithm) -> Program:
         spec = algorithm.spec
         key = (spec.collective, spec.key)
         if key not in self._programs:
-            self._programs[key] = _build(algorithm)
+            try:
+                self._programs[key] = manifest.built(spec)
+            except PluginError as error:
+                raise PluginError(f"plugin {algorithm.plugin!r}: {error}") from error
         return self._programs[key]
 
 
-def _build(algorithm: Algorithm) -> Program:
-    spec = algorithm.spec
-    where = f"plugin {algorithm.plugin!r}: {spec.key!r} for {spec.collective.name.lower()}"
-    try:
-        program = spec.build()
-    except Exception as error:
-        raise PluginError(f"{where} could not be built: {error}") from error
-    told = (spec.name, spec.collective, spec.needs)
-    if told != (program.name, program.collective, program.needs):
-        raise PluginError(
-            f"{where} builds a program with another name, collective or needs than its spec says"
-        )
-    return program
+class Plugins:
+    """Those of one process that wants these; each kind is put together when it is asked for."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._lines: list[manifest.Line] = []
+        self.found = loading.load_all(wanted, self._describe)
+
+    def _describe(self, one: Loaded) -> None:
+        specs = one.answers.get(kinds.ALGORITHMS.hook, ())
+        try:
+            if specs:
+                self._lines.append(manifest.line_of(one, specs))
+        except PluginError as error:
+            raise PluginError(f"cannot be used: {error}") from error
+
+    def _of(self, kind: Kind) -> list[tuple[str, bool, Any]]:
+        """Owner, whether it is built in, and what it adds, in the order of loading."""
+        own = [(name, True, item) for name, item in loading.built_in(kind)]
+        return own + [
+            (one.name, False, item)
+            for one in self.found.loaded
+            for item in one.answers.get(kind.hook, ())
+        ]
+
+    @cached_property
+    def registry(self) -> Registry:
+        algorithms = [Algorithm(spec, name, own) for name, own, spec in self._of(kinds.ALGORITHMS)]
+        return Registry(algorithms, self._lines)
+
+    @cached_property
+    def owned_sources(self) -> "tuple[tuple[str, bool, TopologySource], ...]":
+        """Sources of topology in the order of their names, each with its plugin, and whether that
+        is built in.
+        """
+        return tuple(sorted(self._of(kinds.SOURCES), key=lambda owned: str(owned[2].name)))
+
+    @cached_property
+    def sources(self) -> "tuple[TopologySource, ...]":
+        return tuple(source for _, _, source in self.owned_sources)
+
+    @cached_property
+    def cost_models(self) -> CostModels:
+        return CostModels((name, spec) for name, _, spec in self._of(kinds.COST_MODELS))
+
+    @property
+    def manifest(self) -> str:
+        """What other ranks compare with theirs when a group cannot agree."""
+        return manifest.as_text(self.registry.lines, self.found.refused)
+
+
+_lock = threading.RLock()
+_kept: list[tuple[Wanted, Plugins]] = []
+_KEPT = 16
+
+
+def plugins_of(wanted: Wanted) -> Plugins:
+    """Load them, once per process for what is wanted alike."""
+    with _lock:
+        for known, plugins in _kept:
+            if _same(known, wanted):
+                return plugins
+        plugins = Plugins(wanted)
+        _kept.append((wanted, plugins))
+        del _kept[:-_KEPT]
+        return plugins
+
+
+def _same(a: Wanted, b: Wanted) -> bool:
+    # Plugins are compared as objects; they may be anything, also what cannot be compared or hashed.
+    def identities(wanted: Wanted) -> list[object]:
+        return [x if isinstance(x, str) else id(x) for x in wanted.arguments]
+
+    return (a.setting, a.skip, identities(a)) == (b.setting, b.skip, identities(b))
+
+
+def default_plugins() -> Plugins:
+    """What is installed, and what this process's environment names."""
+    return plugins_of(Wanted.of(settings.load()))
+
+
+def default_registry() -> Registry:
+    return default_plugins().registry
+
+
+def default_sources() -> "tuple[TopologySource, ...]":
+    return default_plugins().sources
+
+
+def default_cost_models() -> CostModels:
+    return default_plugins().cost_models
 
 
 def built_in_registry() -> Registry:
     """What this package brings, whatever is installed beside it."""
-    return Registry(_algorithms(_manager(BUILT_IN)))
+    return Registry(Algorithm(spec, n, True) for n, spec in loading.built_in(kinds.ALGORITHMS))
 
 
-def load(extra: Iterable[tuple[str, object]] = ()) -> Registry:
-    """Built-ins, installed plugins (entry-point group `distos_coll`) and `extra` (name, plugin)
-    pairs.
-    """
-    return Registry(_algorithms(_all(BUILT_IN, extra)))
+def load(extra: Iterable[object] = ()) -> Registry:
+    """Algorithms: built in, installed, and of `extra` (0013: what `plugins=[...]` takes)."""
+    return Plugins(Wanted(arguments=tuple(extra))).registry
 
 
-def load_sources(extra: Iterable[tuple[str, object]] = ()) -> "tuple[TopologySource, ...]":
-    """Sources of topology: built in, installed, and `extra`, in the order of their names."""
-    return tuple(source for _, source in _sources(_all(BUILT_IN_SOURCES, extra)))
+def load_sources(extra: Iterable[object] = ()) -> "tuple[TopologySource, ...]":
+    """Sources of topology: built in, installed, and of `extra`, in the order of their names."""
+    return Plugins(Wanted(arguments=tuple(extra))).sources
 
 
-def source_owners() -> "list[tuple[str, bool, TopologySource]]":
-    """Every source with the name of its plugin, and whether that is built in."""
-    owned = _sources(_all(BUILT_IN_SOURCES, ()))
-    return [(plugin, plugin in BUILT_IN_SOURCES, source) for plugin, source in owned]
-
-
-def _sources(manager: pluggy.PluginManager) -> "list[tuple[str, TopologySource]]":
-    # Those who only plan need none of it.
-    from distos_coll.topology.source import TopologySource
-
-    found: dict[str, tuple[str, TopologySource]] = {}
-    for plugin, source in _collect(manager, "distos_coll_topology_sources", TopologySource):
-        if source.name in found:
-            other, _ = found[source.name]
-            raise PluginError(
-                f"plugins {other!r} and {plugin!r} both define the topology source "
-                f"{source.name!r}; rename one"
-            )
-        found[source.name] = (plugin, source)
-    return [found[name] for name in sorted(found)]
-
-
-def load_cost_models(extra: Iterable[tuple[str, object]] = ()) -> CostModels:
-    """Cost models: built in, installed, and `extra`."""
-    manager = _all(BUILT_IN_COST_MODELS, extra)
-    return CostModels(_collect(manager, "distos_coll_cost_models", CostModelSpec))
-
-
-def _all(built_in: Iterable[str], extra: Iterable[tuple[str, object]]) -> pluggy.PluginManager:
-    manager = _manager(built_in)
-    for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda p: (p.name, p.value)):
-        try:
-            plugin = point.load()
-        except Exception as error:
-            raise PluginError(
-                f"plugin {point.name!r} ({point.value}) cannot be imported: "
-                f"{type(error).__name__}: {error}; repair or uninstall it"
-            ) from error
-        _register(manager, point.name, plugin)
-    for name, plugin in extra:
-        _register(manager, name, plugin)
-    return manager
-
-
-def _manager(built_in: Iterable[str]) -> pluggy.PluginManager:
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
-    for name in built_in:
-        manager.register(importlib.import_module(name), name=name)
-    return manager
-
-
-@cache
-def default_registry() -> Registry:
-    """Loaded once per process."""
-    return load()
-
-
-@cache
-def default_sources() -> "tuple[TopologySource, ...]":
-    """Loaded once per process."""
-    return load_sources()
-
-
-@cache
-def default_cost_models() -> CostModels:
-    """Loaded once per process."""
-    return load_cost_models()
-
-
-def _register(manager: pluggy.PluginManager, name: str, plugin: object) -> None:
-    try:
-        manager.register(plugin, name=name)
-        manager.check_pending()
-    except (ValueError, pluggy.PluginValidationError) as error:
-        raise PluginError(f"plugin {name!r} cannot be registered: {error}") from error
-
-
-def _algorithms(manager: pluggy.PluginManager) -> list[Algorithm]:
-    specs = _collect(manager, "distos_coll_algorithms", AlgorithmSpec)
-    return [Algorithm(spec, name, name in BUILT_IN) for name, spec in specs]
-
-
-def _collect(manager: pluggy.PluginManager, hook: str, kind: type[T]) -> list[tuple[str, T]]:
-    """What every plugin returns from a hook, with the plugin's name."""
-    found: list[tuple[str, T]] = []
-    implementations = getattr(manager.hook, hook).get_hookimpls()
-    for implementation in sorted(implementations, key=lambda i: i.plugin_name):
-        name = implementation.plugin_name
-        try:
-            specs: Any = implementation.function()
-        except DistosError:
-            raise
-        except Exception as error:
-            raise PluginError(
-                f"plugin {name!r} failed in {hook}(): "
-                f"{type(error).__name__}: {error}; repair or uninstall it"
-            ) from error
-        if not isinstance(specs, (list, tuple)) or not all(
-            isinstance(spec, kind) for spec in specs
-        ):
-            raise PluginError(f"plugin {name!r}: {hook}() must return a list of {kind.__name__}")
-        found += [(name, spec) for spec in specs]
-    return found
+def load_cost_models(extra: Iterable[object] = ()) -> CostModels:
+    """Cost models: built in, installed, and of `extra`."""
+    return Plugins(Wanted(arguments=tuple(extra))).cost_models

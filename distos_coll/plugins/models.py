@@ -52,8 +52,11 @@ the operation; a model of others' algorithms has no use for them.
 @dataclass(frozen=True)
 class CostModelSpec:
     name: str
+    """What those who ask for it say."""
     predict: Predict = field(compare=False)
+    """Price every candidate of an operation in a job."""
     doc: str = ""
+    """A line for people."""
 
 
 def cheapest(estimates: Iterable[Estimate]) -> Estimate:
@@ -70,15 +73,7 @@ class CostModels:
     """By name. A model that fails, or answers nonsense, is an error that names its plugin."""
 
     def __init__(self, owned: Iterable[tuple[str, CostModelSpec]]) -> None:
-        self._owned: dict[str, tuple[str, CostModelSpec]] = {}
-        for plugin, spec in owned:
-            if spec.name in self._owned:
-                other, _ = self._owned[spec.name]
-                raise PluginError(
-                    f"plugins {other!r} and {plugin!r} both define the cost model {spec.name!r}; "
-                    "rename one"
-                )
-            self._owned[spec.name] = (plugin, spec)
+        self._owned = {spec.name: (plugin, spec) for plugin, spec in owned}
 
     @property
     def names(self) -> tuple[str, ...]:

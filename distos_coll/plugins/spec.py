@@ -25,12 +25,18 @@ class AlgorithmSpec:
     """
 
     name: str
+    """What DISTOS_COLL_ALGO calls it: lower-case letters, digits and _."""
     collective: Collective
     build: Build = field(compare=False)
+    """Make the program; it has the same name, collective and needs."""
     cost: Cost = field(compare=False)
+    """Predict microseconds."""
     needs: Need = NO_NEEDS
+    """One domain, single copy, registered memory; nothing: it runs anywhere."""
     doc: str = ""
+    """A line for people."""
     variant: str = ""
+    """Tells specs of one name and collective apart."""
     segments: tuple[int, ...] = (1 << 18,)
     """Candidate values of kSegment in bytes; the planner tries each."""
     between_domains: bool = False

@@ -36,6 +36,8 @@ _DTYPES = {
     np.dtype(np.float32): DType.FLOAT32,
     np.dtype(np.float64): DType.FLOAT64,
     np.dtype(np.bool_): DType.BOOL,
+    np.dtype(np.complex64): DType.COMPLEX64,
+    np.dtype(np.complex128): DType.COMPLEX128,
 }
 
 
@@ -116,7 +118,8 @@ class LocalWorld:
     """`size` ranks in one group. Close it, or use it in a `with`.
 
     `algo` is DISTOS_COLL_ALGO's grammar; `settings` holds "name=value" lines for the core, for
-    example "domain_limit=2" to split the ranks into domains joined by sockets.
+    example "domain_limit=2" to split the ranks into domains joined by sockets. `planned` plans for
+    every rank instead of the planner, alike for all.
     """
 
     def __init__(
@@ -128,6 +131,7 @@ class LocalWorld:
         slot_bytes: int = 1 << 20,
         segment_bytes: int | None = None,
         timeout_ms: int = 30_000,
+        planned: Callable[[Found], Plan] | None = None,
     ) -> None:
         text = f"{settings}\nslot_bytes={slot_bytes}\n"
         self.size = size
@@ -140,7 +144,8 @@ class LocalWorld:
                     self._runtimes[rank], self._store, rank, size, timeout_ms, "local"
                 )
             values = Settings(algo=algo, slot_bytes=slot_bytes)
-            chosen = plan_for(values, Found(native.domain_of(), native.domain_bits()))
+            found = Found(native.domain_of(), native.domain_bits())
+            chosen = planned(found) if planned else plan_for(values, found)
             if segment_bytes is not None:
                 chosen = chosen.with_segment_bytes(segment_bytes)
             with translated():

@@ -16,6 +16,8 @@ from distos_coll.topology.model import Gpu, HostTemplate, Node, Numa
 
 Labels: TypeAlias = tuple[tuple[frozenset[int], ...], ...]
 """For each template and each of its GPUs: which UUIDs it is said to have, by number."""
+UNCLEAR = {"gpu": "gpu-unclear", "numa": "numa-unclear"}
+"""What is told of a device that may be several, by the kind of its key."""
 _Marks: TypeAlias = dict[object, dict[Key, list[Voice]]]
 
 
@@ -113,4 +115,4 @@ def _unclear(key: Key, candidates: Mapping[Key, Sequence[Voice]], target: Key | 
     said = tuple((identity.shown(each), tuple(dict.fromkeys(candidates[each]))) for each in ordered)
     kept = "none" if target is None else identity.shown(target)
     what = "PCI function" if key[0] == "gpu" else "number"
-    return Conflict(identity.shown(key), what, said, kept, f"{key[0]}-unclear")
+    return Conflict(identity.shown(key), what, said, kept, UNCLEAR[key[0]])

@@ -12,8 +12,47 @@ def create_backend(dist_options: Any, pg_options: Any = None) -> Any:
 
     module = native()
     options = _options_for(module, dist_options, pg_options)
-    size = dist_options.group_size
-    return module.create(dist_options.store, dist_options.group_rank, size, options)
+    rank, size = dist_options.group_rank, dist_options.group_size
+    try:
+        return module.create(dist_options.store, rank, size, options)
+    except Exception as error:
+        if any(step in str(error) for step in _PLANNING):
+            _blame_plugins(dist_options, error)
+        raise
+
+
+_PLANNING = ("planning failed", "agree on the plan")
+"""In messages of cpp/torch: of those who are connected, and have all come so far."""
+
+
+def _blame_plugins(dist_options: Any, error: Exception) -> None:
+    """Raise DistBackendError, if the ranks' plugins differ."""
+    from torch.distributed import DistBackendError
+
+    from distos_coll import manifests, settings
+
+    name, board = str(dist_options.group_id), _TorchBoard(dist_options.store)
+    meeting = manifests.Meeting(board, name, dist_options.group_rank, dist_options.group_size)
+    found = manifests.why_not(meeting, manifests.own(settings.load()))
+    if found:
+        raise DistBackendError(f"distos could not agree on the plan: {found}") from error
+
+
+class _TorchBoard:
+    """torch's store, for distos_coll.manifests."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def set(self, key: str, value: bytes) -> None:
+        self._store.set(key, value.decode())
+
+    def get(self, key: str, timeout_ms: int) -> bytes | None:
+        try:
+            self._store.wait([key], timedelta(milliseconds=timeout_ms))
+        except RuntimeError:
+            return None
+        return bytes(self._store.get(key))
 
 
 def _options_for(module: Any, dist_options: Any, pg_options: Any) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from distos_coll import profiles, settings
-from distos_coll.group_plan import Found, plan_and_log
+from distos_coll.group_plan import Found, Member, plan_and_log
 
 
 def shared_profile(size: int) -> bytes:
@@ -22,6 +22,7 @@ def planner(
     """
 
     def encoded_plan(name: str, rank: int, *found: Any) -> bytes:
-        return plan_and_log(settings.load(), name, rank, Found(*found), links).encode()
+        member = Member(name, rank, links)
+        return plan_and_log(settings.load(), member, Found(*found)).encode()
 
     return encoded_plan

@@ -11,6 +11,8 @@ import typer.testing
 from distos_coll import __version__
 from distos_coll.cli.app import app
 from distos_coll.topology.artifacts import ARTIFACTS
+from distos_coll.topology.merge_fields import Conflict
+from distos_coll.topology.merge_same import UNCLEAR
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
@@ -52,6 +54,12 @@ def test_files_that_are_named_exist(document: str) -> None:
     ("document", "least"),
     [
         ("README.md", {("demo",), ("plan", "explain"), ("plugins", "list"), ("doctor",)}),
+        (
+            "docs/plugins/index.md",
+            {("plugins", "new"), ("plugins", "list"), ("plugins", "check")},
+        ),
+        ("docs/plugins/algorithm.md", {("plan", "explain")}),
+        ("docs/plugins/topology-source.md", {("plugins", "check"), ("topo", "export")}),
         ("docs/topology.md", {("topo", "import"), ("topo", "diff"), ("topo", "show")}),
     ],
 )
@@ -87,8 +95,8 @@ def test_the_schemas_of_topologies_are_fresh() -> None:
 
 
 def finding_codes() -> set[str]:
-    """Those of the model, whatever format it came from."""
-    found = set()
+    """Those of the model, whatever format it came from, and what conflicts are told as."""
+    found = {Conflict("", "", (), "").code, *UNCLEAR.values(), "name-unclear"}
     for path in (ROOT / "distos_coll/topology").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call) or not node.args:

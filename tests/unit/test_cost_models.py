@@ -69,12 +69,12 @@ def test_a_plugin_brings_a_model() -> None:
 
 def test_two_of_a_name() -> None:
     one = answering()
-    with raises("plugin-model-twice", r"'a' and 'b' both define the cost model 'mine'"):
+    with raises("plugin-twice", r"'b' and 'a' both define the cost model 'mine'"):
         load_cost_models([("b", Plugin(one)), ("a", Plugin(one))])
-    with raises("plugin-model-twice", "'a' and 'a'"):
+    with raises("plugin-twice", "'a' and 'a'"):
         load_cost_models([("a", Plugin(one, one))])
     own = CostModelSpec("calibrated", one.predict)
-    with raises("plugin-model-twice", r"'distos_coll\.costs\.calibrated' and 'z'"):
+    with raises("plugin-twice", r"'distos_coll\.costs\.calibrated' and 'z'"):
         load_cost_models([("z", Plugin(own))])
 
 
@@ -89,7 +89,7 @@ def test_a_hook_that_fails_or_returns_something_else() -> None:
         def distos_coll_cost_models(self) -> list[str]:
             return ["calibrated"]
 
-    with raises("plugin-hook", r"'mine' failed in distos_coll_cost_models\(\): KeyError"):
+    with raises("plugin-hook", r"'mine' .* failed in distos_coll_cost_models\(\): KeyError"):
         load_cost_models([("mine", Broken())])
     with raises("plugin-list", r"'mine'.*distos_coll_cost_models\(\).*CostModelSpec"):
         load_cost_models([("mine", Odd())])

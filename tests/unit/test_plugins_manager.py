@@ -130,7 +130,7 @@ def test_a_builder_that_fails() -> None:
     def build() -> Program:
         raise RuntimeError("no idea")
 
-    with raises("plugin-build", r"'star-plugin': 'star' for all_reduce could not.*no idea"):
+    with raises("plugin-build", r"'star-plugin' .*'star' for all_reduce could not.*no idea"):
         plan(ClusterView.one_domain(3), registry=with_star(build))
 
 
@@ -155,7 +155,7 @@ def test_a_hook_that_raises() -> None:
         def distos_coll_algorithms(self) -> list[AlgorithmSpec]:
             raise KeyError("gone")
 
-    with raises("plugin-hook", r"'mine' failed in distos_coll_algorithms.*gone"):
+    with raises("plugin-hook", r"'mine' .* failed in distos_coll_algorithms.*gone"):
         load([("mine", Broken())])
 
 
@@ -175,7 +175,7 @@ def test_a_hook_with_another_signature() -> None:
         def distos_coll_algorithms(self, size: int) -> list[AlgorithmSpec]:
             return []
 
-    with raises("plugin-register", "'mine' cannot be registered"):
+    with raises("plugin-register", "'mine' .* cannot be registered"):
         load([("mine", Wrong())])
 
 
@@ -186,8 +186,8 @@ def test_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
         asked.append(group)
         return [EntryPoint("missing", "no_such_module_here", group)]
 
-    monkeypatch.setattr(manager, "entry_points", points)
-    with raises("plugin-import", r"'missing' \(no_such_module_here\) cannot be imported"):
+    monkeypatch.setattr("importlib.metadata.entry_points", points)
+    with raises("plugin-import", r"'missing' \(entry point no_such_module_here\) cannot be impor"):
         load()
     assert asked == ["distos_coll"]
     assert built_in_registry().algorithms

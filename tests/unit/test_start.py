@@ -231,3 +231,8 @@ def test_an_mpi4py_of_another_mpi_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     )
     with raises("other-mpi", "this is rank 0 of 2, mpi4py that it is 0 of 1"):
         distos_coll.init()
+
+
+def test_a_text_is_no_list_of_plugins() -> None:
+    with raises("plugin-arguments", r"write plugins=\['my_ring'\]"):
+        distos_coll.init(plugins="my_ring")

@@ -103,9 +103,9 @@ def test_plugins_with_algorithms_alone_and_sources_alone() -> None:
 
 
 def test_two_of_a_name() -> None:
-    with raises("plugin-source-twice", "'mine' and 'yours' both define.*'routes'"):
+    with raises("plugin-twice", "'mine' and 'yours' both define.*'routes'"):
         load_sources([("mine", Plugin(ROUTES)), ("yours", Plugin(ROUTES))])
-    with raises("plugin-source-twice"):
+    with raises("plugin-twice"):
         load_sources([("mine", Plugin(ROUTES, ROUTES))])
     with raises("plugin-list", r"distos_coll_topology_sources\(\) must return a list of Topology"):
         load_sources([("mine", Plugin("routes"))])
