@@ -159,7 +159,7 @@ def is_clear(found: Merged) -> bool:
     )  # fmt: skip
 
 
-# Of 17,000 random trios one is merged otherwise in two steps though nothing is told: not solved yet.
+# Of 17,000 random trios one is merged otherwise in two steps though nothing is told: unsolved.
 @settings(derandomize=True)
 @given(three())
 def test_in_two_steps_it_is_the_same_where_nothing_is_told(
