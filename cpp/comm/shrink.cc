@@ -55,7 +55,9 @@ void Shrink::start_over(int64_t call) {
 }
 
 Shrink::~Shrink() {
-  if (finished_ || said_.gone.empty()) return;
+  // A later call has said a word of its own, if one that failed is kept so long: an exception may
+  // hold on to it.
+  if (finished_ || said_.gone.empty() || parent_->shrinks_.load() != said_.call) return;
   try {
     parent_->show(everybody_, kWord + std::to_string(parent_->rank()), "");
   } catch (const std::exception& error) {

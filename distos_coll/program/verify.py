@@ -14,7 +14,6 @@ from typing import Protocol, TypeAlias
 
 from distos_coll._vocabulary import Collective, ExprOp, Need, Opcode
 from distos_coll.errors import PlanError
-from distos_coll.program import native
 from distos_coll.program.contract import IN_PLACE, ROOTED, Call
 from distos_coll.program.ir import Kind, Program, check
 from distos_coll.program.layout import Orders, renumbered
@@ -53,6 +52,9 @@ class Verified:
 
 
 def default_engine() -> Engine:
+    # Who only reads what plugins import needs neither the core nor the time to load it.
+    from distos_coll.program import native
+
     return native.Native if native.AVAILABLE else Reference
 
 

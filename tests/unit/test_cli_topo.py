@@ -121,6 +121,6 @@ def test_names_of_strangers_are_text(tmp_path: Path) -> None:
 def test_plugins_list_names_sources() -> None:
     runner = typer.testing.CliRunner()
     found = json.loads(runner.invoke(app, ["plugins", "list", "--json"]).stdout)
-    names = {entry["topology_source"] for entry in found if "topology_source" in entry}
+    names = {source["name"] for entry in found["plugins"] for source in entry["topology_sources"]}
     assert {"nccl-xml", "rccl-xml", "nccl-graph"} <= names
     assert "nccl-graph" in runner.invoke(app, ["plugins", "list"]).stdout

@@ -1,16 +1,19 @@
 """What ranks are told when set-up or an operation fails for reasons outside the library."""
 
+import gc
 import os
 import socket
 import socketserver
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import pytest
 from error_page import ROWS, raises, says, says_in_time
 
 import distos_coll
@@ -314,6 +317,35 @@ def test_shrinks_that_cannot_be() -> None:
             c.shrink(exclude=[2]).close()
 
     distos_coll.run_threads(3, shrink, timeout=20)
+
+
+def test_a_shrink_that_failed_may_be_kept() -> None:
+    """What is kept of a failed call, such as its exception, is no word in the next one."""
+    kept: list[Any] = []
+    waiting, dropped = threading.Event(), threading.Event()
+
+    def drop() -> None:
+        assert waiting.wait(20)
+        time.sleep(0.2)  # the other call of rank 0 has begun
+        kept.clear()
+        gc.collect()
+        dropped.set()
+
+    def shrink(c: distos_coll.Communicator) -> None:
+        if c.rank == 0:
+            with pytest.raises(distos_coll.errors.TimeoutExpired) as caught:
+                c.shrink(timeout=SHORT_MS / 1000)
+            kept.append(caught)
+            del caught
+            waiting.set()
+        else:
+            assert dropped.wait(20)
+        c.shrink().close()
+
+    helper = threading.Thread(target=drop)
+    helper.start()
+    distos_coll.run_threads(2, shrink, timeout=20)
+    helper.join()
 
 
 # ---- processes at their limits, children of fork(), the end of a program
