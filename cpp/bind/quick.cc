@@ -187,7 +187,10 @@ bool in_parts(const Request& request, int rank, CollectiveCall* call, const Know
                                                             scatters ? nullptr : request.receive;
   const int64_t gives = send != nullptr ? send->rows() : receive->of(rank);
   const int64_t gets = receive != nullptr ? receive->rows() : send->of(rank);
-  if (source->rows != gives || target->count != gets * source->width) return false;
+  // Of no rows of any width, as of others, without a product that does not fit.
+  const bool fits = gets == 0 ? target->count == 0
+                              : target->count % gets == 0 && target->count / gets == source->width;
+  if (source->rows != gives || !fits) return false;
   // Reductions count elements, all else bytes.
   const int64_t units = source->width * (scatters ? 1 : source->type->item_bytes);
   if (send != nullptr) {

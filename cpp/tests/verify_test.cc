@@ -5,8 +5,10 @@
 #include <cstring>
 #include <random>
 
+#include "exec/window.h"
 #include "program/decode.h"
 #include "tests/local_group.h"
+#include "verify/window.h"
 
 namespace distos_coll::testing {
 namespace {
@@ -14,6 +16,9 @@ namespace {
 using program::Program;
 using verify::Call;
 using verify::Verifier;
+
+// Programs run in windows as deep as those in which they are verified.
+static_assert(verify::kDepth == exec::kLines);
 
 constexpr int64_t kRanks = 4;
 constexpr int64_t kCount = 11;

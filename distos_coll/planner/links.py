@@ -51,6 +51,8 @@ class Links:
 
     def __post_init__(self) -> None:
         n = len(self.hosts)
+        if n < 1:
+            raise InvalidArgument("links between no hosts; name at least one")
         if len(self.rows) != n or any(len(row) != n for row in self.rows):
             raise InvalidArgument(f"links of {n} hosts need a table of {n} rows and columns")
         if len(self.ports) not in (0, n):

@@ -12,6 +12,7 @@ from distos_coll.planner.links import LinkClass, Links, classed
 from distos_coll.topology import infiniband
 from distos_coll.topology.fabric import Adapter, Cable, End, EndKind
 from distos_coll.topology.model import Topology
+from distos_coll.topology.nvlink import Sets
 
 MOST_HOSTS = 1024
 """A table has an entry for each pair."""
@@ -51,9 +52,9 @@ class _Network:
         """Of switches."""
         for cable in topology.fabric.cables:
             rate = _rate(cable)
-            ends = self._end(cable.a), self._end(cable.b)
-            if rate and None not in ends and ends[0] != ends[1]:
-                self._add(ends[0] or ("", ""), ends[1] or ("", ""), rate)
+            a, b = self._end(cable.a), self._end(cable.b)
+            if rate and a is not None and b is not None and a != b:
+                self._add(a, b, rate)
 
     def _end(self, end: End) -> tuple[str, str] | None:
         """Kind and name; None for what belongs to nobody that is known."""
@@ -79,24 +80,17 @@ class _Network:
         """For pairs of hosts, the names in order: what the widest way has."""
         rates = {*self._between.values()}
         rates |= {rate for cabled in self.hosts.values() for rate in cabled.values()}
-        above: dict[str, str] = {}
-
-        def find(switch: str) -> str:
-            while above.setdefault(switch, switch) != switch:
-                above[switch] = above[above[switch]]
-                switch = above[switch]
-            return switch
-
+        joined = Sets[str]()
         found: dict[tuple[str, str], int] = {}
         # At each rate all that reach each other over what has as much.
         for rate in sorted(rates, reverse=True):
             for (a, b), has in self._between.items():
                 if has >= rate:
-                    above[find(a)] = find(b)
+                    joined.join(a, b)
             meeting: dict[str, list[str]] = {}
             for host in sorted(self.hosts):
                 cabled = {far for far, has in self.hosts[host].items() if has >= rate}
-                for place in {find(name) for kind, name in cabled if kind == "switch"}:
+                for place in {joined.find(name) for kind, name in cabled if kind == "switch"}:
                     meeting.setdefault(place, []).append(host)
                 for kind, name in cabled:
                     if kind == "host":

@@ -33,7 +33,7 @@ def is_local_name(domain: str) -> bool:
     return domain.startswith(_LOCAL)
 
 
-T = TypeVar("T", bound=tuple[object, ...])
+T = TypeVar("T", bound=tuple[object, ...] | str)
 
 
 class Sets(Generic[T]):

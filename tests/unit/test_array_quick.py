@@ -186,6 +186,7 @@ SHORT_V: dict[str, Callable[[Communicator], tuple[Any, ...]]] = {
     "all_gather_v": lambda c: ("all_gather_v", ones(c.rank + 1, 3), ones(3, 3), None, [1, 2]),
     "a tuple": lambda c: ("all_gather_v", ones(c.rank + 1, 3), ones(9), None, (1, 2)),
     "nothing from one": lambda c: ("all_gather_v", ones(2 * c.rank, 3), ones(2, 3), None, [0, 2]),
+    "nothing at all": lambda c: ("all_gather_v", ones(0, 3), ones(0, 3), None, [0, 0]),
     "reduce_scatter_v": lambda c: ("reduce_scatter_v", ones(3, 3), ones(c.rank + 1, 3), [1, 2]),
     "all_to_all_v": lambda c: (
         "all_to_all_v",
@@ -210,6 +211,14 @@ LONG_V: dict[str, Callable[[Communicator], tuple[Any, ...]]] = {
     "no number": lambda c: ("reduce_scatter_v", ones(3, 3), ones(1, 3), [1.0, 2.0]),
     "rows that do not add up": lambda c: ("reduce_scatter_v", ones(4, 3), ones(1, 3), [1, 2]),
     "out of another size": lambda c: ("all_gather_v", ones(1, 3), ones(8), None, [1, 2]),
+    "out of another width": lambda c: ("all_gather_v", ones(1, 3), ones(2, 2), None, [1, 1]),
+    "an out where nothing comes": lambda c: (
+        "all_gather_v",
+        ones(0, 3),
+        ones(1, 3),
+        None,
+        [0, 0],
+    ),
     "no dimension": lambda c: ("reduce_scatter_v", ones(), ones(1), [1, 0]),
     "in place": lambda c: ("all_gather_v", buffer[:3], buffer[:6], None, [3, 3]),
 }

@@ -61,6 +61,7 @@ def into_a_full_disk(*arguments: object) -> tuple[int, str]:
             stderr=subprocess.PIPE,
             text=True,
             check=False,
+            timeout=60,
         )
     return done.returncode, done.stderr
 

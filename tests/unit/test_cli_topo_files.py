@@ -273,10 +273,11 @@ def test_a_pipe(packed: Callable[[bytes], bytes], tmp_path: Path) -> None:
             for piece in (data[:2], data[2:5], data[5:]):
                 file.write(piece)
 
-    writer = threading.Thread(target=write)
+    writer = threading.Thread(target=write, daemon=True)
     writer.start()
     result = invoke("show", "--json", pipe)
-    writer.join()
+    writer.join(20)
+    assert not writer.is_alive()
     assert json.loads(result.stdout)["gpus"] == 4
 
 

@@ -7,21 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+import joined
 import pytest
 import typer.testing
 from error_page import raises, says
 from fake_machine import server
 
-from distos_coll import _native
 from distos_coll.cli.app import app
-from distos_coll.communicator import Communicator, Home
+from distos_coll.communicator import Communicator
 from distos_coll.discovery import Discovered, gathered, job, machine
 from distos_coll.plugins.manager import default_sources
 from distos_coll.settings import Settings
-from distos_coll.testing.ranks import run_threads
 from distos_coll.topology import reading
 from distos_coll.topology.source import Found, TopologySource
-from distos_coll.work import translated
 
 T = TypeVar("T")
 ARTIFACTS = ["cluster-topology-model.json", "ib-rail-assignments.json", "nvlink-domain-map.json"]
@@ -42,17 +40,7 @@ def root_of(path: Path, name: str) -> Path:
 
 def together(hosts: list[str], function: Callable[[Communicator], T]) -> list[T]:
     """Call it as ranks of these hosts."""
-    store = _native.MemoryStore()
-
-    def one(rank: int) -> T:
-        own = replace(VALUES, host_id=hosts[rank])
-        with translated():
-            runtime = _native.Runtime(own.native_text())
-        home = Home(runtime, own, 30.0)
-        with Communicator.join(home, store, rank, range(len(hosts)), "world") as group:
-            return function(group)
-
-    return run_threads(one, range(len(hosts)))
+    return joined.together([replace(VALUES, host_id=host) for host in hosts], function)
 
 
 # ---- one machine

@@ -120,6 +120,7 @@ def test_the_same_on_every_machine() -> None:
             env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path},
             check=True,
             capture_output=True,
+            timeout=200,
         ).stdout
         for seed in ("1", "2", "3")
     }

@@ -111,6 +111,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 def test_there_are_machines() -> None:
     assert len(MACHINES) >= 70
+    assert MACHINES.keys() == GBPS.keys()
 
 
 def test_one_host_uses_every_nvlink(name: str) -> None:

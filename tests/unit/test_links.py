@@ -131,6 +131,13 @@ def test_links_in_a_damaged_profile(
         from_dict(text)
 
 
+def test_links_of_nobody_in_a_damaged_profile() -> None:
+    text = as_dict(Profile(links=(Links(("a",), (FAST,), (b"\0",), "a test"),)))
+    text["links"][0].update(hosts=[], rows=[])
+    with pytest.raises(ValueError, match="between no hosts"):
+        from_dict(text)
+
+
 # ---- what a topology says
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+import joined
 import numpy as np
 import pytest
 from error_page import raises
@@ -36,18 +37,9 @@ def together(
     values: Settings, function: Callable[[Communicator], T], hosts: tuple[str, ...] = HOSTS
 ) -> list[T]:
     """Call it as ranks of these hosts; `values` are rank 0's, the others know nothing."""
-    store = _native.MemoryStore()
     others = replace(values, profile="none", topo_file="")
-
-    def one(rank: int) -> T:
-        own = replace(values if rank == 0 else others, host_id=hosts[rank])
-        with translated():
-            runtime = _native.Runtime(own.native_text())
-        home = Home(runtime, own, 30.0)
-        with Communicator.join(home, store, rank, range(len(hosts)), "world") as group:
-            return function(group)
-
-    return run_threads(one, range(len(hosts)))
+    own = [replace(others if rank else values, host_id=host) for rank, host in enumerate(hosts)]
+    return joined.together(own, function)
 
 
 def saved(path: Path, links: Links) -> Settings:

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -252,7 +251,6 @@ def test_errors_are_plugin_errors_and_keep_their_cause(module: Callable[[str, st
 
 def test_those_who_only_plan_load_no_sources() -> None:
     code = "import sys, distos_coll.plugins.manager as m; m.default_registry(); print(*sys.modules)"
-    loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    loaded = subprocess.check_output([sys.executable, "-c", code], text=True, timeout=60).split()
     assert "distos_coll.schedules.ring" in loaded
     assert not any(name.startswith(("distos_coll.sources", "distos_coll.costs")) for name in loaded)
-    assert isinstance(sys.modules["distos_coll.plugins.loading"], ModuleType)

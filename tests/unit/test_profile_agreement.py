@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+import joined
 import pytest
 from error_page import raises
 from measured import ALL_REDUCE, favouring, profile_of, stored
@@ -41,16 +42,7 @@ def file_of(tmp_path: Path, values: Settings) -> Callable[[str], str]:
 
 def together(values: Settings, named: list[str], function: Callable[[Communicator], T]) -> list[T]:
     """Call it as ranks that have these profiles."""
-    store = _native.MemoryStore()
-
-    def one(rank: int) -> T:
-        with translated():
-            runtime = _native.Runtime(values.native_text())
-        home = Home(runtime, replace(values, profile=named[rank]), 20.0)
-        with Communicator.join(home, store, rank, range(len(named)), "world") as group:
-            return function(group)
-
-    return run_threads(one, range(len(named)))
+    return joined.together([replace(values, profile=name) for name in named], function)
 
 
 def chosen(group: Communicator) -> str:

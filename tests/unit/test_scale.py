@@ -19,7 +19,7 @@ def view(size: int, partition: str) -> ClusterView:
 
 @pytest.mark.parametrize("partition", PARTITIONS)
 def test_a_plan_grows_by_its_arrays_alone(partition: str) -> None:
-    """Order, positions, domains, members, two trees: twelve words a rank. 16,384 ranks: 1.5 MiB."""
+    """Orders, positions, domains, members, two trees: less than fourteen words a rank."""
     size = 4096
     found = plan(view(size, partition))
     assert len(found.encode()) < 14 * 8 * size + (1 << 16)

@@ -28,6 +28,8 @@ _GROWTH = 1 << 30
 """Bytes that a process may have grown by after many inputs."""
 HANG_SECONDS = 20.0
 """CPU time, after the alarm should have rung three times."""
+IDLE_FACTOR = 30.0
+"""Wall-clock time over CPU time: who has computed too little for this long sleeps."""
 _SLOW = 0.5
 """CPU seconds; what takes longer is not changed further, or nothing else would be run."""
 _WHOLE = 0.25
@@ -214,16 +216,17 @@ def watch(job: Job, board: Board) -> float:
             traceback.print_exc()
         finally:
             os._exit(code)
-    last, since, killed = -1, 0.0, False
+    last, since, seen, killed = -1, 0.0, time.monotonic(), False
     while True:
         ended, status, used = os.wait4(pid, os.WNOHANG)
         data = board.get()
         if ended:
             break
         cpu = _cpu_seconds(pid)
+        allowed = 3 * (SECONDS + SECONDS_A_BYTE * len(data)) + HANG_SECONDS
         if board.executions != last:
-            last, since = board.executions, cpu
-        elif cpu - since > 3 * (SECONDS + SECONDS_A_BYTE * len(data)) + HANG_SECONDS:
+            last, since, seen = board.executions, cpu, time.monotonic()
+        elif cpu - since > allowed or time.monotonic() - seen > IDLE_FACTOR * allowed:
             killed = True
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.1)
